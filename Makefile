@@ -1,0 +1,61 @@
+# Works with GNU Make 3.81 (macOS) and newer. Needs Python 3.11 or newer; nothing else set up.
+#   make demo                  audit the two embedded data sets
+#   make test                  the whole test suite
+#   make PYTHON=/path/to/python3.12 test     choose the interpreter yourself
+.PHONY: demo test lint bench bench-large clean
+.DELETE_ON_ERROR:
+
+PYTHON =
+PYTEST_ARGS = -n 2
+
+# Run, not looked up: a version manager may put names on PATH that fail when they are run.
+usable = -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+help = install Python 3.11 or newer with its venv module (Debian, Ubuntu: apt install python3-venv; \
+macOS: brew install python), or run: make PYTHON=/path/to/python
+pip_install = .venv/bin/python -m pip install --quiet --disable-pip-version-check
+
+demo: .venv/installed
+	.venv/bin/poolproof audit dataset:sc_mixology_10x_3lines --out demo-report --force
+	.venv/bin/poolproof audit dataset:bulk_saureus_imodulon --out demo-report-bulk --force
+	@printf '\nSingle cells: %s\nBulk:         %s\n' "$(CURDIR)/demo-report/report.html" "$(CURDIR)/demo-report-bulk/report.html"
+
+# One thread for linear algebra in each of the parallel workers.
+test: .venv/installed-test
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest $(PYTEST_ARGS)
+
+lint: .venv/installed-dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+bench: .venv/installed-test
+	@for script in benchmarks/bench_pairs.py benchmarks/bench_others.py; do \
+	    echo "== $$script"; .venv/bin/python "$$script" || exit 1; \
+	done
+
+# 20,000 genes: about 10 minutes and 4 GiB.
+bench-large: .venv/installed-test
+	.venv/bin/python benchmarks/bench_large.py
+
+clean:
+	rm -rf .venv demo-report demo-report-bulk build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+.venv/bin/python:
+	@rm -rf .venv; \
+	for python in $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3); do \
+	    if "$$python" $(usable); then \
+	        echo "creating .venv with $$python"; \
+	        "$$python" -m venv .venv && exit 0; \
+	        rm -rf .venv; exit 1; \
+	    fi; \
+	done; \
+	echo 'poolproof: $(if $(PYTHON),PYTHON=$(PYTHON) is not usable,no usable Python found): $(help)' >&2; \
+	exit 1
+
+.venv/installed: .venv/bin/python pyproject.toml
+	$(pip_install) -e .
+	@touch $@
+
+.venv/installed-%: .venv/bin/python pyproject.toml
+	$(pip_install) -e '.[$*]'
+	@touch $@

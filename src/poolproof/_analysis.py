@@ -1,0 +1,290 @@
+"""One analysis of one design: engine, screening, counts, table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from scipy import special, stats
+
+from . import _names as names
+from ._arrays import dense_columns
+from ._checks import InputError
+from ._count_test import CountTest
+from ._outcome import Engine
+from ._plan import Task, depth_of
+from ._rows import (
+    associated_columns,
+    detectable_gain,
+    list_columns,
+    screened_columns,
+    sort_rows,
+    table_of,
+)
+from ._score_test import ScoreTest
+from ._screen import INCONCLUSIVE, UNTESTED, Columns, Rule, Screen, screen
+from ._tally import Tally, tally_list, tally_screen
+from .calls import bh_adjust
+from .control import SplitControl, split_control
+from .design import Design
+from .expression import Expression
+
+POWER = 0.8
+TYPICAL_PAIRS = 128
+"""Pairs that the statement of power looks at."""
+
+Sink = Callable[[pd.DataFrame], None]
+
+
+class NothingTestable(InputError):
+    """No gene can be tested in this design."""
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """What one analysis found; see :class:`poolproof.pairs.Linearity`."""
+
+    table: pd.DataFrame
+    genes: pd.DataFrame
+    summary: dict[str, Any]
+    control: SplitControl | None
+
+
+@dataclass(frozen=True, eq=False)
+class Analyst:
+    """Everything about an analysis but its design."""
+
+    expression: Expression
+    task: Task
+    rule: Rule
+    test: str
+    overdispersion: float
+    k: int
+    dtype: type
+    threads: int
+    memory: float
+    seed: int
+
+    def __call__(
+        self,
+        design: Design,
+        *,
+        keep: str = "associated",
+        limit: int,
+        sink: Sink | None = None,
+        control: bool = False,
+        report: Callable[[int], Any],
+    ) -> Analysis:
+        """Analyse one design; ``report`` is told how many regulators are done."""
+        engine = self._engine(design)
+        split = self._control(engine, design) if control else None
+        genes = self.expression.genes
+        if self.task.pairs is not None:
+            columns, cut = list_columns(engine, self.task.pairs, self.rule, self.threads)
+            report(len(self.task.regulators))
+            tally = tally_list(columns, len(genes))
+        else:
+            result = self._screen(engine, report)
+            cut = result.bend_cut.p_value
+            tally = tally_screen(result, len(genes), self.task.directed)
+            columns = self._columns(result, engine, keep, limit, sink)
+        columns = sort_rows(columns, genes)
+        return Analysis(
+            table=table_of(columns, engine, genes),
+            genes=self._gene_table(engine, tally, design),
+            summary=self._summary(tally, columns, cut, engine, split),
+            control=split,
+        )
+
+    def _engine(self, design: Design) -> Engine:
+        expression = self.expression
+        matrix = expression.matrix.tocsc() if sp.issparse(expression.matrix) else expression.matrix
+        memory = self.memory / 8
+        if self.test == "corrected":
+            total, known = depth_of(expression)
+            return CountTest(
+                matrix,
+                total,
+                known,
+                design,
+                overdispersion=self.overdispersion,
+                dtype=self.dtype,
+                memory=memory,
+            )
+        return ScoreTest(
+            matrix, expression.size_factors, design, test=self.test, k=self.k, dtype=self.dtype, memory=memory
+        )
+
+    def _control(self, engine: Engine, design: Design) -> SplitControl | None:
+        if not isinstance(engine, CountTest):
+            return None
+        total, _ = depth_of(self.expression)
+        return split_control(engine, total, self.expression.genes, design, self.seed, threads=self.threads)
+
+    def _screen(self, engine: Engine, report: Callable[[int], Any]) -> Screen:
+        tested = self.task.regulators[engine.regulator_status[self.task.regulators] == names.OK]
+        targets = np.flatnonzero(engine.target_status == names.OK)
+        if len(np.union1d(tested, targets)) < 2 or len(tested) == 0:
+            reasons = pd.Series(engine.regulator_status[self.task.regulators]).value_counts()
+            listed = ", ".join(f"{count} {status}" for status, count in reasons.items())
+            raise NothingTestable(
+                f"at least 2 testable genes are needed, one of them a regulator; found {listed}; use more "
+                "samples or genes, fewer --covariates, or another --test"
+            )
+        return screen(
+            engine,
+            tested,
+            targets,
+            self.rule,
+            dtype=self.dtype,
+            threads=self.threads,
+            memory=0.75 * self.memory,
+            progress=report,
+        )
+
+    def _columns(
+        self,
+        result: Screen,
+        engine: Engine,
+        keep: str,
+        limit: int,
+        sink: Sink | None,
+    ) -> Columns:
+        if keep != "all":
+            return associated_columns(result, limit, self.threads)
+        every = _all_pairs(result, self.task.regulators, engine, self.threads)
+        if sink is None:
+            columns = every(slice(None))
+            return columns | {"q_value": bh_adjust(np.where(columns["tested"], columns["p_value"], np.nan))}
+        genes = self.expression.genes
+        for low in range(0, len(self.task.regulators), 64):
+            sink(table_of(every(slice(low, low + 64)), engine, genes))
+        return associated_columns(result, limit, self.threads)
+
+    def _summary(
+        self,
+        tally: Tally,
+        columns: Columns,
+        cut: float,
+        engine: Engine,
+        control: SplitControl | None,
+    ) -> dict[str, Any]:
+        n = tally.n_associated
+        associated = columns["call"] >= INCONCLUSIVE
+        share = columns["nonlinear_share"][associated]
+        p_cut = cut if cut > 0 else self.rule.fdr / max(tally.n_tested, 1)
+        return {
+            "test": self.test,
+            "n_pairs_tested": tally.n_tested,
+            "n_associated": n,
+            "n_nonlinear": tally.n_nonlinear,
+            "n_affine": tally.n_affine,
+            "n_inconclusive": tally.n_inconclusive,
+            "share_nonlinear": _share(tally.n_nonlinear, n),
+            "share_affine": _share(tally.n_affine, n),
+            "share_inconclusive": _share(tally.n_inconclusive, n),
+            "n_unordered": tally.n_unordered,
+            "n_unordered_affine": tally.n_unordered_affine,
+            "directed": self.task.directed,
+            "share_contradicting": tally.share_contradicting,
+            "median_nonlinear_share": _median(share),
+            "detectable_share": detectable_share(columns, engine, p_cut),
+            "p_value_cut": p_cut,
+            "n_kept": len(columns["call"]),
+            "fdr": self.rule.fdr,
+            "margin": self.rule.margin,
+            "min_r2": self.rule.min_r2,
+            "control": None if control is None else control.as_dict(),
+        }
+
+    def _gene_table(self, engine: Engine, tally: Tally, design: Design) -> pd.DataFrame:
+        expression = self.expression
+        rows = np.concatenate([level.rows for level in design.levels])
+        factors = expression.size_factors
+        facts = [_facts(expression.matrix, at, rows, factors) for at in _chunks(len(expression.genes))]
+        mean, variance, zero = (np.concatenate([f[i] for f in facts]) for i in range(3))
+        table = {
+            "gene": expression.genes,
+            "symbol": expression.symbols,
+            "mean": mean,
+            "variance": variance,
+            "zero_share": zero,
+            "status": pd.Categorical(engine.regulator_status, categories=names.PAIR_STATUSES),
+        }
+        return pd.DataFrame(table | tally.by_gene)
+
+
+def detectable_share(columns: Columns, engine: Engine, p_cut: float) -> float | None:
+    """The non-linear share that a typical associated pair would show with power .8 (science 7).
+
+    The median over rows at even steps of strength, so that neither draws nor gene order matter.
+    """
+    associated = np.flatnonzero(columns["call"] >= INCONCLUSIVE)
+    if len(associated) == 0:
+        return None
+    at = associated[np.unique(np.linspace(0, len(associated) - 1, TYPICAL_PAIRS).astype(int))]
+    level = stats.chi2.isf(min(max(p_cut, 1e-300), 0.5), engine.bend_df)
+    gain = detectable_gain(engine, columns, at) * special.chndtrinc(level, engine.bend_df, 1 - POWER)
+    return _median(gain / (gain + columns["r2_linear"][at]))
+
+
+def _all_pairs(
+    result: Screen, regulators: np.ndarray, engine: Engine, threads: int
+) -> Callable[[slice], Columns]:
+    """Return a function that gives the columns of some regulators against all genes, untested included."""
+    everything = np.arange(engine.n_genes)
+
+    def columns(which: slice) -> Columns:
+        mine = regulators[which]
+        inside = np.isin(result.regulators, mine)
+        wanted = np.zeros(result.calls.shape, dtype=bool)
+        wanted[inside] = result.calls[inside] != UNTESTED
+        part = screened_columns(result, wanted, threads)
+        x, y = np.repeat(mine, len(everything)), np.tile(everything, len(mine))
+        x, y = x[x != y], y[x != y]
+        order = np.argsort(mine)
+        row = order[np.searchsorted(mine[order], part["regulator"])]
+        at = row * (len(everything) - 1) + part["target"] - (part["target"] > part["regulator"])
+        full: Columns = {"regulator": x, "target": y}
+        for name, values in part.items():
+            if name in full:
+                continue
+            blank = np.nan if values.dtype.kind == "f" else 0
+            full[name] = np.full(len(x), blank, dtype=values.dtype)
+            full[name][at] = values
+        return full
+
+    return columns
+
+
+def _chunks(n: int, size: int = 1024) -> list[np.ndarray]:
+    return [np.arange(low, min(low + size, n)) for low in range(0, n, size)]
+
+
+def _facts(
+    matrix: Any, genes: np.ndarray, rows: np.ndarray, factors: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, variance and share of zeros of some genes on the tested scale, depth divided out."""
+    values = dense_columns(matrix, genes)[rows]
+    known = ~np.isnan(values)
+    n = np.maximum(known.sum(axis=0), 1)
+    zero = ((values == 0) & known).sum(axis=0) / n
+    if factors is not None:
+        values = values / factors[rows, None]
+    values = np.where(known, values, 0.0)
+    mean = values.sum(axis=0) / n
+    variance = np.where(known, values - mean, 0.0) ** 2
+    return mean, variance.sum(axis=0) / np.maximum(n - 1, 1), zero
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _median(values: np.ndarray) -> float | None:
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if len(values) else None

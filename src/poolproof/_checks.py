@@ -1,0 +1,86 @@
+"""The errors that a user may cause, and the input checks that every module shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+import numpy as np
+
+
+class PoolproofError(Exception):
+    """Base of every error that poolproof raises on purpose."""
+
+
+class InputError(PoolproofError, ValueError):
+    """The input cannot be used as given.
+
+    The message is one line: what was expected, what was found, and the way out.
+    """
+
+
+def printable(text: object, limit: int = 80) -> str:
+    """Make text that came from a file safe to print on one line of a terminal.
+
+    Control characters and direction marks become escapes; long text is cut.
+
+    Examples
+    --------
+    >>> printable("a\\x1b[31mb")
+    'a\\\\x1b[31mb'
+    """
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    return shown if len(shown) <= limit else shown[: limit - 3] + "..."
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
+    """Return ``value`` if it is one of ``choices``.
+
+    Raises
+    ------
+    InputError
+        It is not; the message lists the choices.
+
+    Examples
+    --------
+    >>> check_choice("kind", "bulk", ("auto", "bulk", "single-cell"))
+    'bulk'
+    """
+    choices = tuple(choices)
+    if value not in choices:
+        raise InputError(f"{name} must be one of {', '.join(choices)}; found {printable(value)!r}")
+    return str(value)
+
+
+def check_share(name: str, value: float) -> float:
+    """Return ``value`` as a float if it lies strictly between 0 and 1.
+
+    Raises
+    ------
+    InputError
+        It does not, or is not a number.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not 0.0 < number < 1.0:
+        raise InputError(f"{name} must lie between 0 and 1, both excluded; found {printable(value)!r}")
+    return number
+
+
+def check_column(columns: Iterable[str], name: str, *, where: str, option: str) -> str:
+    """Return ``name`` if a table has that column.
+
+    Raises
+    ------
+    InputError
+        It has not; the message names the columns that it has, the likeliest first.
+    """
+    known = [str(c) for c in columns]
+    if name in known:
+        return name
+    near = get_close_matches(str(name), known, n=3, cutoff=0.5)
+    listed = near + [c for c in known if c not in near]
+    found = ", ".join(printable(c, 40) for c in listed[:8]) or "no columns"
+    raise InputError(f"{option} names {printable(name)!r}, which {where} has not; it has: {found}")

@@ -1,0 +1,412 @@
+"""The engine of the count-noise-corrected test: levels combined, replicates, statuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from scipy import stats
+
+from . import _names as names
+from ._arrays import add, as_slice, dense_columns
+from ._counts import (
+    BENDS,
+    COLUMNS,
+    MIN_SEEN,
+    MIN_TOTAL,
+    CountFeatures,
+    CountLevel,
+    CountMoments,
+    CountTargets,
+    Depth,
+    cluster_sums,
+    count_features,
+    count_moments,
+    count_targets,
+    enough_counts,
+    factorial_moment,
+    level_bound_pieces,
+    level_estimates,
+)
+from ._outcome import Either, Law, Outcome
+from .calls import minus_log_sf, share_upper
+from .design import Design, Level, n_present
+
+Z_COUNTS = 1.959963984540054
+"""Quantile of the bound of the share for counts (science: 1.96)."""
+
+N_BENDS = 2
+
+Pieces = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Variance of the size of the bend, of the line, and their covariance."""
+
+
+@dataclass(frozen=True, eq=False)
+class BlockFeatures:
+    """Features of a block of regulators in every level."""
+
+    regulators: np.ndarray
+    levels: list[CountFeatures]
+
+    def take(self, chosen: np.ndarray) -> BlockFeatures:
+        """The same for some regulators of the block."""
+        return BlockFeatures(self.regulators[chosen], [level.take(chosen) for level in self.levels])
+
+    def astype(self, dtype: type) -> BlockFeatures:
+        """The same in another floating-point type."""
+        return BlockFeatures(self.regulators, [level.astype(dtype) for level in self.levels])
+
+
+class CountTest:
+    """The count-noise-corrected test of all pairs.
+
+    Parameters
+    ----------
+    counts
+        Raw counts, shape ``(n_obs, n_genes)``, CSC or dense.
+    total
+        Total of each cell over all measured genes, or a known size factor, shape ``(n_obs,)``.
+    known
+        Whether ``total`` is a size factor known from elsewhere.
+    design
+        Levels, strata and replicates; only cells that may be used.
+    overdispersion
+        Squared coefficient of variation of technical noise beyond multinomial sampling.
+    """
+
+    columns = COLUMNS
+    bend_df = float(N_BENDS)
+
+    def __init__(
+        self,
+        counts: np.ndarray | sp.csc_matrix,
+        total: np.ndarray,
+        known: bool,
+        design: Design,
+        *,
+        overdispersion: float = 0.0,
+        dtype: type = np.float32,
+        memory: float = 1e9,
+        chunk: int = 512,
+    ) -> None:
+        self._counts = counts
+        self.design = design
+        self.levels = design.levels
+        self.overdispersion = overdispersion
+        self.n_genes = counts.shape[1]
+        self.depth = [Depth(np.asarray(total, dtype=np.float64)[level.rows], known) for level in self.levels]
+        self.n = self.n_samples = sum(len(level.rows) for level in self.levels)
+        self.weight = [len(level.rows) / self.n for level in self.levels]
+        self._kept: dict[np.dtype, list[CountTargets]] = {}
+        chunks = [np.arange(i, min(i + chunk, self.n_genes)) for i in range(0, self.n_genes, chunk)]
+        self.unit = np.concatenate([self._unit(genes) for genes in chunks])
+        for kept in {np.dtype(dtype), np.dtype(np.float64)}:
+            if self.n * self.n_genes * kept.itemsize <= memory:
+                parts = [self._targets(genes, kept.type) for genes in chunks]
+                self._kept[kept] = [_join([part[i] for part in parts]) for i in range(len(self.levels))]
+        self.regulator_status, self.target_status = self._status(chunks)
+
+    def counts_of(self, genes: np.ndarray, level: Level) -> np.ndarray:
+        """Counts of genes in a level, shape ``(len(genes), n)``, float64."""
+        return np.ascontiguousarray(dense_columns(self._counts, genes)[level.rows].T)
+
+    def counts_in_order(self, gene: int, rows: np.ndarray) -> np.ndarray:
+        """Counts of one gene in these samples, shape ``(len(rows),)``."""
+        return dense_columns(self._counts, np.array([gene]))[rows, 0]
+
+    def _unit(self, genes: np.ndarray) -> np.ndarray:
+        shares = [
+            self.counts_of(genes, level) / depth.falling(1)
+            for level, depth in zip(self.levels, self.depth, strict=True)
+        ]
+        spread = np.concatenate(shares, axis=1).std(axis=1)
+        return np.where(spread > 0, spread, 1.0)
+
+    def _targets(self, genes: np.ndarray, dtype: type) -> list[CountTargets]:
+        return [
+            count_targets(
+                self.counts_of(genes, level), depth, level, self.unit[genes], dtype, self.overdispersion
+            )
+            for level, depth in zip(self.levels, self.depth, strict=True)
+        ]
+
+    def _status(self, chunks: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        regulator = np.full(self.n_genes, names.OK, dtype=object)
+        target = regulator.copy()
+        for genes in chunks:
+            seen = np.zeros(len(genes), dtype=bool)
+            testable = np.zeros(len(genes), dtype=bool)
+            varies = np.zeros(len(genes), dtype=bool)
+            for level, depth in zip(self.levels, self.depth, strict=True):
+                x = self.counts_of(genes, level)
+                varies |= np.ptp(x, axis=1) > 0
+                seen |= (x >= 1).sum(axis=1) >= MIN_SEEN
+                testable |= enough_counts(x, depth, level)
+            regulator[genes[~testable]] = names.TOO_FEW_COUNTS
+            target[genes[~seen]] = names.TOO_FEW_COUNTS
+            for status in (regulator, target):
+                status[genes[~varies]] = names.CONSTANT
+        if self.design.n_clusters and max(n_present(level) for level in self.levels) < N_BENDS + 3:
+            regulator[regulator == names.OK] = names.TOO_FEW_REPLICATES
+        return regulator, target
+
+    def curves(self, n_points: int) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+        """Line and curve of gene 1 on gene 0 in every testable level: name, fractions, line, curve.
+
+        The best predictor of p_y along 1, p, p^2, p^3: ``ybar + b (p - mu_1) + d_2 P_2(p) + d_3 P_3(p)``.
+        """
+        features = self.features(np.array([0]))
+        targets = self._targets(np.array([1]), np.float64)
+        for f, t, level, depth in zip(features.levels, targets, self.levels, self.depth, strict=True):
+            if not (f.testable[0] and t.testable[0]):
+                continue
+            estimate = level_estimates(f, count_moments(f, t, level))
+            x = self.counts_of(np.array([0]), level)[0]
+            unit = float((x / depth.falling(1)).mean())
+            moment = [1.0, *((factorial_moment(x, j) / unit**j / depth.falling(j)).mean() for j in (1, 2, 3))]
+            h = [moment[1 + j] - moment[1] * moment[j] for j in (1, 2)]
+            fourth = (factorial_moment(x, 4) / unit**4 / depth.falling(4)).mean()
+            slope = (h[1] / h[0], (fourth - moment[1] * moment[3]) / h[0])
+            p = np.linspace(
+                np.quantile(x / depth.falling(1), 0.01), np.quantile(x / depth.falling(1), 0.99), n_points
+            )
+            z = p / unit
+            scale = self.unit[1]
+            line = float(t.mean.mean()) + float(estimate.b[0, 0]) * (z - moment[1])
+            curve = line.copy()
+            for d, j, k in zip(estimate.direction, BENDS, slope, strict=True):
+                if np.isfinite(d[0, 0]):
+                    curve = curve + float(d[0, 0]) * ((z**j - moment[j]) - k * (z - moment[1]))
+            yield level.name, p, line * scale, curve * scale
+
+    # --- the test -----------------------------------------------------------------------------------
+
+    def features(self, regulators: np.ndarray) -> BlockFeatures:
+        """Build the columns of a block of regulators, in every level, float64."""
+        regulators = np.asarray(regulators)
+        built = [
+            count_features(
+                self.counts_of(regulators, level), depth, level, overdispersion=self.overdispersion
+            )
+            for level, depth in zip(self.levels, self.depth, strict=True)
+        ]
+        return BlockFeatures(regulators, built)
+
+    def outcome(
+        self,
+        features: BlockFeatures,
+        targets: np.ndarray | slice,
+        dtype: type,
+        *,
+        exact: bool,
+        bound_from: float = 0.0,
+    ) -> Outcome:
+        """Test a block of regulators against targets."""
+        blocks = self._blocks(targets, dtype)
+        moments = [
+            count_moments(f, t, level)
+            for f, t, level in zip(features.levels, blocks, self.levels, strict=True)
+        ]
+        estimates = [level_estimates(f, m) for f, m in zip(features.levels, moments, strict=True)]
+        usable = np.stack(
+            [f.testable[:, None] & t.testable[None] for f, t in zip(features.levels, blocks, strict=True)]
+        )
+        return self._combine(features, blocks, moments, estimates, usable, exact)
+
+    def _blocks(self, targets: np.ndarray | slice, dtype: type) -> list[CountTargets]:
+        kept = self._kept.get(np.dtype(dtype))
+        if kept is not None:
+            return [_take(level, as_slice(targets)) for level in kept]
+        return self._targets(np.arange(self.n_genes)[targets], dtype)
+
+    def _combine(
+        self,
+        features: BlockFeatures,
+        blocks: list[CountTargets],
+        moments: list[CountMoments],
+        estimates: list[CountLevel],
+        usable: np.ndarray,
+        exact: bool,
+    ) -> Outcome:
+        """Add up the levels in which the pair can be tested; each has its own line and bends."""
+
+        def total(parts: list[np.ndarray]) -> np.ndarray:
+            return add(np.where(use, part, 0) for use, part in zip(usable, parts, strict=True))
+
+        weighted = list(zip(self.weight, estimates, strict=True))
+        line = total([w * e.line for w, e in weighted])
+        bend = total([w * e.bend for w, e in weighted])
+        spread = total(
+            [np.broadcast_to(w * t.variance, line.shape) for w, t in zip(self.weight, blocks, strict=True)]
+        )
+        n_levels = usable.sum(axis=0)
+        if self.design.n_clusters:
+            laws, statistic, pieces, tested = self._cluster_laws(
+                features, blocks, estimates, usable, line, bend
+            )
+        else:
+            tested = n_levels > 0
+            df = n_levels if len(estimates) > 1 else np.array([[1]])
+            statistic = total([e.wald for e in estimates])
+            laws = Law(statistic, N_BENDS * df), Law(total([e.z2 for e in estimates]), df)
+            pieces = self._pieces(features, moments, estimates, total, line, bend)
+        resolved = total([np.broadcast_to(f.degree[:, None] == 3, line.shape) * 1.0 for f in features.levels])
+        n_clusters = self.design.n_clusters
+        z = stats.t.ppf(0.975, n_clusters - 1) if n_clusters > 1 else Z_COUNTS
+        upper = share_upper(np.sqrt(np.maximum(bend, 0)), np.sqrt(line), *pieces, z)
+        upper = np.where((resolved == n_levels) & np.isfinite(bend), upper, 1.0)
+        scale = np.where(spread > 0, spread, np.inf)
+        scale = np.maximum(scale, line + np.where(np.isnan(bend), 0, bend))  # noise can put R2 above 1
+        doubt = total([e.doubt for e in estimates]) > 0
+        return Outcome(
+            r2_linear=line / scale,
+            gain=bend / scale,
+            share_upper=upper,
+            bend=laws[0],
+            association=Either(laws),
+            statistic=statistic,
+            n=np.array([[self.n]]),
+            tested=tested,
+            doubt=doubt,
+        )
+
+    def _pieces(
+        self,
+        features: BlockFeatures,
+        moments: list[CountMoments],
+        estimates: list[CountLevel],
+        total: Callable[[list[np.ndarray]], np.ndarray],
+        line: np.ndarray,
+        bend: np.ndarray,
+    ) -> Pieces:
+        """Variances of r and B and their covariance, from the influences of independent cells."""
+        parts = [
+            level_bound_pieces(f, m, e) for f, m, e in zip(features.levels, moments, estimates, strict=True)
+        ]
+        v_bend, v_line, v_both = (
+            total([w * part[i] for w, part in zip(self.weight, parts, strict=True)]) / self.n
+            for i in range(3)
+        )
+        r, size = _inverse_root(bend), _inverse_root(line)
+        return v_bend * r**2, v_line * size**2, v_both * r * size
+
+    def detectable(self, features: BlockFeatures, targets: np.ndarray) -> np.ndarray:
+        """Gain of unit non-centrality along an average direction: 2 / (n trace of Omega^-1 N)."""
+        blocks = self._blocks(targets, np.float64)
+        shape = (len(features.regulators), len(np.arange(self.n_genes)[targets]))
+        information, spread = np.zeros(shape), np.zeros(shape)
+        for f, t, level, weight in zip(features.levels, blocks, self.levels, self.weight, strict=True):
+            use = (f.degree[:, None] >= 2) & t.testable[None]
+            e = level_estimates(f, count_moments(f, t, level))
+            n22, n23, n33 = (f.own_mean[i][:, None] for i in (3, 4, 5))
+            o22, o23, o33 = e.omega
+            with np.errstate(divide="ignore", invalid="ignore"):
+                trace = (o33 * n22 - 2 * o23 * n23 + o22 * n33) / (o22 * o33 - o23 * o23)
+            information += np.where(use & (trace > 0), len(level.rows) * trace / N_BENDS, 0)
+            spread += np.where(f.testable[:, None] & t.testable[None], weight * t.variance, 0)
+        possible = (information > 0) & (spread > 0)
+        return np.where(possible, 1 / np.where(possible, information * spread, 1), np.nan)
+
+    def _cluster_laws(
+        self,
+        features: BlockFeatures,
+        blocks: list[CountTargets],
+        estimates: list[CountLevel],
+        usable: np.ndarray,
+        line: np.ndarray,
+        bend: np.ndarray,
+    ) -> tuple[tuple[Law, Law], np.ndarray, Pieces, np.ndarray]:
+        """Tests and bound from the sums of whole replicates; Bonferroni joins levels, which share them."""
+        shape = line.shape
+        lam = [np.zeros(shape), np.zeros(shape)]
+        n_tests = np.zeros(shape)
+        statistic = np.zeros(shape)
+        bends: dict[int, np.ndarray] = {}
+        lines: dict[int, np.ndarray] = {}
+        for use, w, f, t, e, level in zip(
+            usable, self.weight, features.levels, blocks, estimates, self.levels, strict=True
+        ):
+            sums = cluster_sums(f, t, level)
+            d = len(sums)
+            if d < N_BENDS + 3:
+                continue
+            psi = [(a[1] - e.b * own[0], a[2] - e.b * own[1]) for _, a, own in sums]
+            t2 = _hotelling([p[0] for p in psi], [p[1] for p in psi])
+            statistic_level = t2 * (d - N_BENDS) / (N_BENDS * (d - 1))
+            lam_bend = minus_log_sf(statistic_level * N_BENDS, N_BENDS, d - N_BENDS)
+            slope = [a[0] for _, a, _ in sums]
+            mean = add(slope) / d
+            spread = add((s - mean) ** 2 for s in slope)
+            lam_line = minus_log_sf(_ratio(mean**2 * d * (d - 1), spread), 1, d - 1)
+            statistic = np.where(use & (lam_bend > lam[0]), statistic_level, statistic)
+            lam = [
+                np.where(use, np.maximum(old, new), old)
+                for old, new in zip(lam, (lam_bend, lam_line), strict=True)
+            ]
+            n_tests += use
+            d2, d3 = e.direction
+            for code, a, own in sums:
+                tilt = d2 * (a[1] - e.b * own[0]) + d3 * (a[2] - e.b * own[1])
+                tilt -= (d2 * d2 * own[3] + 2 * d2 * d3 * own[4] + d3 * d3 * own[5]) / 2
+                rise = e.b * (a[0] - e.b * own[2] / 2)
+                share = w / len(level.rows)
+                bends[code] = bends.get(code, 0) + np.where(use, share * tilt, 0)
+                lines[code] = lines.get(code, 0) + np.where(use, share * rise, 0)
+        laws = [Law(np.maximum(value - np.log(np.maximum(n_tests, 1)), 0), None) for value in lam]
+        pieces = _cluster_pieces(bends, lines, _inverse_root(bend), _inverse_root(line))
+        return (laws[0], laws[1]), statistic, pieces, n_tests > 0
+
+
+def _cluster_pieces(
+    bends: dict[int, np.ndarray], lines: dict[int, np.ndarray], inverse_r: np.ndarray, inverse_b: np.ndarray
+) -> Pieces:
+    """Variances of r and B and their covariance from the replicates' influences."""
+    d = len(bends)
+    if d < 2:
+        return np.zeros_like(inverse_r), np.zeros_like(inverse_r), np.zeros_like(inverse_r)
+    mean_bend, mean_line = add(bends.values()) / d, add(lines.values()) / d
+    scale = d / (d - 1)
+    return (
+        add((v - mean_bend) ** 2 for v in bends.values()) * scale * inverse_r**2,
+        add((v - mean_line) ** 2 for v in lines.values()) * scale * inverse_b**2,
+        add((bends[c] - mean_bend) * (lines[c] - mean_line) for c in bends) * scale * inverse_r * inverse_b,
+    )
+
+
+def _hotelling(first: list[np.ndarray], second: list[np.ndarray]) -> np.ndarray:
+    """T2 = s'M^-1 s (D - 1) / D with M the spread of the D replicates' sums."""
+    d = len(first)
+    s1, s2 = add(first), add(second)
+    m11 = add(v * v for v in first) - s1 * s1 / d
+    m12 = add(v * w for v, w in zip(first, second, strict=True)) - s1 * s2 / d
+    m22 = add(w * w for w in second) - s2 * s2 / d
+    return _ratio(m22 * s1 * s1 - 2 * m12 * s1 * s2 + m11 * s2 * s2, m11 * m22 - m12 * m12) * (d - 1) / d
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    return np.where(below > 0, above / np.where(below > 0, below, 1), 0.0)
+
+
+def _inverse_root(value: np.ndarray) -> np.ndarray:
+    safe = np.where(value > 0, value, 1)
+    return np.where(value > 0, 1 / np.sqrt(safe), 0)
+
+
+def _join(parts: list[CountTargets]) -> CountTargets:
+    return CountTargets(
+        np.concatenate([part.centred for part in parts]),
+        np.concatenate([part.mean for part in parts], axis=1),
+        np.concatenate([part.variance for part in parts]),
+        np.concatenate([part.testable for part in parts]),
+    )
+
+
+def _take(kept: CountTargets, genes: np.ndarray | slice) -> CountTargets:
+    return CountTargets(kept.centred[genes], kept.mean[:, genes], kept.variance[genes], kept.testable[genes])
+
+
+def usable_cells(total: np.ndarray, known: bool) -> np.ndarray:
+    """Cells with counts enough to be used."""
+    return np.isfinite(total) & (total > 0 if known else total >= MIN_TOTAL)

@@ -1,0 +1,454 @@
+"""Kernels of the count-noise-corrected test of linearity, by factorial moments.
+
+A cell's counts are a multinomial sample of its molecules. Given its total T, with the falling
+factorial ff(X, j) = X (X - 1) .. (X - j + 1), the moments e_j = ff(X, j) / ff(T, j),
+f_j = ff(X, j) / ff(T - 1, j) and y = Y / T obey E e_j = E p_x^j and E y f_j = E p_y p_x^j exactly: they
+see the fractions p of the cell's molecules and none of the sampling noise. The test asks whether
+p_x^2 and p_x^3 explain p_y beyond the line. Its influence function expands into columns of x alone
+times y and y^2, so that blocks of genes meet in matrix products, as in the robust test.
+
+Notation, per cell: ``a_j = y F_j - ybar P_j`` is the part of the influence that depends on y, for j = 1
+(the line), 2 and 3 (the bends). With ``y = ybar + y~`` it is ``y~ F_j + ybar D_j``, D_j = F_j - P_j; this
+keeps float32 products from cancelling.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from .design import Level
+
+MIN_TOTAL = 20
+"""Cells with fewer counts in all are left out."""
+MIN_HIGH = 10
+"""Cells with at least 3 counts of x that a test needs."""
+MIN_SEEN = 50
+"""Cells with at least 1 count of y that a test needs."""
+
+MAX_LEVERAGE = 0.9
+"""Largest share of V1 that one cell is taken to carry."""
+
+BENDS = (2, 3)
+_ORDERS = (1, 2, 3)
+_PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+OWN = ("R2", "R3", "H11", "N22", "N23", "N33")
+"""Influence terms that depend on x alone."""
+
+COLUMNS = {"y": 3 + len(_PAIRS) + 3 * len(OWN), "y^2": len(_PAIRS)}
+
+
+@dataclass(frozen=True, eq=False)
+class Depth:
+    """How counts of a level's cells become fractions."""
+
+    total: np.ndarray
+    """Total count over all genes, or a known size factor, shape ``(n,)``."""
+    known: bool
+    """True: ``total`` is a size factor known from elsewhere, not a sum of the counts."""
+
+    def falling(self, order: int, less: int = 0) -> np.ndarray:
+        """The denominator of a factorial moment: ff(T - less, order), or s^order."""
+        if self.known:
+            return self.total**order
+        result = np.ones_like(self.total)
+        for i in range(order):
+            result = result * (self.total - less - i)
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class CountFeatures:
+    """Columns of a block of R regulators in one level."""
+
+    f: np.ndarray
+    """F_1, F_2, F_3 for products with y~, shape ``(3, R, n)``."""
+    fd: np.ndarray
+    """F_j D_m + D_j F_m, shape ``(6, R, n)``."""
+    f_own: np.ndarray
+    """F_j times each own influence term, shape ``(18, R, n)``."""
+    ff: np.ndarray
+    """F_j F_m for products with y~^2, shape ``(6, R, n)``."""
+    d_sum: np.ndarray
+    """Sums over each stratum of D_j, shape ``(3, R, n_strata)``."""
+    dd_sum: np.ndarray
+    """Of D_j D_m, shape ``(6, R, n_strata)``."""
+    d_own_sum: np.ndarray
+    """Of D_j times each own term, shape ``(18, R, n_strata)``."""
+    own_mean: np.ndarray
+    """Means of the own terms, shape ``(6, R)``."""
+    own_cov: np.ndarray
+    """Their covariances, shape ``(6, 6, R)``."""
+    own_sum: np.ndarray
+    """Sums of the own terms, less their means, over each replicate, shape ``(6, R, n_clusters)``."""
+    variance: np.ndarray
+    """V1, the variance of p_x in units of its squared mean, shape ``(R,)``."""
+    testable: np.ndarray
+    """Enough counts for the test, shape ``(R,)``."""
+    degree: np.ndarray
+    """Highest degree along which a bend can be sized: 3 (also enough for a call of ``affine``), 2, or 1
+    (none), shape ``(R,)``."""
+
+    def take(self, regulators: np.ndarray) -> CountFeatures:
+        """The same for some regulators of the block."""
+        axis = {field.name: 1 for field in fields(self)}
+        axis |= {"variance": 0, "testable": 0, "degree": 0, "own_cov": 2}
+        return CountFeatures(
+            **{name: np.take(getattr(self, name), regulators, axis=at) for name, at in axis.items()}
+        )
+
+    def astype(self, dtype: type) -> CountFeatures:
+        """The same in another floating-point type."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        return CountFeatures(
+            **{name: a.astype(dtype) if a.dtype.kind == "f" else a for name, a in arrays.items()}
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class CountTargets:
+    """A block of m targets in one level."""
+
+    centred: np.ndarray
+    """y less its stratum's mean, in units of ``unit``, shape ``(m, n)``."""
+    mean: np.ndarray
+    """Mean of each stratum in the same unit, shape ``(n_strata, m)``."""
+    variance: np.ndarray
+    """Variance of p_y in that unit squared, floored at twice its standard error, shape ``(m,)``."""
+    testable: np.ndarray
+    """Seen in enough cells, shape ``(m,)``."""
+
+
+def factorial_moment(counts: np.ndarray, order: int) -> np.ndarray:
+    """ff(X, order), elementwise.
+
+    Examples
+    --------
+    >>> factorial_moment(np.array([0.0, 1.0, 2.0, 5.0]), 2)
+    array([ 0.,  0.,  2., 20.])
+    """
+    result = counts.astype(np.float64, copy=True)
+    for i in range(1, order):
+        result *= np.maximum(counts - i, 0)
+    return result
+
+
+def count_features(
+    x: np.ndarray, depth: Depth, level: Level, *, overdispersion: float = 0.0
+) -> CountFeatures:
+    """Build the columns of a block of regulators from their counts.
+
+    Parameters
+    ----------
+    x
+        Counts, shape ``(R, n)``.
+    depth
+        Of the same cells.
+    level
+        Its strata are centred apart; slopes and moments are pooled over them.
+    overdispersion
+        Squared coefficient of variation of technical noise beyond multinomial sampling.
+    """
+    n = x.shape[1]
+    strata, sizes = level.strata, np.bincount(level.strata)
+    unit = (x / depth.falling(1)).mean(axis=1)
+    unit = np.where(unit > 0, unit, 1.0)[:, None]
+    spread = {j: float(np.prod([1 + i * overdispersion for i in range(j)])) for j in range(1, 7)}
+    ff = {j: factorial_moment(x, j) / unit**j / spread[j] for j in range(1, 7)}
+    e = {j: ff[j] / depth.falling(j) for j in range(1, 7)}
+    f = {j: ff[j] / depth.falling(j, less=1) for j in _ORDERS}
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+
+    def by_stratum(values: np.ndarray) -> np.ndarray:
+        return np.add.reduceat(values, starts, axis=-1)
+
+    mean = {j: (by_stratum(e[j]) / sizes)[:, strata] for j in _ORDERS}
+    centred = {j: e[j] - mean[j] for j in _ORDERS}
+    less_one = np.maximum(sizes - 1.0, 1.0)[strata]
+    moment = {
+        (j, m): e[j + m]
+        - mean[j] * e[m]
+        - mean[m] * e[j]
+        + mean[j] * mean[m]
+        + centred[j] * centred[m] / less_one
+        for j in _ORDERS
+        for m in range(j, 4)
+    }
+    h = {key: value.mean(axis=1)[:, None] for key, value in moment.items()}
+    variance = np.where(h[1, 1] > 0, h[1, 1], np.inf)
+    slope = {1: 0.0, **{j: h[1, j] / variance for j in BENDS}}
+    kappa = (sizes / np.maximum(sizes - 1.0, 1.0))[strata]
+    big_f = np.stack([kappa * (f[j] - mean[j] - slope[j] * (f[1] - mean[1])) for j in _ORDERS])
+    big_p = np.stack([kappa * (centred[j] - slope[j] * centred[1]) for j in _ORDERS])
+    big_d = big_f - big_p
+    own = np.stack(
+        [
+            moment[1, 2] - slope[2] * moment[1, 1],
+            moment[1, 3] - slope[3] * moment[1, 1],
+            moment[1, 1],
+            *(
+                moment[j, m]
+                - slope[j] * moment[1, m]
+                - slope[m] * moment[1, j]
+                + slope[j] * slope[m] * moment[1, 1]
+                for j, m in ((2, 2), (2, 3), (3, 3))
+            ),
+        ]
+    )
+    own_mean = own.mean(axis=2)
+    own_centred = own - own_mean[:, :, None]
+    testable, degree = _enough(x, own_mean, np.einsum("arn,brn->abr", own_centred, own_centred) / n, n)
+    # a cell that carries much of V1 pulls the line towards itself: the HC3 weight, of x alone
+    leverage = 1 / n + np.clip(moment[1, 1] / (n * variance), 0, MAX_LEVERAGE)
+    weight = 1 / (1 - leverage) ** 2
+    own_cov = np.einsum("arn,brn->abr", weight * own, own) / n - own_mean[:, None] * own_mean[None]
+    heavy_f, heavy_d = weight * big_f, weight * big_d
+    return CountFeatures(
+        f=big_f,
+        fd=np.stack([heavy_f[j] * big_d[m] + heavy_d[j] * big_f[m] for j, m in _PAIRS]),
+        f_own=np.concatenate([heavy_f[j] * own for j in range(3)]),
+        ff=np.stack([heavy_f[j] * big_f[m] for j, m in _PAIRS]),
+        d_sum=by_stratum(big_d),
+        dd_sum=np.stack([by_stratum(heavy_d[j] * big_d[m]) for j, m in _PAIRS]),
+        d_own_sum=np.concatenate([by_stratum(heavy_d[j] * own) for j in range(3)]),
+        own_mean=own_mean,
+        own_cov=own_cov,
+        own_sum=np.stack([own_centred[:, :, rows].sum(axis=2) for rows in level.cluster_slices()], axis=2)
+        if level.clusters is not None
+        else np.zeros((*own_mean.shape, 0)),
+        variance=own_mean[2],
+        testable=testable,
+        degree=degree,
+    )
+
+
+def _enough(x: np.ndarray, mean: np.ndarray, cov: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Whether a regulator has counts enough for the test, and up to which degree a bend can be sized."""
+    error = np.sqrt(np.einsum("aar->ar", cov) / n)
+    v1, n22, n23, n33 = mean[2], mean[3], mean[4], mean[5]
+    testable = ((x >= 3).sum(axis=1) >= MIN_HIGH) & (v1 > 2 * error[2]) & (v1 > 0)
+    ratio = n23 / np.where(n22 > 0, n22, np.inf)
+    rest = n33 - ratio * n23  # what degree 3 adds to degree 2
+    weights = np.stack([ratio**2, -2 * ratio, np.ones_like(ratio)])
+    rest_error = np.sqrt(np.maximum(np.einsum("ar,abr,br->r", weights, cov[3:, 3:], weights), 0) / n)
+    second = testable & (n22 > 2 * error[3])
+    third = second & (v1 > 3 * error[2]) & (rest > 2 * rest_error)
+    return testable, 1 + second + third
+
+
+def enough_counts(x: np.ndarray, depth: Depth, level: Level) -> np.ndarray:
+    """Whether regulators have counts enough for the test, shape ``(R,)``: the rule of :func:`_enough`."""
+    many = np.flatnonzero((x >= 3).sum(axis=1) >= MIN_HIGH)
+    sizes = np.bincount(level.strata)
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    share = x[many] / depth.falling(1)
+    mean = (np.add.reduceat(share, starts, axis=1) / sizes)[:, level.strata]
+    term = factorial_moment(x[many], 2) / depth.falling(2) - mean * (2 * share - mean)
+    term += (share - mean) ** 2 / np.maximum(sizes - 1.0, 1.0)[level.strata]
+    result = np.zeros(len(x), dtype=bool)
+    result[many] = term.mean(axis=1) > 2 * term.std(axis=1) / np.sqrt(x.shape[1])
+    return result
+
+
+def count_targets(
+    y: np.ndarray,
+    depth: Depth,
+    level: Level,
+    unit: np.ndarray,
+    dtype: type,
+    overdispersion: float = 0.0,
+) -> CountTargets:
+    """Centre a block of targets in one level.
+
+    Parameters
+    ----------
+    y
+        Counts, shape ``(m, n)``.
+    unit
+        Unit of each target's fraction, shape ``(m,)``: its standard deviation over all cells used.
+    overdispersion
+        As in :func:`count_features`.
+    """
+    sizes = np.bincount(level.strata)
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    share = y / depth.falling(1) / unit[:, None]
+    pairs = factorial_moment(y, 2) / depth.falling(2) / unit[:, None] ** 2 / (1 + overdispersion)
+    mean = np.add.reduceat(share, starts, axis=1) / sizes
+    by_cell = mean[:, level.strata]
+    centred = share - by_cell
+    less_one = np.maximum(sizes - 1.0, 1.0)[level.strata]
+    terms = pairs - 2 * by_cell * share + by_cell**2 + centred**2 / less_one
+    error = terms.std(axis=1) / np.sqrt(y.shape[1])
+    return CountTargets(
+        centred=centred.astype(dtype),
+        mean=np.ascontiguousarray(mean.T).astype(dtype),
+        variance=np.maximum(terms.mean(axis=1), 2 * error).astype(dtype),
+        testable=(y >= 1).sum(axis=1) >= MIN_SEEN,
+    )
+
+
+@dataclass(eq=False)
+class CountMoments:
+    """Influence moments of one level for R regulators x m targets; arrays of shape ``(R, m)``."""
+
+    n: int
+    mean: list[np.ndarray]
+    """Means of a_1, a_2, a_3; the second and third are the bend g."""
+    cov: dict[tuple[int, int], np.ndarray]
+    """Covariances of a_j and a_m, j <= m, 0-based."""
+    with_own: list[list[np.ndarray]]
+    """Covariance of a_j with each own term of x: ``with_own[j][own]``."""
+
+
+def count_moments(features: CountFeatures, targets: CountTargets, level: Level) -> CountMoments:
+    """Multiply a block of regulators with a block of targets."""
+    n_regulators, n = features.f.shape[1:]
+    m = len(targets.centred)
+    y = targets.centred.T
+
+    def product(columns: np.ndarray, values: np.ndarray) -> np.ndarray:
+        flat = columns.reshape(-1, columns.shape[2])
+        return (flat @ values).reshape(columns.shape[0], n_regulators, m)
+
+    line = product(features.f, y)
+    square = product(features.ff, y * y)
+    own = product(features.f_own, y)
+    sizes = np.bincount(level.strata)
+    edges = np.concatenate([[0], np.cumsum(sizes)])
+    if len(sizes) == 1:
+        cross = product(features.fd, y) * targets.mean[0]
+    else:
+        cross = np.zeros_like(square)
+        for c in range(len(sizes)):
+            rows = slice(edges[c], edges[c + 1])
+            cross += product(np.ascontiguousarray(features.fd[:, :, rows]), y[rows]) * targets.mean[c]
+    mean = [(line[j] + features.d_sum[j] @ targets.mean) / n for j in range(3)]
+    mean2 = targets.mean**2
+    cov = {
+        pair: (square[p] + cross[p] + features.dd_sum[p] @ mean2) / n - mean[pair[0]] * mean[pair[1]]
+        for p, pair in enumerate(_PAIRS)
+    }
+    n_own = len(OWN)
+    with_own = [
+        [
+            (own[j * n_own + o] + features.d_own_sum[j * n_own + o] @ targets.mean) / n
+            - mean[j] * features.own_mean[o][:, None]
+            for o in range(n_own)
+        ]
+        for j in range(3)
+    ]
+    return CountMoments(n, mean, cov, with_own)
+
+
+def cluster_sums(
+    features: CountFeatures, targets: CountTargets, level: Level
+) -> list[tuple[int, list[np.ndarray], np.ndarray]]:
+    """Per replicate: its code, its sums of a_1, a_2, a_3 (``(R, m)``), of the own terms (``(6, R, 1)``)."""
+    n_regulators = features.f.shape[1]
+    edges = np.concatenate([[0], np.cumsum(np.bincount(level.strata))])
+    result = []
+    for code, rows in enumerate(level.cluster_slices()):
+        if rows.stop == rows.start:
+            continue
+        flat = np.ascontiguousarray(features.f[:, :, rows]).reshape(3 * n_regulators, -1)
+        sums = (flat @ targets.centred[:, rows].T).reshape(3, n_regulators, -1)
+        inside = slice(*np.searchsorted(edges, [rows.start, rows.stop]))
+        totals = [sums[j] + features.d_sum[j][:, inside] @ targets.mean[inside] for j in range(3)]
+        result.append((code, totals, features.own_sum[:, :, code, None]))
+    return result
+
+
+@dataclass(eq=False)
+class CountLevel:
+    """Estimates of one level, arrays of shape ``(R, m)``."""
+
+    b: np.ndarray
+    line: np.ndarray
+    """b^2 V1: variance of p_y along the line."""
+    bend: np.ndarray
+    """g' N^-1 g: variance of p_y along degrees 2 and 3 beyond the line; along degree 2 where N cannot
+    resolve degree 3; NaN where it resolves neither."""
+    direction: tuple[np.ndarray, np.ndarray]
+    """d = N^-1 g, over the degrees resolved."""
+    wald: np.ndarray
+    """n g' Omega^-1 g."""
+    z2: np.ndarray
+    """Squared z of b."""
+    omega: tuple[np.ndarray, np.ndarray, np.ndarray]
+    """Omega_22, Omega_23, Omega_33."""
+    doubt: np.ndarray
+
+
+def level_estimates(features: CountFeatures, of: CountMoments) -> CountLevel:
+    """Slope, bend and both tests of one level."""
+    variance = np.where(features.testable, features.variance, np.inf)[:, None]
+    b = of.mean[0] / variance
+    g2, g3 = of.mean[1], of.mean[2]
+    own = features.own_cov[:, :, :, None]
+    r2, r3, h11 = (own[i] for i in range(3))
+
+    def influence(j: int, m: int, own_j: int, own_m: int) -> np.ndarray:
+        """Covariance of a_j - b own_j and a_m - b own_m."""
+        mixed = of.with_own[j][own_m] + of.with_own[m][own_j]
+        return of.cov[j, m] - b * mixed + b * b * own[own_j, own_m]
+
+    o22, o23, o33 = influence(1, 1, 0, 0), influence(1, 2, 0, 1), influence(2, 2, 1, 1)
+    slope_variance = influence(0, 0, 2, 2)
+    determinant = o22 * o33 - o23 * o23
+    sound = (determinant > 1e-6 * o22 * o33) & (o22 > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        wald = of.n * (o33 * g2 * g2 - 2 * o23 * g2 * g3 + o22 * g3 * g3) / determinant
+        z2 = of.n * of.mean[0] ** 2 / slope_variance
+    cancelled = (o22 < 0.02 * (of.cov[1, 1] + b * b * r2[0])) | (o33 < 0.02 * (of.cov[2, 2] + b * b * r3[1]))
+    cancelled |= (determinant < 0.01 * o22 * o33) | (slope_variance < 0.02 * (of.cov[0, 0] + b * b * h11[2]))
+    n22, n23, n33 = (features.own_mean[i][:, None] for i in (3, 4, 5))
+    det_n = n22 * n33 - n23 * n23
+    degree = features.degree[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        d2 = np.where(degree == 3, (n33 * g2 - n23 * g3) / det_n, np.where(degree == 2, g2 / n22, np.nan))
+        d3 = np.where(degree == 3, (n22 * g3 - n23 * g2) / det_n, 0 * d2)
+    finite_variance = np.where(np.isfinite(variance), variance, 0.0)
+    return CountLevel(
+        b=b,
+        line=b * b * finite_variance,
+        bend=g2 * d2 + g3 * d3,
+        direction=(d2, d3),
+        wald=np.where(sound, wald, 0.0),
+        z2=np.where(slope_variance > 0, z2, 0.0),
+        omega=(o22, o23, o33),
+        doubt=cancelled,
+    )
+
+
+def level_bound_pieces(
+    features: CountFeatures, of: CountMoments, at: CountLevel
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Per-cell variances of r * (influence of r) and B * (influence of B), and their covariance.
+
+    With d = N^-1 g the influence of r = sqrt(g' N^-1 g) is (d'psi - d'N_i d / 2) / r, that of
+    B = |b| sqrt(V1) is b (a_1 - b H_11 / 2) / B; both up to constants.
+    """
+    d2, d3 = at.direction
+    weights_a = (None, d2, d3)  # on a_2, a_3
+    weights_own = (-at.b * d2, -at.b * d3, None, -d2 * d2 / 2, -d2 * d3, -d3 * d3 / 2)
+    bend_own = {i: w for i, w in enumerate(weights_own) if w is not None}
+    bend_a = {j: w for j, w in enumerate(weights_a) if w is not None}
+    own = features.own_cov[:, :, :, None]
+    v_bend = np.zeros_like(at.b)
+    for j, w in bend_a.items():
+        for m, v in bend_a.items():
+            v_bend += w * v * of.cov[min(j, m), max(j, m)]
+        for o, v in bend_own.items():
+            v_bend += 2 * w * v * of.with_own[j][o]
+    for o, w in bend_own.items():
+        for p, v in bend_own.items():
+            v_bend += w * v * own[o, p]
+    half = -at.b / 2
+    v_line = at.b**2 * (of.cov[0, 0] + 2 * half * of.with_own[0][2] + half**2 * own[2, 2])
+    v_both = np.zeros_like(at.b)
+    for j, w in bend_a.items():
+        v_both += w * (of.cov[0, j] + half * of.with_own[j][2])
+    for o, w in bend_own.items():
+        v_both += w * (of.with_own[0][o] + half * own[2, o])
+    return v_bend, v_line, at.b * v_both

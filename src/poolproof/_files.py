@@ -1,0 +1,183 @@
+"""Result files: written aside, moved into place together, verdict.json last as the mark of completion."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ._checks import InputError, printable
+
+MARK = "verdict.json"
+FIGURES = "figures"
+RESULTS = (
+    "report.html",
+    "pairs.parquet",
+    "genes.parquet",
+    "levels.parquet",
+    "equations.parquet",
+    "edges.parquet",
+    MARK,
+)
+
+
+@contextmanager
+def result_folder(folder: str | Path, *, force: bool = False) -> Iterator[Path]:
+    """Give a place to write results to; on success they move into ``folder``, on failure nothing stays.
+
+    Earlier results are removed only when the new ones are complete; other files are not touched. A run
+    that is killed leaves no verdict.json that does not belong to its neighbours.
+
+    Raises
+    ------
+    InputError
+        The folder holds an earlier result and ``force`` is not set, or it cannot be written to.
+    """
+    folder = Path(folder).absolute()
+    prefix = f".{folder.name[:80]}.poolproof-"
+    try:
+        _check_free(folder, force)
+        home = folder.resolve() if folder.is_dir() else folder.parent  # one file system for all
+        made = [parent for parent in reversed(folder.parents) if not parent.exists()]
+        home.mkdir(parents=True, exist_ok=True)
+        for left_from in {home, folder.parent}:
+            _sweep(left_from, prefix)
+        place = Path(tempfile.mkdtemp(prefix=prefix, dir=home))
+    except OSError as error:
+        raise InputError(f"--out {printable(folder)} cannot be written to: {error.strerror}") from error
+    alive = os.open(place, os.O_RDONLY)
+    fcntl.flock(alive, fcntl.LOCK_EX)
+    try:
+        yield place
+        _move_in(place, folder, force)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        for parent in reversed(made):
+            with suppress(OSError):
+                parent.rmdir()
+        raise
+    finally:
+        os.close(alive)
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def _check_free(folder: Path, force: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out {printable(folder)} is a file; name a folder")
+    present = [name for name in RESULTS if (folder / name).exists()]
+    if present and not force:
+        raise InputError(
+            f"--out {printable(folder)} holds an earlier result ({present[0]}); "
+            "name another folder, or pass --force"
+        )
+
+
+def _sweep(parent: Path, prefix: str) -> None:
+    """Remove what killed runs left behind: folders that no living process holds."""
+    for left in parent.iterdir():
+        if not left.name.startswith(prefix):
+            continue
+        try:
+            handle = os.open(left, os.O_RDONLY)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
+        except OSError:
+            pass
+        finally:
+            os.close(handle)
+
+
+def _move_in(place: Path, folder: Path, force: bool) -> None:
+    """Replace the results of a folder under a lock, the mark first out and last in."""
+    folder.mkdir(exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        _check_free(folder, force)
+        for name in (MARK, *RESULTS):
+            (folder / name).unlink(missing_ok=True)
+        for old in (folder / FIGURES).glob("*.parquet"):
+            old.unlink()
+        if (place / FIGURES).exists():
+            (folder / FIGURES).mkdir(exist_ok=True)
+            for new in (place / FIGURES).glob("*.parquet"):
+                os.replace(new, folder / FIGURES / new.name)
+        for name in RESULTS:  # the mark comes last
+            if (place / name).exists():
+                os.replace(place / name, folder / name)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_parquet(table: pd.DataFrame, path: Path) -> None:
+    """Write one table."""
+    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), path, compression="zstd")
+
+
+class ParquetStream:
+    """Write a table part by part, without ever holding it whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer: pq.ParquetWriter | None = None
+
+    def __call__(self, part: pd.DataFrame) -> None:
+        """Append rows."""
+        table = pa.Table.from_pandas(part, preserve_index=False)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, table.schema, compression="zstd")
+        self._writer.write_table(table.cast(self._writer.schema))
+
+    def close(self) -> bool:
+        """Finish the file; whether anything was written."""
+        if self._writer is not None:
+            self._writer.close()
+        return self._writer is not None
+
+
+def write_json(content: Mapping[str, Any], path: Path) -> None:
+    """Write JSON; NaN and infinity become null."""
+    path.write_text(to_json(content) + "\n", encoding="utf-8")
+
+
+def to_json(content: Any) -> str:
+    """JSON text; NaN and infinity become null.
+
+    Examples
+    --------
+    >>> print(to_json({"share": float("nan")}))
+    {
+      "share": null
+    }
+    """
+    text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False)
+    # control characters and direction marks in names stay harmless on a terminal
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
+def plain(value: Any) -> Any:
+    """Plain Python values, NaN as None."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

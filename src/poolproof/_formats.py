@@ -1,0 +1,529 @@
+"""Parsers of the text, 10x and parquet formats: from a file to a table or a sparse matrix.
+
+A parser here may raise anything on bad content; ``io.read`` turns that into one line. What a parser
+can say better itself (the row and the column of a cell of text) it raises as `InputError`.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import scipy.io
+import scipy.sparse as sp
+from anndata import AnnData
+
+from ._checks import InputError, printable
+
+DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
+MISSING_WORDS = ("", "NA", "NaN", "nan")
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+GENE_WORDS = _words(
+    """gene genes gene_id geneid gene_name genename gene_symbol genesymbol symbol symbols hgnc hgnc_symbol
+    ensembl ensembl_id ensembl_gene_id entrez entrezid entrez_id entrez_gene_id locus locus_tag feature
+    feature_id probe probe_id probeset id_ref orf transcript transcript_id target_id"""
+)
+SAMPLE_WORDS = _words(
+    """sample samples sample_id sampleid sample_name cell cells cell_id cellid cell_name barcode barcodes
+    donor donor_id patient patient_id subject subject_id individual run well array geo_accession"""
+)
+INDEX_WORDS = GENE_WORDS | SAMPLE_WORDS | _words("index id name names rowname rownames")
+GENE_NOTES = GENE_WORDS | _words(
+    """chr chrom chromosome start end stop strand length gene_length description product biotype gene_biotype
+    gene_type gene_description"""
+)
+SAMPLE_NOTES = SAMPLE_WORDS | _words(
+    """batch age sex gender condition treatment group time cell_type celltype cluster label tissue n_counts
+    total_counts n_genes"""
+)
+"""Headers of columns that describe rows: in the block after the names they are never values."""
+
+
+@dataclass
+class Table:
+    """A table of numbers with named rows and columns; which of them are genes is not decided here."""
+
+    values: np.ndarray
+    """Shape ``(n_rows, n_columns)``, float64; NaN where missing."""
+    row_names: list[str]
+    column_names: list[str]
+    row_notes: pd.DataFrame
+    """Annotation columns, one row per row of ``values``."""
+    column_notes: pd.DataFrame
+    """Annotation rows (GCT 1.3), one row per column of ``values``."""
+    corner: str = ""
+    """Header of the column of row names."""
+    warnings: list[str] = field(default_factory=list)
+
+
+# --- text ------------------------------------------------------------------------------------------
+
+
+def read_decompressed(path: Path) -> bytes:
+    """Return the bytes of a file, unpacked if they are gzip, whatever the name says."""
+    data = path.read_bytes()
+    return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+
+
+def decode(data: bytes) -> str:
+    """Return text with line feeds only; binary content is refused."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        text = data.decode("utf-16")
+    else:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = data.decode("latin-1")
+    if "\x00" in text:
+        raise InputError("expected text; found binary content; check the file or name its --format")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_text(path: Path) -> Table:
+    """Read a csv, tsv or txt table, with or without gzip."""
+    frame, labels = parse_text(decode(read_decompressed(path)))
+    return to_table(frame, labels, named=not labels[0])
+
+
+def parse_text(text: str) -> tuple[pd.DataFrame, list[str]]:
+    """Return the fields of a text table, the first column as text, and a label for each column.
+
+    R writes a header without a label for the first column: that label is then empty.
+    """
+    text = _without_comments(text.lstrip("\n"))
+    if not text.strip():
+        raise InputError("expected a table; found an empty file")
+    delimiter = _delimiter(text)
+    header, n_fields = _header_and_width(text, delimiter)
+    frame = _parse(text, delimiter, n_fields, n_text_columns=1)
+    shifted = len(header) == n_fields - 1
+    if shifted and frame.iloc[:, -1].isna().all():  # a delimiter at the end of each row, not R's header
+        frame = frame.iloc[:, :-1]
+        shifted = False
+    return frame, [label.strip() for label in (["", *header] if shifted else header)]
+
+
+def _without_comments(text: str) -> str:
+    """Drop the comment lines above a table, such as the command line that featureCounts writes."""
+    start = 0
+    while text.startswith("#", start):
+        end = text.find("\n", start) + 1 or len(text)
+        following = text[end : text.find("\n", end) + 1 or len(text)]
+        line = text[start:end]
+        if any(line.count(d) == following.count(d) > 0 for d in "\t,;") and not following.startswith("#"):
+            break  # the header itself starts with the mark: "#NAME<tab>sample1"
+        start = end
+    return text[start:]
+
+
+def _delimiter(text: str) -> str:
+    """Return the delimiter that splits the first rows into equally many fields."""
+    head = [line for line in text.split("\n", 20)[:20] if line.strip()]
+    best, most = "", 1
+    for delimiter in ("\t", ",", ";", " "):
+        widths = [
+            len(row) for row in csv.reader(head, delimiter=delimiter, skipinitialspace=delimiter == " ")
+        ]
+        body = widths[1:] or widths
+        agree = body.count(body[0]) >= 0.5 * len(body)
+        if body[0] > most and agree and widths[0] in (body[0], body[0] - 1):
+            best, most = delimiter, body[0]
+            if delimiter == "\t":
+                break
+    if not best:
+        raise InputError(
+            f"expected a table split by tabs, commas, semicolons or spaces; found the first line "
+            f"{printable(head[0] if head else '')!r}; check that the file holds a table"
+        )
+    return best
+
+
+def _header_and_width(text: str, delimiter: str) -> tuple[list[str], int]:
+    """Return the header and the number of fields of each row, which must agree."""
+    header: list[str] = []
+    n_fields = n_rows = 0
+    if '"' in text or delimiter == " ":
+        rows = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=delimiter == " ")
+        widths = (
+            (row if not header else None, len(row) - (delimiter == " " and row[-1:] == [""])) for row in rows
+        )
+    else:
+        lines = text.split("\n")
+        header = lines[0].split(delimiter)
+        widths = ((None, line.count(delimiter) + 1) for line in lines if line.strip(" "))
+        next(widths)
+    for first, width in widths:
+        if width == 0:
+            continue
+        if not header:
+            header = list(first or [])[:width]
+            continue
+        n_rows += 1
+        n_fields = n_fields or width
+        if width != n_fields:
+            raise InputError(
+                f"expected {n_fields} fields in each row; row {n_rows} below the header has {width}; "
+                "the file may have been cut or a name may hold the delimiter"
+            )
+    if n_rows == 0:
+        raise InputError("expected a header and rows; found one line only")
+    if len(header) not in (n_fields, n_fields - 1):
+        raise InputError(
+            f"expected a header of {n_fields} or {n_fields - 1} names for rows of {n_fields} fields; "
+            f"found {len(header)}; the file may have been cut"
+        )
+    numbers = [_is_number(name) for name in header[1:]]
+    if (
+        numbers
+        and all(numbers)
+        and (len(set(header[1:])) < len(numbers) or any("." in n for n in header[1:]))
+    ):
+        raise InputError("expected names in the first row; found numbers; add a header of names")
+    return header, n_fields
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _parse(text: str, delimiter: str, n_fields: int, n_text_columns: int, **options: Any) -> pd.DataFrame:
+    """Parse a table whose width is known; columns are numbered, the first ones kept as text."""
+    options = {
+        "header": 0,
+        "names": list(range(n_fields)),
+        "index_col": False,
+        "dtype": dict.fromkeys(range(n_text_columns), str),
+        "keep_default_na": False,
+        "na_values": {i: list(MISSING_WORDS) for i in range(n_text_columns, n_fields)},
+        "float_precision": "round_trip",
+        "low_memory": False,
+        **options,
+    }
+    frame: pd.DataFrame = pd.read_csv(
+        io.StringIO(text), sep=r"\s+" if delimiter == " " else delimiter, **options
+    )
+    return frame
+
+
+# --- tables ----------------------------------------------------------------------------------------
+
+
+def to_table(frame: pd.DataFrame, labels: list[str], *, named: bool = False) -> Table:
+    """Tell names, annotation and values of a parsed table apart.
+
+    Parameters
+    ----------
+    frame
+        Parsed cells, shape ``(n_rows, n_columns)``; the first column may hold the row names.
+    labels
+        Header of each column.
+    named
+        True if the first column is known to hold the row names.
+
+    Raises
+    ------
+    InputError
+        A cell of a value column holds text or an infinite number; no column is numeric.
+    """
+    warnings: list[str] = []
+    first, corner = frame.iloc[:, 0], labels[0]
+    word = header_word(corner)
+    if named or word in INDEX_WORDS or word in ("", "unnamed:_0") or _is_text(first):
+        row_names = ["" if pd.isna(name) else str(name) for name in first]
+        start = 1
+    else:
+        row_names = [str(i + 1) for i in range(len(frame))]
+        start, corner = 0, ""
+        warnings.append("no column of row names was found: rows are numbered")
+    columns = [frame.iloc[:, j] for j in range(frame.shape[1])]
+    empty = [j for j in range(start, len(columns)) if not labels[j] and columns[j].isna().all()]
+    notes = [j for j in _note_columns(columns, labels, start) if j not in empty]
+    kept = [j for j in range(start, len(columns)) if j not in set(notes) | set(empty)]
+    if not kept:
+        cells = [str(cell) for j in notes for cell in columns[j].head(20)]
+        comma = any(re.fullmatch(DECIMAL_COMMA, cell) for cell in cells)
+        way_out = "write decimals with a point" if comma else "check the delimiter and the file"
+        raise InputError(f"expected columns of numbers; found none; {way_out}")
+    values = np.empty((len(frame), len(kept)))
+    for position, j in enumerate(kept):
+        values[:, position] = _numbers(columns[j], row_names, labels[j])
+    if notes:
+        listed = ", ".join(printable(labels[j] or "(no header)", 30) for j in notes[:6])
+        more = f" and {len(notes) - 6} more" if len(notes) > 6 else ""
+        warnings.append(f"columns taken as annotation, not as values: {listed}{more}")
+    row_notes = pd.DataFrame({labels[j] or f"column_{j + 1}": columns[j].to_numpy() for j in notes})
+    row_notes.index = pd.RangeIndex(len(frame))
+    table = Table(
+        values,
+        row_names,
+        [labels[j] for j in kept],
+        row_notes,
+        pd.DataFrame(),
+        corner=corner,
+        warnings=warnings,
+    )
+    return _without_empty_rows(table)
+
+
+def _note_columns(columns: list[pd.Series], labels: list[str], start: int) -> list[int]:
+    """Return the columns that describe rows: the leading block, and any column of nothing but text."""
+    notes = []
+    leading = True
+    for j in range(start, len(columns)):
+        word = header_word(labels[j])
+        known = leading and (word in GENE_NOTES or word in SAMPLE_NOTES)
+        if known or _text_share(columns[j]) == 1.0:
+            notes.append(j)
+        else:
+            leading = False
+    return notes
+
+
+def header_word(label: str) -> str:
+    """Return a header in the form that the word lists use."""
+    return re.sub(r"[\s.-]+", "_", label.strip().lstrip("#").lower())
+
+
+def _is_text(column: pd.Series) -> bool:
+    """Say whether any cell is neither a number nor missing."""
+    return _text_share(column) > 0.0
+
+
+def _text_share(column: pd.Series) -> float:
+    """Return the share of text among the cells that are not missing."""
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return 1.0
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return 0.0
+    present = column[column.notna()].astype(str)
+    present = present[~present.isin(MISSING_WORDS)]
+    return float(pd.to_numeric(present, errors="coerce").isna().mean()) if len(present) else 0.0
+
+
+def _numbers(column: pd.Series, row_names: list[str], label: str) -> np.ndarray:
+    """Return a column as float64, or refuse it naming the first bad cell."""
+    if pd.api.types.is_complex_dtype(column.dtype):
+        raise InputError(f"expected real numbers; column {printable(label)!r} holds complex ones")
+    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
+        numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    else:
+        text = column.where(column.notna(), "").astype(str)
+        numbers = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64)
+        bad = np.isnan(numbers) & ~text.isin(MISSING_WORDS).to_numpy()
+        if column.dtype == bool:
+            bad[:] = True
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            cell = text.iloc[row]
+            comma = "; write decimals with a point" if re.fullmatch(DECIMAL_COMMA, cell) else ""
+            raise InputError(
+                f"expected numbers; row {printable(row_names[row], 40)!r}, column {printable(label, 40)!r} "
+                f"holds "
+                f"{printable(cell, 40)!r}; remove the text, or write NA where a value is missing{comma}"
+            )
+    if np.isinf(numbers).any():
+        row = int(np.flatnonzero(np.isinf(numbers))[0])
+        raise InputError(
+            f"expected finite numbers; row {printable(row_names[row], 40)!r}, column "
+            f"{printable(label, 40)!r} is "
+            "infinite; write NA where a value is missing"
+        )
+    return numbers
+
+
+def _without_empty_rows(table: Table) -> Table:
+    """Drop rows that have neither name nor values, as spreadsheets leave them at the end."""
+    blank = np.array([not name.strip() for name in table.row_names]) & np.isnan(table.values).all(axis=1)
+    if blank.any():
+        keep = np.flatnonzero(~blank)
+        table.values = table.values[keep]
+        table.row_names = [table.row_names[i] for i in keep]
+        table.row_notes = table.row_notes.iloc[keep].reset_index(drop=True)
+        table.warnings.append(f"{int(blank.sum())} empty rows were left out")
+    return table
+
+
+# --- GCT and parquet -------------------------------------------------------------------------------
+
+
+def read_gct(path: Path) -> Table:
+    """Read a GCT table, version 1.2 or 1.3 (Broad Institute), genes in rows."""
+    lines = decode(read_decompressed(path)).rstrip("\n").split("\n")
+    version = lines[0].strip()
+    if version not in ("#1.2", "#1.3"):
+        raise InputError(
+            f"expected a GCT file that starts with #1.2 or #1.3; found {printable(lines[0], 40)!r}"
+        )
+    sizes = [int(n) for n in lines[1].split()]
+    if len(sizes) != (2 if version == "#1.2" else 4) or min(sizes) < 0:
+        raise InputError(
+            f"expected the table's dimensions in line 2 of a GCT file; found {printable(lines[1], 40)!r}"
+        )
+    n_rows, n_columns, n_row_notes, n_column_notes = (*sizes, 1, 0) if version == "#1.2" else sizes
+    header = lines[2].split("\t")
+    body = [line.split("\t") for line in lines[3 : 3 + n_column_notes]]
+    data = [line for line in lines[3 + n_column_notes :] if line.strip()]
+    n_text, n_fields = 1 + n_row_notes, 1 + n_row_notes + n_columns
+    widths = {len(header), *map(len, body), *(line.count("\t") + 1 for line in data)}
+    if widths != {n_fields} or len(data) != n_rows:
+        raise InputError(
+            f"expected {n_rows} rows of {n_fields} fields, as the head of the GCT file says; found "
+            f"{len(data)} rows "
+            f"of {min(widths)} to {max(widths)}; the file may have been cut"
+        )
+    if not data or not n_columns:
+        raise InputError("expected a table; the GCT file has no rows or no samples")
+    text = "\n".join(data).replace("\tna\t", "\tNA\t")
+    frame = _parse(text, "\t", n_fields, n_text, header=None, quoting=csv.QUOTE_NONE)
+    row_names = frame.iloc[:, 0].tolist()
+    values = np.column_stack(
+        [_numbers(frame.iloc[:, j], row_names, header[j]) for j in range(n_text, n_fields)]
+    )
+    row_notes = pd.DataFrame({header[j]: frame.iloc[:, j].to_numpy() for j in range(1, n_text)})
+    row_notes.index = pd.RangeIndex(n_rows)
+    column_notes = pd.DataFrame({row[0]: row[n_text:] for row in body})
+    return Table(values, row_names, header[n_text:], row_notes, column_notes, corner=header[0])
+
+
+def read_parquet(path: Path) -> Table:
+    """Read a parquet table; row names are its index or its first column of text."""
+    frame = pd.read_parquet(path)
+    if not isinstance(frame.index, pd.RangeIndex):
+        frame.insert(0, "", frame.index.astype(str), allow_duplicates=True)
+        named = True
+    else:
+        named = False
+    if frame.shape[0] == 0 or frame.shape[1] == 0:
+        raise InputError("expected a table; found no rows or no columns")
+    return to_table(frame, [str(label) for label in frame.columns], named=named)
+
+
+# --- 10x -------------------------------------------------------------------------------------------
+
+
+def find_10x(folder: Path) -> list[Path]:
+    """Return the matrix files of a 10x folder, plain or gzip, with or without a prefix."""
+    return sorted(p for p in folder.iterdir() if p.name.endswith(("matrix.mtx", "matrix.mtx.gz")))
+
+
+def read_10x_folder(path: Path) -> tuple[AnnData, list[str]]:
+    """Read matrix, features (or genes) and barcodes as CellRanger 2 or 3 writes them.
+
+    Rows of the result are cells; ``var`` has ``symbol`` and, from CellRanger 3, ``feature_type``.
+    """
+    matrices = find_10x(path) if path.is_dir() else [path]
+    if len(matrices) != 1:
+        raise InputError(
+            f"expected one matrix.mtx in the folder; found {len(matrices)}; give the file itself"
+        )
+    prefix = re.sub(r"matrix\.mtx(\.gz)?$", "", matrices[0].name)
+    folder = matrices[0].parent
+    features = _rows_beside(folder, prefix, ("features.tsv", "genes.tsv"))
+    barcodes = [row[0] for row in _rows_beside(folder, prefix, ("barcodes.tsv",))]
+    matrix: Any = sp.csr_matrix(scipy.io.mmread(matrices[0]))
+    warnings: list[str] = []
+    if matrix.shape == (len(features), len(barcodes)):
+        matrix = matrix.T
+    elif matrix.shape == (len(barcodes), len(features)):
+        warnings.append("the matrix has cells in rows, unlike what CellRanger writes: taken so")
+    else:
+        raise InputError(
+            f"expected a matrix of {len(features)} features x {len(barcodes)} barcodes; found "
+            f"{matrix.shape[0]} x {matrix.shape[1]}; the files may not belong together or may have been cut"
+        )
+    columns = list(zip(*features, strict=True))
+    var = {"symbol": columns[1] if len(columns) > 1 else columns[0]}
+    if len(columns) > 2:
+        var["feature_type"] = columns[2]
+    return _cells_by_genes(matrix.tocsr(), barcodes, list(columns[0]), var, warnings)
+
+
+def _rows_beside(folder: Path, prefix: str, names: tuple[str, ...]) -> list[list[str]]:
+    """Return the fields of each line of the first file that exists, all rows equally wide."""
+    for name in names:
+        for path in (folder / f"{prefix}{name}", folder / f"{prefix}{name}.gz"):
+            if path.is_file():
+                rows = [line.split("\t") for line in decode(read_decompressed(path)).split("\n") if line]
+                if not rows:
+                    raise InputError(f"expected names in {printable(path.name)}; found an empty file")
+                width = min(map(len, rows))
+                return [row[:width] for row in rows]
+    raise InputError(
+        f"expected {printable(prefix)}{' or '.join(names)} (or .gz) beside the matrix; found none; "
+        "keep the three files of a 10x folder together"
+    )
+
+
+def read_10x_h5(path: Path) -> tuple[AnnData, list[str]]:
+    """Read the HDF5 matrix of CellRanger 2 (one group per genome) or 3 (group ``matrix``)."""
+    with h5py.File(path, "r") as file:
+        if "matrix" in file:
+            group = file["matrix"]
+            features = group["features"]
+            ids, var = _strings(features["id"]), {"symbol": _strings(features["name"])}
+            if "feature_type" in features:
+                var["feature_type"] = _strings(features["feature_type"])
+        else:
+            genomes = [
+                name for name, group in file.items() if isinstance(group, h5py.Group) and "genes" in group
+            ]
+            if len(genomes) != 1:
+                raise InputError(
+                    f"expected a 10x matrix of one genome; found {len(genomes)}: "
+                    f"{', '.join(printable(name, 30) for name in genomes[:5]) or 'none'}; save one genome "
+                    f"alone"
+                )
+            group = file[genomes[0]]
+            ids, var = _strings(group["genes"]), {"symbol": _strings(group["gene_names"])}
+        barcodes = _strings(group["barcodes"])
+        parts = tuple(group[name][()] for name in ("data", "indices", "indptr"))
+        n_genes, n_cells = (int(n) for n in group["shape"][()])
+    if (n_genes, n_cells) != (len(ids), len(barcodes)):
+        raise InputError(
+            f"expected names for {n_genes} features and {n_cells} barcodes; found {len(ids)} and "
+            f"{len(barcodes)}; "
+            "the file may have been cut"
+        )
+    matrix = sp.csr_matrix(parts, shape=(n_cells, n_genes))  # genes x cells by column is cells x genes by row
+    matrix.check_format(full_check=True)
+    return _cells_by_genes(matrix, barcodes, ids, var, [])
+
+
+def _strings(dataset: h5py.Dataset) -> list[str]:
+    return [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in dataset[()]]
+
+
+def _cells_by_genes(
+    matrix: sp.csr_matrix, barcodes: list[str], ids: list[str], var: dict[str, Any], warnings: list[str]
+) -> tuple[AnnData, list[str]]:
+    """Label a 10x matrix and keep its gene expression features."""
+    adata = AnnData(
+        matrix, obs=pd.DataFrame(index=pd.Index(barcodes)), var=pd.DataFrame(var, index=pd.Index(ids))
+    )
+    if "feature_type" in var:
+        is_gene = np.array([kind == "Gene Expression" for kind in var["feature_type"]])
+        if not is_gene.any():
+            raise InputError(
+                "expected features of type Gene Expression; found none; audit a gene expression matrix"
+            )
+        if not is_gene.all():
+            warnings.append(f"{int((~is_gene).sum())} features that are not gene expression were left out")
+            adata = adata[:, is_gene].copy()
+    return adata, warnings

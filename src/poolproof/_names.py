@@ -1,0 +1,78 @@
+"""Every table column, call and status: dtype, unit and meaning, in one place.
+
+Modules take names from here, documentation is generated from here, and tests compare files with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SCHEMA_VERSION = 1
+
+# Calls of a pair.
+NONLINEAR, AFFINE, INCONCLUSIVE, NOT_ASSOCIATED = PAIR_CALLS = (
+    "nonlinear",
+    "affine",
+    "inconclusive",
+    "not_associated",
+)
+
+# Status of a pair: why a number is missing.
+OK = "ok"
+CONSTANT = "constant"
+TOO_FEW_LEVELS = "too_few_levels"
+TOO_FEW_SAMPLES = "too_few_samples"
+TOO_FEW_COUNTS = "too_few_counts"
+TOO_FEW_REPLICATES = "too_few_replicates"
+PAIR_STATUSES = (OK, CONSTANT, TOO_FEW_LEVELS, TOO_FEW_SAMPLES, TOO_FEW_COUNTS, TOO_FEW_REPLICATES)
+
+# Verdicts of an audit.
+CONTRADICTED, COMPATIBLE, UNDECIDED = VERDICTS = ("contradicted", "compatible", "inconclusive")
+
+KINDS = ("bulk", "single-cell")
+SCALES = ("counts", "additive", "log")
+TESTS = ("classical", "robust", "corrected")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a result table."""
+
+    name: str
+    dtype: str
+    meaning: str
+
+
+PAIR_COLUMNS = (
+    Column("regulator", "str", "gene x of the ordered pair x -> y"),
+    Column("target", "str", "gene y of the ordered pair x -> y"),
+    Column("n", "int32", "samples or cells used"),
+    Column("r2_linear", "float64", "share of the variance of y that a line in x explains"),
+    Column("r2_spline", "float64", "share of the variance of y that the spline in x explains"),
+    Column("gain", "float64", "r2_spline minus r2_linear"),
+    Column("nonlinear_share", "float64", "gain as a share of r2_spline: the bend in the explained variance"),
+    Column("nonlinear_share_upper", "float64", "upper 95 % bound of nonlinear_share"),
+    Column("statistic", "float64", "statistic of the test of non-linearity"),
+    Column("p_value", "float64", "p-value of the test of non-linearity"),
+    Column("q_value", "float64", "Benjamini-Hochberg adjusted p_value over all tested ordered pairs"),
+    Column("call", "category", "nonlinear, affine, inconclusive or not_associated"),
+    Column("status", "category", "ok, or why numbers are missing"),
+)
+
+GENE_COLUMNS = (
+    Column("gene", "str", "gene name"),
+    Column("symbol", "str", "name for display, from --gene-column"),
+    Column("mean", "float64", "mean of the values on the tested scale"),
+    Column("variance", "float64", "variance of the values on the tested scale"),
+    Column("zero_share", "float64", "share of samples or cells with the value 0"),
+    Column("status", "category", "ok, or why the gene was not tested as a regulator"),
+    Column("n_as_regulator", "int64", "associated ordered pairs with this gene as x"),
+    Column("n_nonlinear_as_regulator", "int64", "of those, called nonlinear"),
+    Column("n_affine_as_regulator", "int64", "of those, called affine"),
+    Column("n_inconclusive_as_regulator", "int64", "of those, called inconclusive"),
+    Column("n_as_target", "int64", "associated ordered pairs with this gene as y"),
+    Column("n_nonlinear_as_target", "int64", "of those, called nonlinear"),
+    Column("n_affine_as_target", "int64", "of those, called affine"),
+    Column("n_inconclusive_as_target", "int64", "of those, called inconclusive"),
+    Column("n_contradicting", "int64", "unordered pairs with this gene that contradict the affine model"),
+)

@@ -1,0 +1,174 @@
+"""What an engine says of a block of regulators against a block of targets, before any call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+
+from .calls import N_CODES, CodeTable, code_of, largest_p, minus_log_sf
+
+
+@dataclass(eq=False)
+class Law:
+    """A statistic and its law under the null: chi-square, df times F, or -ln p itself."""
+
+    value: np.ndarray
+    """Shape ``(R, m)``."""
+    df: np.ndarray | None
+    """Degrees of freedom, shape ``(R, 1)`` or ``(R, m)``, 0 where untested; None: value is -ln p."""
+    df_residual: np.ndarray | None = None
+    """Of the denominator, shape as ``df``, the same wherever ``df`` is; None: chi-square."""
+
+    def at(self, rows: np.ndarray, columns: np.ndarray) -> Law:
+        """The law of some pairs, flat."""
+
+        def pick(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else np.broadcast_to(values, self.value.shape)[rows, columns]
+
+        return Law(self.value[rows, columns], pick(self.df), pick(self.df_residual))
+
+    def minus_log_p(self) -> np.ndarray:
+        """-ln p, shape ``(R, m)``, float64; 0 where untested."""
+        if self.df is None:
+            return np.asarray(self.value, dtype=np.float64)
+        df = np.broadcast_to(np.maximum(self.df, 1), self.value.shape)
+        if self.df_residual is None:
+            result = minus_log_sf(self.value, df)
+        else:
+            result = minus_log_sf(self.value, df, np.broadcast_to(self.df_residual, self.value.shape))
+        return np.where(np.broadcast_to(self.df, self.value.shape) > 0, result, 0.0)
+
+    def codes(self, tables: dict[tuple[float, float], CodeTable]) -> np.ndarray:
+        """16-bit codes of -ln p, shape ``(R, m)``, from tables that are made once for each law."""
+        if self.df is None:
+            return code_of(self.value)
+        value = np.ascontiguousarray(self.value, dtype=np.float32)
+        result = np.zeros(value.shape, dtype=np.uint16)
+        df = self.df.astype(np.int64)
+        for n in np.flatnonzero(np.bincount(df.ravel())).tolist():
+            if n == 0:
+                continue
+            chosen = df == n
+            residual = np.inf if self.df_residual is None else float(self.df_residual[chosen][0])
+            table = tables.get((n, residual))
+            if table is None:
+                table = tables[n, residual] = CodeTable(float(n), residual)
+            if chosen.all():
+                return table(value)
+            where = chosen[:, 0] if df.shape[1] == 1 else chosen
+            result[where] = table(value[where])
+        return result
+
+
+@dataclass(eq=False)
+class Either:
+    """Two tests of one hypothesis, joined by Bonferroni: twice the smaller p-value."""
+
+    laws: tuple[Law, Law]
+
+    def minus_log_p(self) -> np.ndarray:
+        """-ln p, shape ``(R, m)``."""
+        first, second = (law.minus_log_p() for law in self.laws)
+        return np.maximum(np.maximum(first, second) - np.log(2.0), 0.0)
+
+    def codes(self, tables: dict[tuple[float, float], CodeTable]) -> np.ndarray:
+        """16-bit codes of -ln p."""
+        first, second = (law.codes(tables) for law in self.laws)
+        return _TWICE.take(np.maximum(first, second))
+
+
+_TWICE = code_of(-np.log(largest_p(np.arange(N_CODES))) - np.log(2.0))
+
+
+@dataclass(eq=False)
+class Outcome:
+    """Effect sizes and tests of R regulators against m targets, each of shape ``(R, m)``."""
+
+    r2_linear: np.ndarray
+    gain: np.ndarray
+    share_upper: np.ndarray
+    bend: Law
+    """The test of non-linearity."""
+    association: Law | Either
+    """The test whether x explains y at all."""
+    statistic: np.ndarray
+    """The statistic as the table shows it."""
+    n: np.ndarray
+    """Samples used, broadcastable to ``(R, m)``."""
+    tested: np.ndarray
+    """Where both tests exist, broadcastable to ``(R, m)``."""
+    doubt: np.ndarray
+    """Where float32 is not enough."""
+
+    @cached_property
+    def r2_spline(self) -> np.ndarray:
+        """Explained by the whole basis; by the line where the bend has no estimate."""
+        return self.r2_linear + np.where(np.isnan(self.gain), 0, self.gain)
+
+    @property
+    def nonlinear_share(self) -> np.ndarray:
+        """The gain as a share of r2_spline."""
+        return _share(self.gain, self.r2_spline)
+
+    def numbers(self, rows: np.ndarray, columns: np.ndarray) -> dict[str, np.ndarray]:
+        """Columns of the pair table, and ``tested``, for some pairs; flat, float64."""
+        shape = self.gain.shape
+        numbers = {
+            "r2_linear": self.r2_linear,
+            "r2_spline": self.r2_spline,
+            "gain": self.gain,
+            "nonlinear_share_upper": self.share_upper,
+            "statistic": self.statistic,
+        }
+        picked = {name: values[rows, columns].astype(np.float64) for name, values in numbers.items()}
+        picked["nonlinear_share"] = _share(picked["gain"], picked["r2_spline"])
+        picked["p_value"] = np.exp(-self.bend.at(rows, columns).minus_log_p())
+        picked["n"] = np.broadcast_to(self.n, shape)[rows, columns].astype(np.int32)
+        picked["tested"] = np.broadcast_to(self.tested, shape)[rows, columns]
+        return picked
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(whole > 0, part / whole, np.nan)
+
+
+class Engine(Protocol):
+    """A test of all pairs: what the screening needs to know of it."""
+
+    n_genes: int
+    n_samples: int
+    regulator_status: np.ndarray
+    """Status of each gene as regulator."""
+    target_status: np.ndarray
+    """Status of each gene as target."""
+    bend_df: float
+    """Degrees of freedom of the test of non-linearity with full bases, for statements of power."""
+    columns: dict[str, int]
+    """Columns of the matrix products per regulator, by what they meet."""
+
+    def features(self, regulators: np.ndarray) -> Any:
+        """Build the columns of a block of regulators, float64."""
+
+    def outcome(
+        self,
+        features: Any,
+        targets: np.ndarray | slice,
+        dtype: type,
+        *,
+        exact: bool,
+        bound_from: float = 0.0,
+    ) -> Outcome:
+        """Test a block of regulators against targets; ``exact`` leaves nothing in doubt.
+
+        The bound of the share may be left at 1 where r2_spline is below ``bound_from``.
+        """
+
+    def detectable(self, features: Any, targets: np.ndarray) -> np.ndarray:
+        """Gain of unit non-centrality along an average direction, shape ``(R, m)``, for full bases.
+
+        The gain that would be found with a stated power is this times the non-centrality it needs.
+        """

@@ -1,0 +1,127 @@
+"""From options to a plan: which test, which pairs, which samples."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from . import _names as names
+from ._checks import InputError, check_choice
+from ._count_test import usable_cells
+from ._counts import MIN_TOTAL
+from .design import Design, make_design
+from .expression import Expression
+from .matching import match_edges, match_genes
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Which pairs to test."""
+
+    regulators: np.ndarray
+    pairs: np.ndarray | None
+    directed: bool
+    sentences: tuple[str, ...]
+
+
+def choose_test(expression: Expression, test: str) -> str:
+    """Return the test to use: the one asked for, if it fits the values.
+
+    Raises
+    ------
+    InputError
+        The corrected test is asked for, and the values are not counts.
+    """
+    check_choice("test", test, ("auto", *names.TESTS))
+    counts = expression.scale_tested == "counts"
+    if test == "corrected" and not counts:
+        raise InputError(
+            f"--test corrected needs counts; found values on the {expression.scale} scale; use --test "
+            "robust, or --layer to name the layer that holds counts"
+        )
+    if test == "auto":
+        return "corrected" if counts and expression.umi_like else "robust"
+    return test
+
+
+def depth_of(expression: Expression) -> tuple[np.ndarray, bool]:
+    """Totals of the corrected test, and whether they are size factors known from elsewhere."""
+    known = expression.totals_known and expression.size_factors is not None
+    depth = expression.size_factors if known else expression.totals
+    if depth is None:
+        raise InputError(
+            "the corrected test needs counts with totals; found values without; use --test robust"
+        )
+    return np.asarray(depth, dtype=np.float64), known
+
+
+def check_keep(keep: str, max_rows: int) -> tuple[int, str]:
+    if isinstance(max_rows, bool) or int(max_rows) < 1:
+        raise InputError(f"max_rows must be at least 1; found {max_rows}")
+    if str(keep).startswith("top:"):
+        number = str(keep)[4:]
+        if not re.fullmatch(r"[1-9][0-9]{0,11}", number):
+            raise InputError(f"keep must be associated, all or top:N with N of at least 1; found {keep!r}")
+        return min(int(number), int(max_rows)), "top"
+    check_choice("keep", keep, ("associated", "all", "top:N"))
+    return int(max_rows), keep
+
+
+def as_list(value: str | Sequence[str] | None) -> list[str]:
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [part for part in value.split(",") if part]
+    return list(value)
+
+
+def plan_design(
+    expression: Expression,
+    obs: pd.DataFrame,
+    test: str,
+    within: list[str],
+    replicate: str | None,
+    covariates: list[str],
+) -> Design:
+    columns = functools.partial(make_design, obs, within=within, replicate=replicate, covariates=covariates)
+    if test == "corrected":
+        usable = usable_cells(*depth_of(expression))
+        design = columns(usable=usable, categorical_only=True, min_per_stratum=20)
+        dropped = int((~usable).sum())
+        if dropped:
+            said = f"{dropped} cells left out: fewer than {MIN_TOTAL} counts in all"
+            design = replace(design, warnings=(*design.warnings, said))
+        return design
+    extra: dict[str, np.ndarray] = {}
+    usable = np.ones(len(obs), dtype=bool)
+    if expression.size_factors is not None:
+        usable &= np.isfinite(expression.size_factors) & (expression.size_factors > 0)
+    if expression.scale_tested == "counts" and expression.totals is not None:
+        usable &= expression.totals > 0
+        extra["log depth"] = np.log(np.where(usable, expression.totals, 1.0))
+    return columns(usable=usable, extra=extra)
+
+
+def plan_task(
+    expression: Expression,
+    regulators: Sequence[str] | None,
+    pairs: pd.DataFrame | Sequence[tuple[str, str]] | None,
+) -> Task:
+    if regulators is not None and pairs is not None:
+        raise InputError("give either regulators or pairs, not both")
+    if pairs is not None:
+        edges = (
+            pairs if isinstance(pairs, pd.DataFrame) else pd.DataFrame(pairs, columns=["regulator", "target"])
+        )
+        matched = match_edges(edges, expression.genes, expression.symbols)
+        listed = np.stack([matched.regulator_index, matched.target_index], axis=1)
+        return Task(np.unique(listed[:, 0]), listed, True, (matched.sentence,))
+    if regulators is not None:
+        found = match_genes(list(regulators), expression.genes, expression.symbols)
+        return Task(found.genes, None, True, (found.sentence,))
+    return Task(np.arange(len(expression.genes)), None, False, ())

@@ -1,0 +1,402 @@
+"""Kernels of the classical and the robust test of linearity: all pairs by matrix products.
+
+For an ordered pair x -> y, Q = [q_1 .. q_k] is the basis of x and y is centred with unit norm. The
+score of the bends is s_j = q_j'y, j >= 2; u is what the line leaves of y. With h the leverage of the
+linear fit, the robust variance of the scores is M_jl = sum_i q_ij q_il u_i^2 / (1 - h_i)^2 (the HC3
+weight of MacKinnon & White 1985, with the leverage of the null model), and s'M^-1 s ~ chi2(k - 1) if
+E[y|x] is affine. As u = y - q_1 b, M expands into products of columns that belong to x alone with y
+and y^2, so that a block of regulators meets a block of targets in two matrix products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+import scipy.sparse as sp
+
+from ._arrays import add, as_slice, dense_columns
+from .basis import N_COLUMNS, orthonormalise, spline_bases
+from .design import Level
+
+Tri = dict[tuple[int, int], np.ndarray]
+
+STEEP = 0.9
+"""Linear R2 above which float32 products lose the residual: such pairs are decided in float64."""
+
+
+def triangle(k: int) -> list[tuple[int, int]]:
+    return [(j, m) for j in range(k) for m in range(j, k)]
+
+
+@dataclass(frozen=True, eq=False)
+class LevelFeatures:
+    """Columns of a block of R regulators in one level, ready for the products."""
+
+    with_y: np.ndarray
+    """Columns multiplied with y: q_j, then (robust) w q_j q_m q_1, shape ``(c1 * R, n)``."""
+    with_y2: np.ndarray
+    """Columns multiplied with y^2: w q_j q_m, then q_1^2 without weight, shape ``((c2 + 1) * R, n)``."""
+    constant: np.ndarray
+    """sum_i w q_j q_m q_1^2, shape ``(c2, R)``."""
+    n_columns: np.ndarray
+    """Columns of each basis, shape ``(R,)``."""
+    basis: np.ndarray
+    """Shape ``(R, k, n)``, in the dtype of the products; used by the cluster form."""
+
+    def take(self, regulators: np.ndarray) -> LevelFeatures:
+        """The same for some regulators of the block."""
+        n_regulators, n = len(self.n_columns), self.with_y.shape[1]
+
+        def pick(flat: np.ndarray) -> np.ndarray:
+            return flat.reshape(-1, n_regulators, n)[:, regulators].reshape(-1, n)
+
+        return LevelFeatures(
+            pick(self.with_y),
+            pick(self.with_y2),
+            self.constant[:, regulators],
+            self.n_columns[regulators],
+            self.basis[regulators],
+        )
+
+    def astype(self, dtype: type) -> LevelFeatures:
+        """The same in another floating-point type."""
+        return LevelFeatures(
+            self.with_y.astype(dtype),
+            self.with_y2.astype(dtype),
+            self.constant.astype(dtype),
+            self.n_columns,
+            self.basis.astype(dtype),
+        )
+
+
+@dataclass(eq=False)
+class Moments:
+    """Score, variance and covariance of one level for R regulators x m targets, each ``(R, m)``."""
+
+    b: np.ndarray
+    s: list[np.ndarray]
+    variance: Tri = field(default_factory=dict)
+    """M over all columns, with u."""
+    variance_null: Tri = field(default_factory=dict)
+    """The same with y in place of u: x explains nothing."""
+    line_null: np.ndarray | None = None
+    """Variance of the line's score where x explains nothing, with the leverage of the constant alone."""
+    clusters: list[tuple[int, list[np.ndarray], list[np.ndarray]]] = field(default_factory=list)
+    """Per replicate: its code, its sums of q_j u, its sums of q_j y."""
+
+    def at(self, chosen: np.ndarray) -> Moments:
+        """What the bound needs of some pairs, flat."""
+        return Moments(
+            self.b[chosen],
+            [s[chosen] for s in self.s],
+            {pair: value[chosen] for pair, value in self.variance.items()},
+            clusters=[(code, [v[chosen] for v in u], []) for code, u, _ in self.clusters],
+        )
+
+
+def columns_for(n: int, k: int) -> int:
+    """Columns of a basis on n samples: k from 30 samples on, below that one for every 6, at least 2.
+
+    A small level (of ``within``) would spend its samples on bends that it cannot show.
+    """
+    return min(k, max(2, n // 6))
+
+
+def level_features(x: np.ndarray, level: Level, *, test: str, k: int = N_COLUMNS) -> LevelFeatures:
+    """Build the columns of a block of regulators in one level, float64.
+
+    Parameters
+    ----------
+    x
+        Values of the regulators, shape ``(n, R)``, in the order of ``level.rows``, finite.
+    level
+        Its covariates are projected out of the bases, which are built from x itself.
+    test
+        ``classical`` or ``robust``.
+    """
+    basis, n_columns = spline_bases(x, columns_for(len(x), k))
+    basis = np.pad(basis, ((0, 0), (0, k - basis.shape[1]), (0, 0)))
+    if level.covariates.shape[1] > 1:
+        z = level.covariates
+        basis, n_columns = orthonormalise(basis - np.matmul(np.matmul(basis, z), z.T))
+    n_regulators, _, n = basis.shape
+    columns = np.ascontiguousarray(basis.transpose(1, 0, 2))  # (k, R, n)
+    if test == "classical" or level.clusters is not None:
+        empty = np.zeros((0, n_regulators))
+        flat = columns.reshape(-1, n)
+        return LevelFeatures(flat, flat[:0], empty, n_columns, basis)
+    leverage = columns[0] ** 2 + (level.covariates**2).sum(axis=1)
+    weight = 1.0 / np.maximum(1.0 - leverage, 1e-3) ** 2
+    pairs = triangle(k)
+    with_y = np.empty((k + len(pairs), n_regulators, n))
+    with_y2 = np.empty((len(pairs) + 1, n_regulators, n))
+    with_y2[-1] = columns[0] ** 2
+    constant = np.empty((len(pairs), n_regulators))
+    with_y[:k] = columns
+    weighted = weight * columns
+    for p, (j, m) in enumerate(pairs):
+        product = weighted[j] * columns[m]
+        with_y2[p] = product
+        product *= columns[0]
+        with_y[k + p] = product
+        constant[p] = np.einsum("rn,rn->r", product, columns[0])
+    return LevelFeatures(with_y.reshape(-1, n), with_y2.reshape(-1, n), constant, n_columns, basis[:, :0])
+
+
+def level_moments(features: LevelFeatures, y: np.ndarray, level: Level, *, test: str, k: int) -> Moments:
+    """Scores and variances of a block of regulators against a block of targets, by matrix products.
+
+    ``y`` holds the targets, shape ``(m, n)``: centred, covariates projected out.
+    """
+    n_regulators = len(features.n_columns)
+    if level.clusters is not None:
+        return _cluster_moments(features, y, level, k)
+    first = (features.with_y @ y.T).reshape(-1, n_regulators, len(y))
+    b, s = first[0], list(first[1:k])
+    if test == "classical":
+        return Moments(b, s)
+    second = (features.with_y2 @ (y * y).T).reshape(-1, n_regulators, len(y))
+    moments = Moments(b, s, line_null=second[-1])
+    b2 = b * b
+    for p, pair in enumerate(triangle(k)):
+        moments.variance_null[pair] = second[p]
+        variance = first[k + p]
+        variance *= -2 * b
+        variance += second[p]
+        variance += features.constant[p][:, None] * b2
+        moments.variance[pair] = variance
+    return moments
+
+
+def _cluster_moments(features: LevelFeatures, y: np.ndarray, level: Level, k: int) -> Moments:
+    """The same with replicates: the variance comes from the scores of whole clusters."""
+    n_regulators = len(features.n_columns)
+    flat = features.with_y
+    total = (flat @ y.T).reshape(k, n_regulators, len(y))
+    moments = Moments(total[0], list(total[1:]))
+    for code, rows in enumerate(level.cluster_slices()):
+        if rows.stop == rows.start:
+            continue
+        of_y = (flat[:, rows] @ y[:, rows].T).reshape(k, n_regulators, len(y))
+        of_line = np.matmul(features.basis[:, :, rows], features.basis[:, 0, rows, None])[:, :, 0].T
+        of_u = of_y - of_line[:, :, None] * total[0]
+        moments.clusters.append((code, list(of_u), list(of_y)))
+    return moments
+
+
+def masked_moments(
+    x: np.ndarray, y: np.ndarray, present: np.ndarray, level: Level, *, test: str, k: int
+) -> tuple[Moments, np.ndarray, int, np.ndarray]:
+    """Scores of one regulator against targets with missing values: every pair on its complete samples.
+
+    Parameters
+    ----------
+    x
+        The regulator in this level, shape ``(n,)``; NaN where missing.
+    y
+        The targets, shape ``(m, n)``, any finite value where missing.
+    present
+        Where the target is known, shape ``(m, n)``.
+
+    Returns
+    -------
+    The moments (shape ``(1, m)``), the samples of each pair ``(m,)``, the columns of the basis, and
+    the centred norm of each target on its pair's samples ``(m,)``. The basis is built on the samples of
+    the regulator and made orthonormal again on those of the pair; float64 throughout.
+    """
+    known = ~np.isnan(x)
+    basis, n_columns = spline_bases(x[known][:, None], columns_for(int(known.sum()), k))
+    basis = np.pad(basis, ((0, 0), (0, k - basis.shape[1]), (0, 0)))
+    mask = present[:, known].astype(np.float64)
+    design = np.concatenate([level.covariates[known], basis[0].T], axis=1)
+    n_nuisance = level.covariates.shape[1]
+    columns = design.T[None] * mask[:, None]
+    q = np.zeros_like(columns)
+    for j in range(columns.shape[1]):
+        column = columns[:, j].copy()
+        before = np.sqrt((column**2).sum(axis=1))
+        for _ in range(2):
+            column -= np.matmul(np.matmul(column[:, None], q[:, :j].transpose(0, 2, 1)), q[:, :j])[:, 0]
+        after = np.sqrt((column**2).sum(axis=1))
+        q[:, j] = np.where((after > 1e-6 * before)[:, None], column / np.maximum(after, 1e-300)[:, None], 0)
+    values = np.where(mask > 0, y[:, known], 0.0)
+    nuisance, own = q[:, :n_nuisance], q[:, n_nuisance:]
+    values = values - np.matmul(np.matmul(values[:, None], nuisance.transpose(0, 2, 1)), nuisance)[:, 0]
+    norm = np.sqrt((values**2).sum(axis=1))
+    values = values / np.where(norm > 0, norm, 1.0)[:, None]
+    score = np.matmul(own, values[:, :, None])[:, :, 0].T  # (k, m)
+    moments = Moments(score[:1], [row[None] for row in score[1:]])
+    residual = values - score[0][:, None] * own[:, 0]
+    if level.clusters is not None:
+        clusters = level.clusters[known]
+        for code in np.unique(clusters):
+            rows = clusters == code
+            of = [np.einsum("mkn,mn->km", own[:, :, rows], v[:, rows]) for v in (residual, values)]
+            moments.clusters.append((int(code), [r[None] for r in of[0]], [r[None] for r in of[1]]))
+    elif test == "robust":
+        leverage = (nuisance**2).sum(axis=1) + own[:, 0] ** 2
+        weight = mask / np.maximum(1 - leverage, 1e-3) ** 2
+        for name, power in (("variance", residual), ("variance_null", values)):
+            weighted = own * (weight * power**2)[:, None]
+            full = np.matmul(weighted, own.transpose(0, 2, 1))
+            setattr(moments, name, {(j, m): full[None, :, j, m] for j, m in triangle(k)})
+        moments.line_null = ((own[:, 0] * values) ** 2).sum(axis=1)[None]
+    n = mask.sum(axis=1).astype(np.int64)
+    return moments, n, int(n_columns[0]), norm
+
+
+def quadratic_form(matrix: Tri, vector: list[np.ndarray], columns: list[int], floor: float) -> np.ndarray:
+    """``v' A^-1 v`` for many small symmetric matrices at once, by Cholesky, elementwise over arrays.
+
+    Pivots are held above ``floor`` times their diagonal entry: a direction without variance (a missing
+    column of the basis), whose entry of ``v`` vanishes with it, then adds nothing.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # where float32 fails, float64 decides
+        return np.minimum(_quadratic_form(matrix, vector, columns, floor), 1e30)
+
+
+def _quadratic_form(matrix: Tri, vector: list[np.ndarray], columns: list[int], floor: float) -> np.ndarray:
+    lower: dict[tuple[int, int], np.ndarray] = {}
+    solved: list[np.ndarray] = []
+    total = None
+    for a, i in enumerate(columns):
+        diagonal = matrix[i, i]
+        pivot, rest = diagonal, vector[a]
+        for c in range(a):
+            part = lower[c, a]
+            pivot = pivot - part * part
+            rest = rest - part * solved[c]
+        inverse = np.abs(diagonal)
+        inverse *= floor
+        inverse += 1e-30
+        np.maximum(inverse, pivot, out=inverse)
+        np.sqrt(inverse, out=inverse)
+        np.divide(1.0, inverse, out=inverse)
+        rest = rest * inverse
+        solved.append(rest)
+        total = rest * rest if total is None else np.add(total, rest * rest, out=total)
+        for d in range(a + 1, len(columns)):
+            value = matrix[i, columns[d]]
+            for c in range(a):
+                value = value - lower[c, a] * lower[c, d]
+            lower[a, d] = value * inverse
+    return total if total is not None else np.zeros_like(vector[0])
+
+
+def pair_sum(matrix: Tri, left: list[np.ndarray]) -> np.ndarray:
+    """``v' A v`` over columns 1.. (the bends), elementwise over arrays."""
+    total = np.zeros_like(left[0])
+    for (j, m), value in matrix.items():
+        if j >= 1:
+            total += value * left[j - 1] * left[m - 1] * (1 if j == m else 2)
+    return total
+
+
+class Targets:
+    """Targets centred, covariates projected out, scaled to unit norm over all levels."""
+
+    def __init__(
+        self, matrix: np.ndarray | sp.csc_matrix, factors: np.ndarray | None, levels: tuple[Level, ...]
+    ) -> None:
+        self._matrix = matrix
+        self._factors = factors
+        self.levels = levels
+        self.rows = np.concatenate([level.rows for level in levels])
+        edges = np.cumsum([0, *(len(level.rows) for level in levels)])
+        self.slices = [slice(int(a), int(b)) for a, b in pairwise(edges)]
+        self.n_genes = matrix.shape[1]
+        self.varies = np.zeros((len(levels), self.n_genes), dtype=bool)
+        self.missing = np.zeros(self.n_genes, dtype=bool)
+        self.norm = np.zeros(self.n_genes)
+        self._prepared: dict[np.dtype, np.ndarray] = {}
+
+    def raw(self, genes: np.ndarray) -> np.ndarray:
+        """Values of genes divided by the size factors, shape ``(n, len(genes))``, level by level."""
+        values = dense_columns(self._matrix, genes)[self.rows]
+        if self._factors is not None:
+            values = values / self._factors[self.rows, None]
+        return values
+
+    def prepare(self, dtype: type, memory: float, chunks: Iterator[np.ndarray]) -> None:
+        """Pass over all genes once: which vary in which level, norms, and scaled values as memory allows.
+
+        Values are kept in ``dtype``, and in float64 as well, where each fits into ``memory`` bytes.
+        """
+        size = self.n_genes * len(self.rows)
+        for kept in {np.dtype(dtype), np.dtype(np.float64)}:
+            if size * kept.itemsize <= memory:
+                self._prepared[kept] = np.empty((self.n_genes, len(self.rows)), dtype=kept)
+        for genes in chunks:
+            values = self.raw(genes)
+            gone = np.isnan(values)
+            self.missing[genes] = gone.any(axis=0)
+            values[gone] = 0.0
+            centred = self._centred(values, genes, first=True)
+            for array in self._prepared.values():
+                array[genes] = centred
+
+    def _centred(self, values: np.ndarray, genes: np.ndarray, first: bool = False) -> np.ndarray:
+        y = np.ascontiguousarray(values.T)
+        squares = np.zeros(len(genes))
+        for index, (level, rows) in enumerate(zip(self.levels, self.slices, strict=True)):
+            part = y[:, rows]
+            size = np.abs(part).max(axis=1, initial=0.0)
+            part = part - (part @ level.covariates) @ level.covariates.T
+            norm2 = (part**2).sum(axis=1)
+            varies = norm2 > (1e-9 * size) ** 2 * part.shape[1]
+            part[~varies] = 0.0
+            y[:, rows] = part
+            if first:
+                self.varies[index, genes] = varies
+            squares += np.where(varies, norm2, 0.0)
+        norm = np.sqrt(squares)
+        if first:
+            self.norm[genes] = norm
+        return y / np.where(norm > 0, norm, 1.0)[:, None]
+
+    def block(self, genes: np.ndarray | slice, dtype: type) -> np.ndarray:
+        """Scaled values, shape ``(m, n)``; missing values count as 0 (such pairs are decided apart)."""
+        kept = self._prepared.get(np.dtype(dtype))
+        if kept is not None:
+            return kept[as_slice(genes)]
+        genes = np.arange(self.n_genes)[genes]
+        values = self.raw(genes)
+        return self._centred(np.where(np.isnan(values), 0.0, values), genes).astype(dtype)
+
+
+def bound_pieces(
+    levels: list[Moments], gain: np.ndarray, line: np.ndarray, n_clusters: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Variances of the bend's size, of the line's, and their covariance, over all levels."""
+    r, size = np.sqrt(gain), np.sqrt(line)
+    inverse_r = np.where(r > 0, 1 / np.where(r > 0, r, 1), 0).astype(r.dtype)
+    inverse_b = np.where(size > 0, 1 / np.where(size > 0, size, 1), 0).astype(r.dtype)
+    v_bend, v_line, v_both = (np.zeros_like(r) for _ in range(3))
+    if n_clusters == 0:
+        for of in levels:
+            v_bend += pair_sum(of.variance, of.s)
+            v_line += of.b**2 * of.variance[0, 0]
+            for j, s in enumerate(of.s, start=1):
+                v_both += of.b * s * of.variance[0, j]
+        return v_bend * inverse_r**2, v_line * inverse_b**2, v_both * inverse_r * inverse_b
+    bends: dict[int, np.ndarray] = {}
+    lines: dict[int, np.ndarray] = {}
+    for of in levels:
+        for code, u, _ in of.clusters:
+            bend = add(s * u_j for s, u_j in zip(of.s, u[1:], strict=True)) * inverse_r
+            bends[code] = bends.get(code, 0) + bend
+            lines[code] = lines.get(code, 0) + of.b * u[0] * inverse_b
+    total_bend, total_line = add(bends.values()), add(lines.values())
+    for code, bend in bends.items():
+        v_bend += bend**2
+        v_line += lines[code] ** 2
+        v_both += bend * lines[code]
+    scale = n_clusters / (n_clusters - 1)
+    return (
+        (v_bend - total_bend**2 / n_clusters) * scale,
+        (v_line - total_line**2 / n_clusters) * scale,
+        (v_both - total_bend * total_line / n_clusters) * scale,
+    )

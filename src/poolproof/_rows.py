@@ -1,0 +1,257 @@
+"""Rows of the pair table: pairs recomputed in float64, labelled, strongest first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from . import _names as names
+from ._arrays import in_threads
+from ._outcome import Engine
+from ._screen import (
+    AFFINE,
+    INCONCLUSIVE,
+    NONLINEAR,
+    NOT_ASSOCIATED,
+    UNTESTED,
+    Columns,
+    Rule,
+    Screen,
+    block_size,
+    call_of,
+    exact_groups,
+)
+from .calls import bh_adjust
+
+CALL_NAMES = {
+    UNTESTED: names.NOT_ASSOCIATED,
+    NOT_ASSOCIATED: names.NOT_ASSOCIATED,
+    INCONCLUSIVE: names.INCONCLUSIVE,
+    AFFINE: names.AFFINE,
+    NONLINEAR: names.NONLINEAR,
+}
+_CALLS = np.array([CALL_NAMES[code] for code in sorted(CALL_NAMES)], dtype=object)
+
+NUMBERS = tuple(column.name for column in names.PAIR_COLUMNS[3:10])
+
+
+def exact_columns(
+    engine: Engine,
+    regulators: np.ndarray,
+    targets: np.ndarray,
+    wanted: np.ndarray,
+    *,
+    association: bool = False,
+) -> Columns:
+    """Recompute the wanted pairs of a block of regulators in float64.
+
+    Parameters
+    ----------
+    regulators, targets
+        Genes.
+    wanted
+        Shape ``(len(regulators), len(targets))``.
+    association
+        Whether to add ``association_p_value``.
+
+    Returns
+    -------
+    Flat columns, pairs in row-major order: ``regulator`` and ``target`` (genes), ``n``, ``tested`` and
+    every name in ``NUMBERS``.
+    """
+    rows, columns = np.nonzero(wanted)
+    result: Columns = {name: np.full(len(rows), np.nan) for name in NUMBERS}
+    result |= {"n": np.zeros(len(rows), dtype=np.int32), "tested": np.zeros(len(rows), dtype=bool)}
+    if association:
+        result["association_p_value"] = np.full(len(rows), np.nan)
+    position = np.full(wanted.shape, -1)
+    position[rows, columns] = np.arange(len(rows))
+    mine = np.flatnonzero(wanted.any(axis=1))
+    if len(mine):
+        block = engine.features(regulators[mine])
+        for chosen, at, outcome in exact_groups(engine, block, wanted[mine], targets):
+            place = position[np.ix_(mine[chosen], at)]
+            inside = np.nonzero(place >= 0)
+            numbers = outcome.numbers(*inside)
+            if association:
+                numbers["association_p_value"] = np.exp(-outcome.association.minus_log_p()[inside])
+            for name, values in numbers.items():
+                result[name][place[inside]] = values
+    return result | {"regulator": regulators[rows], "target": targets[columns]}
+
+
+def list_columns(engine: Engine, pairs: np.ndarray, rule: Rule, threads: int) -> tuple[Columns, float]:
+    """Test a list of ordered pairs.
+
+    Parameters
+    ----------
+    pairs
+        Genes, shape ``(n_pairs, 2)``: regulator, target.
+
+    Returns
+    -------
+    The columns of :func:`exact_columns` in the order of ``pairs``, with ``q_value`` and ``call`` (a code);
+    and the largest rejected p-value.
+    """
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    regulators = np.unique(pairs[:, 0])
+    size = block_size(engine, len(regulators), threads)
+    ok_x = engine.regulator_status == names.OK
+    ok_y = engine.target_status == names.OK
+
+    def work(start: int) -> Columns:
+        block = regulators[start : start + size]
+        mine = pairs[order][np.isin(pairs[order, 0], block)]
+        targets = np.unique(mine[:, 1])
+        wanted = np.zeros((len(block), len(targets)), dtype=bool)
+        wanted[np.searchsorted(block, mine[:, 0]), np.searchsorted(targets, mine[:, 1])] = True
+        testable = wanted & ok_x[block][:, None] & ok_y[targets]
+        part = exact_columns(engine, block, targets, testable, association=True)
+        rows, columns = np.nonzero(wanted)
+        inside = testable[rows, columns]
+        full = {"regulator": block[rows], "target": targets[columns]}
+        for name, values in part.items():
+            if name not in full:
+                full[name] = np.full(len(rows), np.nan if values.dtype.kind == "f" else 0, dtype=values.dtype)
+                full[name][inside] = values
+        return full
+
+    parts = in_threads(work, range(0, len(regulators), size), threads)
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    back = np.empty(len(order), dtype=np.int64)
+    back[order] = np.arange(len(order))
+    columns = {name: values[back] for name, values in columns.items()}
+    tested = columns["tested"]
+    p = np.where(tested, columns["p_value"], np.nan)
+    columns["q_value"] = bh_adjust(p)
+    associated = bh_adjust(np.where(tested, columns["association_p_value"], np.nan)) <= rule.fdr
+    bent = columns["q_value"] <= rule.fdr
+    columns["call"] = call_of(
+        tested,
+        columns["r2_spline"] >= rule.min_r2,
+        columns["nonlinear_share_upper"] < rule.margin,
+        bent,
+        associated,
+    )
+    return columns, float(p[bent].max()) if bent.any() else 0.0
+
+
+def associated_columns(result: Screen, limit: int, threads: int) -> Columns:
+    """Rows of the ``limit`` strongest associated pairs: as screened, or recomputed if they were too many."""
+    if result.associated is None:
+        return screened_columns(result, strongest(result, limit, threads), threads)
+    if not result.associated:
+        return screened_columns(result, np.zeros(result.calls.shape, dtype=bool), threads)
+    columns = dict(result.associated)
+    if len(columns["call"]) > limit:
+        order = np.argsort(-columns["r2_spline"], kind="stable")[:limit]
+        columns = {name: values[order] for name, values in columns.items()}
+    columns["q_value"] = settled_q_values(columns, result.q_values, result.rule.fdr)
+    return columns
+
+
+def screened_columns(result: Screen, wanted: np.ndarray, threads: int) -> Columns:
+    """Rows of screened pairs: recomputed numbers with the calls of the screen.
+
+    ``wanted`` has the shape of ``result.calls``.
+    """
+    parts = list(_screened_parts(result, wanted, threads))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _screened_parts(result: Screen, wanted: np.ndarray, threads: int) -> Iterator[Columns]:
+    size = block_size(result.engine, len(result.regulators), threads)
+
+    def work(start: int) -> Columns:
+        rows = slice(start, min(start + size, len(result.regulators)))
+        inside = np.asarray(wanted[rows])
+        part = exact_columns(result.engine, result.regulators[rows], result.targets, inside)
+        part["call"] = np.asarray(result.calls[rows])[inside]
+        part["q_value"] = settled_q_values(part, result.q_values, result.rule.fdr)
+        return part
+
+    yield from in_threads(work, range(0, len(result.regulators), size), threads)
+
+
+def settled_q_values(part: Columns, q_values: Callable[[np.ndarray], np.ndarray], fdr: float) -> np.ndarray:
+    """Adjusted p-values that agree with the calls to the last digit."""
+    p, call = part["p_value"], part["call"]
+    q = np.where(np.isnan(p), np.nan, q_values(np.nan_to_num(p, nan=1.0)))
+    q = np.where(call == NONLINEAR, np.minimum(q, fdr), q)
+    q = np.where(call == INCONCLUSIVE, np.maximum(q, np.nextafter(fdr, 1.0)), q)
+    return np.where(part["tested"], q, np.nan)
+
+
+def strongest(result: Screen, limit: int, threads: int) -> np.ndarray:
+    """Choose the ``limit`` associated pairs with the largest r2_spline; a mask of shape ``(R, m)``."""
+    associated = result.calls >= INCONCLUSIVE
+    if int(associated.sum()) <= limit:
+        return associated
+    counts = np.zeros(1 << 16, dtype=np.int64)
+    for row in range(len(result.regulators)):
+        counts += np.bincount(result.strength[row][associated[row]], minlength=1 << 16)
+    at_least = np.cumsum(counts[::-1])[::-1]
+    # codes above `last` fit in; those at the border, one code of rounding included, compete exactly
+    border = int(np.flatnonzero(at_least >= limit)[-1])
+    sure = associated & (result.strength > border + 1)
+    close = associated & (result.strength >= max(border - 1, 0)) & ~sure
+    columns = screened_columns(result, close, threads)
+    order = np.argsort(-columns["r2_spline"], kind="stable")[: limit - int(sure.sum())]
+    rows, places = np.nonzero(close)
+    sure[rows[order], places[order]] = True
+    return sure
+
+
+def table_of(columns: Columns, engine: Engine, genes: np.ndarray) -> pd.DataFrame:
+    """Label columns as a pair table (see ``_names.PAIR_COLUMNS``), in the order given."""
+    x, y = columns["regulator"], columns["target"]
+    tested = columns["tested"]
+    status = np.full(len(x), names.OK, dtype=object)
+    status[~tested] = names.TOO_FEW_SAMPLES
+    for of_gene in (engine.target_status[y], engine.regulator_status[x]):
+        status = np.where(of_gene != names.OK, of_gene, status)
+    frame: dict[str, Any] = {
+        "regulator": genes[x],
+        "target": genes[y],
+        "n": columns["n"].astype(np.int32),
+    }
+    for column in names.PAIR_COLUMNS[3:11]:
+        values = np.asarray(columns[column.name], dtype=np.float64)
+        frame[column.name] = np.where(tested, values, np.nan)
+    frame["call"] = pd.Categorical(_CALLS[columns["call"]], categories=names.PAIR_CALLS)
+    frame["status"] = pd.Categorical(status, categories=names.PAIR_STATUSES)
+    return pd.DataFrame(frame)
+
+
+def sort_rows(columns: Columns, genes: np.ndarray) -> Columns:
+    """Sort rows by r2_spline, strongest first; ties by name, so that gene order does not show."""
+    rank = np.empty(len(genes), dtype=np.int64)
+    rank[np.argsort(genes.astype(str), kind="stable")] = np.arange(len(genes))
+    strength = np.nan_to_num(columns["r2_spline"], nan=-1.0)
+    order = np.argsort(-strength, kind="stable")
+    same = strength[order[1:]] == strength[order[:-1]]
+    tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
+    members = order[tied]
+    order[tied] = members[
+        np.lexsort(
+            (rank[columns["target"][members]], rank[columns["regulator"][members]], -strength[members])
+        )
+    ]
+    return {name: values[order] for name, values in columns.items()}
+
+
+def detectable_gain(engine: Engine, columns: Columns, positions: np.ndarray) -> np.ndarray:
+    """``engine.detectable`` of some rows, shape ``(len(positions),)``."""
+    result = np.empty(len(positions))
+    x, y = columns["regulator"][positions], columns["target"][positions]
+    regulators = np.unique(x)
+    for low in range(0, len(regulators), 16):
+        part = regulators[low : low + 16]
+        mine = np.flatnonzero(np.isin(x, part))
+        targets = np.unique(y[mine])
+        gain = engine.detectable(engine.features(part), targets)
+        result[mine] = gain[np.searchsorted(part, x[mine]), np.searchsorted(targets, y[mine])]
+    return result

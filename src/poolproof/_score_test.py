@@ -1,0 +1,389 @@
+"""The engine of the classical and the robust test: levels combined, missing values, statuses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from scipy import stats
+
+from . import _names as names
+from ._arrays import add
+from ._outcome import Either, Law, Outcome
+from ._regression import (
+    STEEP,
+    LevelFeatures,
+    Moments,
+    Targets,
+    bound_pieces,
+    columns_for,
+    level_features,
+    level_moments,
+    masked_moments,
+    quadratic_form,
+)
+from .basis import N_COLUMNS
+from .calls import Z_UPPER, minus_log_sf, share_upper
+from .design import Design, n_present
+
+HIGH_LEVERAGE = 0.9
+"""One sample that carries more of a regulator than this makes float32 products unsafe."""
+
+_FLOOR = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
+"""Smallest pivot of a robust variance, relative to its diagonal entry."""
+
+
+@dataclass(frozen=True, eq=False)
+class BlockFeatures:
+    """Features of a block of regulators in every level."""
+
+    regulators: np.ndarray
+    levels: list[LevelFeatures]
+    unsafe: np.ndarray
+    """Regulators whose pairs float32 cannot decide, shape ``(R,)``."""
+
+    def take(self, chosen: np.ndarray) -> BlockFeatures:
+        """The same for some regulators of the block."""
+        levels = [level.take(chosen) for level in self.levels]
+        return BlockFeatures(self.regulators[chosen], levels, self.unsafe[chosen])
+
+    def astype(self, dtype: type) -> BlockFeatures:
+        """The same in another floating-point type."""
+        return BlockFeatures(self.regulators, [level.astype(dtype) for level in self.levels], self.unsafe)
+
+
+class ScoreTest:
+    """Classical and robust tests of all pairs.
+
+    Parameters
+    ----------
+    matrix
+        Values on the tested scale, shape ``(n_obs, n_genes)``, dense or CSC; NaN where missing.
+    factors
+        Size factors by which samples are divided, shape ``(n_obs,)``, or None.
+    design
+        Levels, covariates and replicates.
+    test
+        ``classical`` or ``robust``.
+    k
+        Columns of a basis. With replicates at most a third of their number, and at least 2.
+    memory
+        Bytes that the scaled values of all genes may take, once in ``dtype`` and once in float64.
+    """
+
+    def __init__(
+        self,
+        matrix: np.ndarray | sp.csc_matrix,
+        factors: np.ndarray | None,
+        design: Design,
+        *,
+        test: str = "robust",
+        k: int = N_COLUMNS,
+        dtype: type = np.float32,
+        memory: float = 1e9,
+        chunk: int = 1024,
+    ) -> None:
+        self.test = test
+        self.design = design
+        self.levels = design.levels
+        if design.n_clusters:
+            k = min(k, max(2, max(n_present(level) for level in self.levels) // 3))
+        self.k = k
+        self.n_genes = matrix.shape[1]
+        self.targets = Targets(matrix, factors, design.levels)
+        self.n_samples = len(self.targets.rows)
+        genes = np.arange(self.n_genes)
+        self.targets.prepare(dtype, memory, (genes[i : i + chunk] for i in range(0, self.n_genes, chunk)))
+        self.bend_df = float(sum(columns_for(len(level.rows), k) - 1 for level in self.levels))
+        n_triangle = k * (k + 1) // 2
+        simple = test == "classical" or design.n_clusters > 0
+        self.columns = {"y": k} if simple else {"y": k + n_triangle, "y^2": n_triangle + 1}
+        self.target_status = self._target_status()
+        self.regulator_status = self._regulator_status(chunk)
+
+    def _target_status(self) -> np.ndarray:
+        status = np.full(self.n_genes, names.OK, dtype=object)
+        status[~self.targets.varies.any(axis=0)] = names.CONSTANT
+        return status
+
+    def _regulator_status(self, chunk: int) -> np.ndarray:
+        """Levels of a gene decide whether it has a bend; replicates whether the bend can be tested."""
+        status = self.target_status.copy()
+        if self.design.n_clusters and max(n_present(level) for level in self.levels) < self.k + 3:
+            status[status == names.OK] = names.TOO_FEW_REPLICATES
+            return status
+        if self.test == "classical" and self._residual_df(np.array([self.k]))[0] < 1:
+            status[status == names.OK] = names.TOO_FEW_SAMPLES
+        for start in range(0, self.n_genes, chunk):
+            genes = np.arange(start, min(start + chunk, self.n_genes))
+            values = self.targets.raw(genes)
+            three = np.zeros(len(genes), dtype=bool)
+            for rows in self.targets.slices:
+                part = np.sort(values[rows], axis=0)
+                three |= (np.diff(part, axis=0) > 0).sum(axis=0) >= 2
+            status[genes[~three & (status[genes] == names.OK)]] = names.TOO_FEW_LEVELS
+        return status
+
+    def _residual_df(self, n_columns: np.ndarray) -> np.ndarray:
+        nuisance = sum(level.covariates.shape[1] for level in self.levels)
+        return len(self.targets.rows) - nuisance - n_columns
+
+    # --- features -----------------------------------------------------------------------------------
+
+    def features(self, regulators: np.ndarray) -> BlockFeatures:
+        """Build the columns of a block of regulators, in every level, float64."""
+        values = self.targets.raw(regulators)
+        unsafe = np.isnan(values).any(axis=0)
+        values = np.where(np.isnan(values), 0.0, values)
+        built = []
+        for level, rows in zip(self.levels, self.targets.slices, strict=True):
+            x = values[rows]
+            built.append(level_features(x, level, test=self.test, k=self.k))
+            centred = x - x.mean(axis=0)
+            scale = (centred**2).sum(axis=0)
+            unsafe |= (centred**2).max(axis=0) > HIGH_LEVERAGE * np.where(scale > 0, scale, np.inf)
+        return BlockFeatures(np.asarray(regulators), built, unsafe)
+
+    # --- the test -----------------------------------------------------------------------------------
+
+    def outcome(
+        self,
+        features: BlockFeatures,
+        targets: np.ndarray | slice,
+        dtype: type,
+        *,
+        exact: bool,
+        bound_from: float = 0.0,
+    ) -> Outcome:
+        """Test a block of regulators against targets."""
+        genes = np.arange(self.n_genes)[targets]
+        y = self.targets.block(targets, dtype)
+        levels = [
+            level_moments(of, y[:, rows], level, test=self.test, k=self.k)
+            for of, level, rows in zip(features.levels, self.levels, self.targets.slices, strict=True)
+        ]
+        columns = np.stack([of.n_columns for of in features.levels])[:, :, None]
+        varies = self.targets.varies[:, genes][:, None]
+        n = np.array([[len(self.targets.rows)]])
+        result = self._combine(levels, columns, varies, n, exact, bound_from)
+        missing = self.targets.missing
+        incomplete = missing[genes][None] | missing[features.regulators][:, None]
+        if exact and incomplete.any():
+            self._fill_incomplete(result, features.regulators, genes, incomplete)
+        result.doubt = incomplete | features.unsafe[:, None] | (result.r2_linear > STEEP)
+        return result
+
+    def _combine(
+        self,
+        levels: list[Moments],
+        columns: np.ndarray,
+        varies: np.ndarray,
+        n: np.ndarray,
+        exact: bool,
+        bound_from: float = 0.0,
+    ) -> Outcome:
+        """Add up levels: each has its own line and its own bends, so statistics and df add.
+
+        ``columns`` has shape ``(n_levels, R, 1)``, ``varies`` ``(n_levels, 1, m)``.
+        """
+        line = add(of.b**2 for of in levels)
+        gain = add(s * s for of in levels for s in of.s)
+        usable = varies & (columns > 1)
+        bend_df = (usable * (columns - 1)).sum(axis=0)
+        all_df = ((columns > 0) & varies).astype(int)
+        all_df = (all_df * columns).sum(axis=0)
+        if len(levels) == 1:  # one law for a whole row: codes come from one table
+            bend_df, all_df = columns[0] - 1, columns[0]
+        tested = np.asarray(usable.any(axis=0))
+        n_rest = n - (len(self.targets.rows) - self._residual_df(all_df))
+        bend: Law
+        association: Law | Either
+        if self.design.n_clusters:
+            bend, statistic = self._cluster_law(levels, columns - 1, varies, of_bend=True)
+            association, _ = self._cluster_law(levels, columns, varies, of_bend=False)
+        elif self.test == "classical":
+            rest = np.maximum(1 - line - gain, 1e-30 if exact else 1e-12) / np.maximum(n_rest, 1)
+            bend = Law(gain / rest, bend_df, n_rest * 1.0)
+            association = Law((line + gain) / rest, all_df, n_rest * 1.0)
+            statistic = bend.value / np.maximum(bend_df, 1)
+            tested = tested & (n_rest >= 1)
+        else:
+            bend, association = self._robust_laws(levels, bend_df, all_df)
+            statistic = bend.value
+        if exact:  # a target that is the regulator up to rounding has no bend to test
+            same = np.broadcast_to(gain < 1e-20, gain.shape)
+            bend.value = np.where(same, 0.0, bend.value)
+            statistic = np.where(same, 0.0, statistic)
+        strong = line + gain >= bound_from
+        if np.count_nonzero(strong) < 0.3 * strong.size:
+            upper = np.ones_like(gain)
+            chosen = [of.at(strong) for of in levels]
+            n_strong = np.broadcast_to(n_rest, gain.shape)[strong]
+            upper[strong] = self._bound(chosen, gain[strong], line[strong], n_strong)
+        else:
+            upper = self._bound(levels, gain, line, n_rest)
+        return Outcome(line, gain, upper, bend, association, statistic, n, tested, np.zeros((1, 1), bool))
+
+    def _robust_laws(
+        self, levels: list[Moments], bend_df: np.ndarray, all_df: np.ndarray
+    ) -> tuple[Law, Law | Either]:
+        """Robust scores of bends and of all columns, added over levels.
+
+        With levels, association may also show in the line that they share (Bonferroni joins both).
+        """
+        floor = _FLOOR[levels[0].b.dtype]
+        bends = list(range(1, self.k))
+        bend = Law(add(quadratic_form(of.variance, of.s, bends, floor) for of in levels), bend_df)
+        omnibus = Law(
+            add(quadratic_form(of.variance_null, [of.b, *of.s], [0, *bends], floor) for of in levels), all_df
+        )
+        return bend, omnibus if len(levels) == 1 else Either((omnibus, _common_line(levels)))
+
+    def _bound(
+        self, levels: list[Moments], gain: np.ndarray, line: np.ndarray, n_rest: np.ndarray
+    ) -> np.ndarray:
+        """Upper bound of the non-linear share, arrays of any one shape."""
+        if self.test == "classical" and not self.design.n_clusters:
+            variance = np.maximum(1 - line - gain, 0) / np.maximum(n_rest, 1)
+            none = np.zeros_like(gain)
+            return share_upper(np.sqrt(gain), np.sqrt(line), variance, variance, none, Z_UPPER)
+        z = stats.t.ppf(0.95, self.design.n_clusters - 1) if self.design.n_clusters > 1 else Z_UPPER
+        pieces = bound_pieces(levels, gain, line, self.design.n_clusters)
+        return share_upper(np.sqrt(gain), np.sqrt(line), *pieces, z)
+
+    def detectable(self, features: BlockFeatures, targets: np.ndarray) -> np.ndarray:
+        """Gain of unit non-centrality along an average direction, (k - 1) / trace of M^-1, ``(R, m)``."""
+        y = self.targets.block(targets, np.float64)
+        levels = [
+            level_moments(of, y[:, rows], level, test=self.test, k=self.k)
+            for of, level, rows in zip(features.levels, self.levels, self.targets.slices, strict=True)
+        ]
+        if self.test == "classical":
+            rest = 1 - add(of.b**2 + add(s * s for s in of.s) for of in levels)
+            return np.maximum(rest, 0) / self._residual_df(np.array([self.k]))[0]
+        return self._average_gain(levels)
+
+    def _cluster_law(
+        self, levels: list[Moments], n_columns: np.ndarray, varies: np.ndarray, *, of_bend: bool
+    ) -> tuple[Law, np.ndarray]:
+        """Hotelling's T2 over replicates, per level; levels share replicates, so Bonferroni joins them.
+
+        ``T2 (D - p) / (p (D - 1)) ~ F(p, D - p)`` for D replicates and p columns.
+        """
+        shape = levels[0].b.shape
+        best = np.zeros(shape)
+        statistic = np.zeros(shape)
+        n_tests = np.zeros(shape)
+        first = 1 if of_bend else 0
+        columns = list(range(self.k - first))
+        for index, of in enumerate(levels):
+            n_clusters = len(of.clusters)
+            p = np.broadcast_to(n_columns[index], shape)
+            possible = (p >= 1) & (n_clusters >= p + 3) & varies[index]
+            if not possible.any():
+                continue
+            scores = [(u if of_bend else y)[first:] for _, u, y in of.clusters]
+            total = [add(score[j] for score in scores) for j in columns]
+            spread = {
+                (i, j): add(score[i] * score[j] for score in scores) - total[i] * total[j] / n_clusters
+                for i in columns
+                for j in columns[i:]
+            }
+            floor = _FLOOR[of.b.dtype]
+            t2 = quadratic_form(spread, total, columns, floor) * ((n_clusters - 1) / n_clusters)
+            p_used = np.where(possible, p, 1)
+            f = t2 * (n_clusters - p_used) / (p_used * (n_clusters - 1))
+            minus_log_p = np.where(possible, minus_log_sf(f * p_used, p_used, n_clusters - p_used), 0.0)
+            statistic = np.where(minus_log_p > best, f, statistic)
+            best = np.maximum(best, minus_log_p)
+            n_tests += possible
+        joined = np.maximum(best - np.log(np.maximum(n_tests, 1)), 0.0)
+        return Law(joined, None), statistic
+
+    def _average_gain(self, levels: list[Moments]) -> np.ndarray:
+        bends = list(range(1, self.k))
+        trace = np.zeros(levels[0].b.shape)
+        for of in levels:
+            variance = of.variance
+            if of.clusters:
+                variance = {
+                    (i, j): add(u[i] * u[j] for _, u, _ in of.clusters)
+                    - of.s[i - 1] * of.s[j - 1] / len(of.clusters)
+                    for i in bends
+                    for j in bends
+                    if i <= j
+                }
+            for j in bends:
+                present = variance[j, j] > 0
+                unit = [np.where(present, float(i == j), 0.0) for i in bends]
+                trace += quadratic_form(variance, unit, bends, _FLOOR[np.dtype(np.float64)])
+        return np.where(trace > 0, self.bend_df / np.where(trace > 0, trace, 1), np.nan)
+
+    def _fill_incomplete(
+        self, result: Outcome, regulators: np.ndarray, genes: np.ndarray, incomplete: np.ndarray
+    ) -> None:
+        """Redo pairs with missing values on their complete samples."""
+        shape = result.gain.shape
+        result.n = np.broadcast_to(result.n, shape).copy()
+        result.tested = np.broadcast_to(result.tested, shape).copy()
+        bend = result.bend.minus_log_p().copy()
+        association = result.association.minus_log_p().copy()
+        result.bend, result.association = Law(bend, None), Law(association, None)
+        for r, regulator in enumerate(regulators):
+            columns = np.flatnonzero(incomplete[r])
+            for start in range(0, len(columns), 256):
+                at = columns[start : start + 256]
+                filled = self._incomplete_row(int(regulator), genes[at])
+                for name in ("r2_linear", "gain", "share_upper", "statistic"):
+                    getattr(result, name)[r, at] = getattr(filled, name)[0]
+                bend[r, at] = filled.bend.minus_log_p()[0]
+                association[r, at] = filled.association.minus_log_p()[0]
+                result.n[r, at] = filled.n[0]
+                result.tested[r, at] = np.broadcast_to(filled.tested, (1, len(at)))[0]
+
+    def _incomplete_row(self, regulator: int, genes: np.ndarray) -> Outcome:
+        x = self.targets.raw(np.array([regulator]))[:, 0]
+        y = self.targets.raw(genes).T
+        present = ~np.isnan(y)
+        y = np.where(present, y, 0.0)
+        y = y - (y.sum(axis=1) / np.maximum(present.sum(axis=1), 1))[:, None]
+        parts = [
+            masked_moments(x[rows], y[:, rows], present[:, rows], level, test=self.test, k=self.k)
+            for level, rows in zip(self.levels, self.targets.slices, strict=True)
+        ]
+        whole = np.sqrt(add(norm**2 for _, _, _, norm in parts))
+        size = np.abs(y).max(axis=1)
+        levels, varies = [], []
+        n = np.zeros(len(genes), dtype=np.int64)
+        for moments, n_level, n_columns, norm in parts:
+            scale = norm / np.where(whole > 0, whole, 1.0)
+            _rescale(moments, scale[None])
+            levels.append(moments)
+            enough = n_level >= n_columns + 5
+            varies.append((norm > 1e-9 * size * np.sqrt(np.maximum(n_level, 1))) & enough)
+            n = n + n_level
+        columns = np.array([[[n_columns]] for _, _, n_columns, _ in parts])
+        return self._combine(levels, columns, np.array(varies)[:, None], n[None], True)
+
+
+def _common_line(levels: list[Moments]) -> Law:
+    """Score of the line summed over levels: finds what many small levels share, on 1 degree of freedom."""
+    score = add(of.b for of in levels)
+    variance = add(of.line_null for of in levels if of.line_null is not None)
+    value = score * score / np.where(variance > 0, variance, np.inf)
+    return Law(value.astype(score.dtype), np.ones((1, 1), dtype=np.int64))
+
+
+def _rescale(moments: Moments, scale: np.ndarray) -> None:
+    """Moments of unit-norm targets become those of targets with this norm."""
+    moments.b = moments.b * scale
+    moments.s = [s * scale for s in moments.s]
+    for matrix in (moments.variance, moments.variance_null):
+        for key in matrix:
+            matrix[key] = matrix[key] * scale**2
+    if moments.line_null is not None:
+        moments.line_null = moments.line_null * scale**2
+    moments.clusters = [
+        (code, [v * scale for v in u], [v * scale for v in y]) for code, u, y in moments.clusters
+    ]

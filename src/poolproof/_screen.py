@@ -1,0 +1,409 @@
+"""Screen all pairs with an engine, then settle the calls: tiles, codes, cuts, rows of the table.
+
+Float32 products screen; whatever lies near a threshold, or where float32 is not enough, is recomputed in
+float64 before it is called. So no call depends on the size of the blocks, the number of threads or the
+order of genes. Per pair, 7 bytes are kept: codes of both p-values and of r2_spline, and what is settled.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from ._arrays import in_threads
+from ._outcome import Engine, Outcome
+from .calls import (
+    N_CODES,
+    CodeTable,
+    Cut,
+    bh_cut,
+    code_of,
+    coded_q_values,
+    doubtful_codes,
+    exact_q_values,
+)
+
+# What one byte says of a pair.
+TESTED, STRONG, FLAT = 1, 2, 4  # both tests exist; r2_spline >= min_r2; share below the margin
+UNTESTED, NOT_ASSOCIATED, INCONCLUSIVE, AFFINE, NONLINEAR = range(5)
+
+NEAR = 1e-3
+"""Relative distance from a threshold within which a pair is recomputed in float64."""
+
+BYTES_PER_PAIR = 7
+BYTES_PER_ROW = 72
+"""Of a candidate for the table, collected on the way."""
+SMALL = 250_000
+"""Up to so many pairs, all are decided in float64 at once, and adjusted p-values are exact."""
+CALL_COST = 512
+"""What one more call of an engine costs, in pairs."""
+
+Columns = dict[str, np.ndarray]
+_R2_OFFSET = (127 - 16) << 12  # r2_spline from 2^-16 to 1, 12 bits of mantissa
+TILE = 2048
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The thresholds of the three-way call."""
+
+    fdr: float
+    margin: float
+    min_r2: float
+
+
+@dataclass(eq=False)
+class Screen:
+    """All pairs of R regulators x m targets, called."""
+
+    engine: Engine
+    rule: Rule
+    regulators: np.ndarray
+    """Genes tested as regulators, shape ``(R,)``."""
+    targets: np.ndarray
+    """Genes tested as targets, shape ``(m,)``."""
+    calls: np.ndarray
+    """``UNTESTED`` .. ``NONLINEAR``, uint8, shape ``(R, m)``."""
+    strength: np.ndarray
+    """Codes of r2_spline, uint16, shape ``(R, m)``."""
+    q_values: Callable[[np.ndarray], np.ndarray]
+    """Map from p-values of the test of non-linearity to adjusted ones."""
+    bend_cut: Cut
+    association_cut: Cut
+    associated: Columns | None
+    """Numbers of all associated pairs (rows of the table) as screened; None where they were too many."""
+
+
+def screen(
+    engine: Engine,
+    regulators: np.ndarray,
+    targets: np.ndarray,
+    rule: Rule,
+    *,
+    dtype: type = np.float32,
+    threads: int = 1,
+    memory: float = 4e9,
+    progress: Callable[[int], None] = lambda n: None,
+) -> Screen:
+    """Test every regulator against every target and call every pair.
+
+    Parameters
+    ----------
+    engine
+        The test.
+    regulators, targets
+        Genes, in any order; a gene is never tested against itself.
+    rule
+        Thresholds.
+    dtype
+        Of the screening products; decisions are made in float64.
+    threads
+        Blocks of regulators worked on at once; each uses one thread of linear algebra.
+    memory
+        Bytes that pair arrays may take before they go to a temporary file.
+    progress
+        Told the number of regulators done.
+    """
+    shape = (len(regulators), len(targets))
+    store = _Store(shape, memory)
+    bend = store.array(np.uint16)
+    association = store.array(np.uint16)
+    strength = store.array(np.uint16)
+    state = store.array(np.uint8)
+    tables: dict[tuple[float, float], CodeTable] = {}
+    size = block_size(engine, len(regulators), threads)
+    small = len(regulators) * len(targets) <= SMALL
+    minus_log_p = np.zeros(shape if small else (0, 0))
+    bound_from = 0.0 if small else (1 - NEAR) * rule.min_r2
+    kept = _Kept(engine, regulators, size, 0.1 * memory)
+    collected = _Collection(rule, limit=0.1 * memory / BYTES_PER_ROW)
+
+    def work(start: int) -> None:
+        rows = slice(start, min(start + size, len(regulators)))
+        block = kept.features(start)
+        fast = block if small else block.astype(dtype)
+        doubt = np.zeros((rows.stop - rows.start, len(targets)), dtype=bool)
+        for low in range(0, len(targets), TILE):
+            at = slice(low, low + TILE)
+            outcome = engine.outcome(
+                fast, targets[at], np.float64 if small else dtype, exact=small, bound_from=bound_from
+            )
+            state[rows, at], near = _state(outcome, rule)
+            if small:
+                minus_log_p[rows, at] = outcome.bend.minus_log_p()
+                bend[rows, at] = code_of(minus_log_p[rows, at])
+                association[rows, at] = code_of(outcome.association.minus_log_p())
+                near[:] = False
+            else:
+                bend[rows, at] = outcome.bend.codes(tables)
+                association[rows, at] = outcome.association.codes(tables)
+            strength[rows, at] = strength_of(outcome.r2_spline)
+            near |= targets[None, at] == regulators[rows, None]
+            doubt[:, at] = near
+            places = start + np.arange(len(near)), low + np.arange(near.shape[1])
+            collected.add(outcome, state[rows, at], association[rows, at], ~near, places)
+        doubt &= targets[None] != regulators[rows, None]
+        for chosen, columns, outcome in exact_groups(engine, block, doubt, targets):
+            where = np.ix_(np.arange(rows.start, rows.stop)[chosen], columns)
+            inside = doubt[np.ix_(chosen, columns)]
+            new = (
+                (bend, outcome.bend.codes(tables)),
+                (association, outcome.association.codes(tables)),
+                (state, _state(outcome, rule)[0]),
+                (strength, strength_of(outcome.r2_spline)),
+            )
+            for array, value in new:
+                array[where] = np.where(inside, value, array[where])
+            places = start + chosen, columns
+            collected.add(outcome, state[where], association[where], inside, places)
+        state[rows][targets[None] == regulators[rows, None]] = 0
+        progress(rows.stop - rows.start)
+
+    in_threads(work, range(0, len(regulators), size), threads)
+    histograms = [_histogram(codes, state, size) for codes in (bend, association)]
+    cuts = [
+        _settle(engine, kept, regulators, targets, codes, state, histogram, rule, of, threads, size)
+        for codes, histogram, of in zip((bend, association), histograms, ("bend", "association"), strict=True)
+    ]
+    if small:
+        q_values = exact_q_values(np.exp(-minus_log_p[(state & TESTED) > 0]))
+    else:
+        q_values = coded_q_values(histograms[0])
+    calls = _call(bend, association, state, cuts[0], cuts[1], size)
+    return Screen(
+        engine=engine,
+        rule=rule,
+        regulators=regulators,
+        targets=targets,
+        calls=calls,
+        strength=strength,
+        q_values=q_values,
+        bend_cut=cuts[0][0],
+        association_cut=cuts[1][0],
+        associated=collected.associated(regulators, targets, calls),
+    )
+
+
+class _Kept:
+    """Features of blocks of regulators, kept where all of them fit into memory."""
+
+    def __init__(self, engine: Engine, regulators: np.ndarray, size: int, memory: float) -> None:
+        self._engine, self._regulators, self._size = engine, regulators, size
+        per_regulator = 8 * engine.n_samples * sum(engine.columns.values())
+        self._keep = per_regulator * len(regulators) <= memory
+        self._blocks: dict[int, Any] = {}
+
+    def features(self, start: int) -> Any:
+        """Of the block that starts here."""
+        block = self._blocks.get(start)
+        if block is None:
+            block = self._engine.features(self._regulators[start : start + self._size])
+            if self._keep:
+                self._blocks[start] = block
+        return block
+
+
+class _Collection:
+    """Numbers of candidates for the table, gathered while blocks are at hand."""
+
+    def __init__(self, rule: Rule, limit: float) -> None:
+        self._floor = code_of(np.array(-np.log(rule.fdr)))
+        self._limit = limit
+        self._parts: list[Columns] | None = []
+        self._n = 0
+        self._lock = Lock()
+
+    def add(
+        self,
+        outcome: Outcome,
+        state: np.ndarray,
+        association: np.ndarray,
+        settled: np.ndarray,
+        places: tuple[np.ndarray, np.ndarray],
+    ) -> None:
+        """Add the settled pairs of an outcome that may turn out to be associated."""
+        if self._parts is None:
+            return
+        wanted = settled & (state & (TESTED | STRONG) == (TESTED | STRONG)) & (association >= self._floor)
+        rows, columns = np.nonzero(wanted)
+        if len(rows) == 0:
+            return
+        part = {"row": places[0][rows], "column": places[1][columns]} | outcome.numbers(rows, columns)
+        with self._lock:
+            self._n += len(rows)
+            if self._parts is not None:
+                self._parts.append(part)
+            if self._n > self._limit:
+                self._parts = None
+
+    def associated(self, regulators: np.ndarray, targets: np.ndarray, calls: np.ndarray) -> Columns | None:
+        """Keep what was called associated, in order of regulator and target; None if there was too much."""
+        if self._parts is None:
+            return None
+        if not self._parts:
+            return {}
+        columns = {name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]}
+        row, column = columns.pop("row"), columns.pop("column")
+        call = calls[row, column]
+        order = np.lexsort((column, row))
+        order = order[call[order] >= INCONCLUSIVE]
+        columns |= {"regulator": regulators[row], "target": targets[column], "call": call}
+        return {name: values[order] for name, values in columns.items()}
+
+
+def block_size(engine: Engine, n_regulators: int, threads: int) -> int:
+    """Regulators per block: enough columns for an efficient product, and work for every thread."""
+    wide = max(8, 320 // max(engine.columns.values()))
+    return int(max(1, min(wide, -(-n_regulators // (2 * threads)))))
+
+
+class _Store:
+    """Pair arrays in memory, or in a temporary file where they would not fit."""
+
+    def __init__(self, shape: tuple[int, int], memory: float) -> None:
+        self.shape = shape
+        self.on_disk = BYTES_PER_PAIR * shape[0] * shape[1] > memory
+
+    def array(self, dtype: type) -> np.ndarray:
+        if not self.on_disk:
+            return np.zeros(self.shape, dtype=dtype)
+        with tempfile.TemporaryFile(prefix="poolproof-") as file:  # the mapping keeps it alive
+            return np.memmap(file, dtype=dtype, mode="w+", shape=self.shape)
+
+
+def _state(outcome: Outcome, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
+    """Settle what does not depend on other pairs; also say where float32 cannot."""
+    r2, upper = outcome.r2_spline, outcome.share_upper
+    strong = r2 >= rule.min_r2
+    flat = upper < rule.margin
+    tested = np.broadcast_to(outcome.tested, r2.shape)
+    near = np.abs(r2 - rule.min_r2) < NEAR * rule.min_r2
+    near |= strong & (np.abs(upper - rule.margin) < NEAR * rule.margin)
+    near |= outcome.doubt
+    return (TESTED * tested + STRONG * strong + FLAT * flat).astype(np.uint8), near
+
+
+def strength_of(r2: np.ndarray) -> np.ndarray:
+    """16-bit codes of r2_spline, rising with it."""
+    bits = np.clip(r2, 2.0**-16, 1.0).astype(np.float32).view(np.int32) >> 11
+    return np.minimum(bits - _R2_OFFSET, N_CODES - 1).astype(np.uint16)
+
+
+def exact_groups(
+    engine: Engine, block: Any, wanted: np.ndarray, targets: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, Outcome]]:
+    """Recompute wanted pairs of a block in float64.
+
+    Yields regulators of the block, columns of ``targets`` and the outcome: all regulators together with
+    the columns that any of them wants, if that wastes little, else one regulator at a time.
+    """
+    columns = np.flatnonzero(wanted.any(axis=0))
+    rows = np.flatnonzero(wanted.any(axis=1))
+    if len(columns) == 0:
+        return
+    if len(columns) * len(rows) <= CALL_COST * len(rows) + 4 * int(wanted.sum()):
+        groups = [(rows, columns)]
+    else:
+        groups = [(rows[i : i + 1], np.flatnonzero(wanted[rows[i]])) for i in range(len(rows))]
+    for chosen, at in groups:
+        features = block.take(chosen)
+        for low in range(0, len(at), TILE):
+            part = at[low : low + TILE]
+            yield chosen, part, engine.outcome(features, targets[part], np.float64, exact=True)
+
+
+def _histogram(codes: np.ndarray, state: np.ndarray, size: int) -> np.ndarray:
+    total = np.zeros(N_CODES, dtype=np.int64)
+    for low in range(0, len(codes), size):
+        rows = slice(low, low + size)
+        tested = (state[rows] & TESTED) > 0
+        values = codes[rows].ravel() if tested.all() else codes[rows][tested]
+        total += np.bincount(values, minlength=N_CODES)
+    return total
+
+
+def _settle(
+    engine: Engine,
+    kept: _Kept,
+    regulators: np.ndarray,
+    targets: np.ndarray,
+    codes: np.ndarray,
+    state: np.ndarray,
+    histogram: np.ndarray,
+    rule: Rule,
+    of: str,
+    threads: int,
+    size: int,
+) -> tuple[Cut, dict[int, tuple[np.ndarray, np.ndarray]]]:
+    """Find the Benjamini-Hochberg cut, deciding what is near it by exact p-values.
+
+    Returns the cut and, per block, which doubtful pairs (flat positions) are rejected.
+    """
+    n_tests = int(histogram.sum())
+    low, high = doubtful_codes(histogram, rule.fdr)
+    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def work(start: int) -> None:
+        rows = slice(start, min(start + size, len(regulators)))
+        wanted = (codes[rows] >= low) & (codes[rows] <= high) & ((state[rows] & TESTED) > 0)
+        if not wanted.any():
+            return
+        p_values = np.full(wanted.shape, np.nan)
+        block = kept.features(start)
+        for chosen, columns, outcome in exact_groups(engine, block, wanted, targets):
+            p_values[np.ix_(chosen, columns)] = np.exp(-getattr(outcome, of).minus_log_p())
+        found[start] = np.flatnonzero(wanted), p_values[wanted]
+
+    in_threads(work, range(0, len(regulators), size), threads)
+    doubtful = np.concatenate([p for _, p in found.values()]) if found else np.zeros(0)
+    cut = bh_cut(n_tests, int(histogram[high + 1 :].sum()), doubtful, rule.fdr, (low, high))
+    return cut, {start: (at, p <= cut.p_value) for start, (at, p) in found.items()}
+
+
+def _call(
+    bend: np.ndarray,
+    association: np.ndarray,
+    state: np.ndarray,
+    bend_cut: tuple[Cut, dict[int, tuple[np.ndarray, np.ndarray]]],
+    association_cut: tuple[Cut, dict[int, tuple[np.ndarray, np.ndarray]]],
+    size: int,
+) -> np.ndarray:
+    """Turn codes, cuts and settled bits into calls, in place of ``state``."""
+    for start in range(0, len(state), size):
+        rows = slice(start, start + size)
+        bits = state[rows]
+        rejected = []
+        for codes, (cut, settled) in ((bend, bend_cut), (association, association_cut)):
+            reject = codes[rows] > cut.sure
+            if start in settled:
+                at, decided = settled[start]
+                reject.ravel()[at] = decided
+            rejected.append(reject)
+        state[rows] = call_of(
+            (bits & TESTED) > 0, (bits & STRONG) > 0, (bits & FLAT) > 0, rejected[0], rejected[1]
+        )
+    return state
+
+
+def call_of(
+    tested: np.ndarray, strong: np.ndarray, flat: np.ndarray, bent: np.ndarray, associated: np.ndarray
+) -> np.ndarray:
+    """The three-way call (science 7): affine wins where both hold, the bend being real and small.
+
+    Examples
+    --------
+    >>> yes, no = np.array([True]), np.array([False])
+    >>> int(call_of(yes, yes, no, yes, yes)[0]) == NONLINEAR
+    True
+    """
+    call = np.full(tested.shape, INCONCLUSIVE, dtype=np.uint8)
+    call[bent] = NONLINEAR
+    call[flat] = AFFINE
+    call[~(associated & strong)] = NOT_ASSOCIATED
+    call[~tested] = UNTESTED
+    return call

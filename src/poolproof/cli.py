@@ -1,0 +1,333 @@
+"""The command line: parse, read, call one public function, save."""
+
+from __future__ import annotations
+
+import functools
+import re
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ._checks import InputError, PoolproofError, printable
+from ._names import KINDS, SCALES, TESTS
+
+_UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
+
+
+class Memory(click.ParamType[float]):
+    """Bytes, with an optional unit: 500M, 4G."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Parse the text."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", str(value).strip().lower())
+        if not match or float(match[1]) <= 0:
+            self.fail(f"expected a size such as 500M or 4G; found {printable(value)!r}", param, ctx)
+        return float(match[1]) * _UNITS[match[2]]
+
+
+def common_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options that every command with a result shares."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."),
+        click.option("--quiet", is_flag=True, help="Print nothing but the result and errors."),
+        click.option(
+            "--memory", type=Memory(), default="4G", show_default=True, help="Memory for pair arrays."
+        ),
+        click.option(
+            "--threads", type=click.IntRange(1), default=None, help="Threads [default: all processors]."
+        ),
+        click.option(
+            "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of every random draw."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def value_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options that say how to read the values."""
+    for option in (
+        click.option(
+            "--gene-column", default=None, help="Column of var with names for matching and display."
+        ),
+        click.option(
+            "--size-factors",
+            default="auto",
+            show_default=True,
+            help="auto, none, total, median-ratio or obs:COLUMN.",
+        ),
+        click.option("--log-offset", type=float, default=None, help="A log goes back by BASE**v - OFFSET."),
+        click.option("--log-base", default=None, help="Base of the log: a number, or e."),
+        click.option(
+            "--scale",
+            type=click.Choice(["auto", *SCALES]),
+            default="auto",
+            show_default=True,
+            help="Of the values as they are in the file.",
+        ),
+        click.option(
+            "--kind",
+            type=click.Choice(["auto", *KINDS]),
+            default="auto",
+            show_default=True,
+            help="What a row is: a pool of cells, or one cell.",
+        ),
+        click.option("--layer", default=None, help="Layer of the AnnData to test, or raw."),
+        click.option(
+            "--samples",
+            type=click.Path(path_type=Path),
+            default=None,
+            help="Table with one row a sample (first column: its name), for --within and the like.",
+        ),
+        click.option(
+            "--orientation",
+            type=click.Choice(["auto", "genes-in-rows", "genes-in-columns"]),
+            default="auto",
+            show_default=True,
+            help="Of a text table.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="poolproof")
+def commands() -> None:
+    """Say whether causal relations among genes can be recovered from pooled expression data.
+
+    Example: poolproof audit pbmc.h5ad --within cell_type --out audit
+    """
+
+
+@commands.command(name="audit")
+@click.argument("source", metavar="INPUT")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
+@click.option("--force", is_flag=True, help="Replace an earlier result in that folder.")
+@click.option("--within", default=None, help="Columns of obs analysed level by level: cell_type[,batch].")
+@click.option("--replicate", default=None, help="Column of obs with the independent unit: donor.")
+@click.option("--covariates", default="", help="Columns of obs to project out: batch,sex.")
+@click.option(
+    "--regulators", type=click.Path(path_type=Path), default=None, help="File with regulators to test."
+)
+@click.option(
+    "--pairs", type=click.Path(path_type=Path), default=None, help="Table or GraphML of pairs to test."
+)
+@click.option("--network", type=click.Path(path_type=Path), default=None, help="As --pairs, equations too.")
+@click.option(
+    "--test",
+    type=click.Choice(["auto", *TESTS]),
+    default="auto",
+    show_default=True,
+    help="robust; corrected, for counts of molecules; classical, for comparison; auto chooses.",
+)
+@click.option("--fdr", type=float, default=0.05, show_default=True, help="False-discovery rate.")
+@click.option("--margin", type=float, default=0.1, show_default=True, help="Largest affine non-linear share.")
+@click.option(
+    "--min-r2", type=float, default=0.02, show_default=True, help="Smallest r2 of an associated pair."
+)
+@click.option(
+    "--max-contradicting",
+    type=float,
+    default=0.05,
+    show_default=True,
+    help="Largest share of associated pairs that may contradict.",
+)
+@click.option("--keep", default="associated", show_default=True, help="Rows kept: associated, all or top:N.")
+@click.option(
+    "--max-rows",
+    type=click.IntRange(1),
+    default=5_000_000,
+    show_default=True,
+    help="Most associated rows kept, strongest first.",
+)
+@click.option(
+    "--overdispersion",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="Squared CV of technical noise in counts beyond sampling.",
+)
+@value_options
+@common_options
+def audit_command(
+    source: str,
+    out: Path,
+    force: bool,
+    samples: Path | None,
+    orientation: str,
+    regulators: Path | None,
+    pairs: Path | None,
+    network: Path | None,
+    keep: str,
+    memory: float,
+    threads: int | None,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Test every pair of genes of INPUT and give a verdict.
+
+    INPUT is an h5ad, zarr, csv, tsv, gct, parquet or 10x file, or dataset:NAME.
+
+    Example: poolproof audit pbmc.h5ad --layer counts --within cell_type --out audit
+    """
+    from ._files import ParquetStream, result_folder, to_json
+    from .networks import read_edges, read_regulators
+    from .report import write_report
+    from .verdict import audit, write_result
+
+    say = functools.partial(_say, quiet)
+    with result_folder(out, force=force) as place:
+        adata, name, notes, defaults = _load(source, orientation, samples)
+        options = _fill_in(options, defaults)
+        notes = [*notes]
+        if regulators is not None:
+            options["regulators"] = read_regulators(regulators)
+        for option, path in (("pairs", pairs), ("network", network)):
+            if path is not None:
+                options[option] = read_edges(path)
+                notes += options[option].attrs.get("warnings", [])
+        stream = ParquetStream(place / "pairs.parquet") if keep == "all" else None
+        result = audit(
+            adata,
+            name=name,
+            notes=tuple(notes),
+            keep=keep,
+            sink=stream,
+            command=shlex.join(["poolproof", *sys.argv[1:]]),
+            memory=memory,
+            threads=threads,
+            progress=not quiet and sys.stderr.isatty(),
+            **options,
+        )
+        written = stream.close() if stream is not None else False
+        write_result(result, place, pairs_written=written)
+        write_report(place)
+    data = result.data
+    say(f"{name}: {data['n_obs']:,} x {data['n_genes']:,}, {data['kind']}, {data['scale']}")
+    for warning in data["warnings"]:
+        say(f"note: {printable(warning, 400)}")
+    if as_json:
+        click.echo(to_json(result.summary))
+    else:
+        click.echo(f"Verdict: {result.verdict}")
+        for reason in result.reasons:
+            click.echo(f"  {reason}")
+        say(str(result.linearity))
+        say(f"Report: {printable(out / 'report.html', 400)}")
+
+
+@commands.command(name="report")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+def report_command(folder: Path) -> None:
+    """Rebuild report.html from the files of an audit in DIR.
+
+    Example: poolproof report audit
+    """
+    from .report import write_report
+
+    click.echo(printable(write_report(folder), 400))
+
+
+@commands.group()
+def datasets() -> None:
+    """Real data sets that come with the package.
+
+    Example: poolproof datasets list
+    """
+
+
+@datasets.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
+def datasets_list(as_json: bool) -> None:
+    """List the data sets.
+
+    Example: poolproof datasets list --json
+    """
+    from ._files import to_json
+    from .datasets import list_datasets
+
+    fields = ("name", "kind", "n_obs", "n_genes", "scale", "licence", "source")
+    rows = [{field: getattr(entry, field) for field in fields} for entry in list_datasets()]
+    if as_json:
+        click.echo(to_json(rows))
+        return
+    for row in rows:
+        click.echo(f"{row['name']}: {row['kind']}, {row['n_obs']:,} x {row['n_genes']:,}, {row['licence']}")
+
+
+@datasets.command(name="info")
+@click.argument("name")
+def datasets_info(name: str) -> None:
+    """Tell what a data set is, where it comes from, and how to audit it.
+
+    Example: poolproof datasets info sc_mixology_10x_3lines
+    """
+    from .datasets import dataset_info
+
+    entry = dataset_info(name)
+    for field in entry.__dataclass_fields__:
+        value = getattr(entry, field)
+        click.echo(f"{field}: {dict(value) if field == 'settings' else value}")
+
+
+def _load(source: str, orientation: str, samples: Path | None) -> tuple[Any, str, list[str], dict[str, Any]]:
+    """Read the input: AnnData, its name, notes, and options that suit it."""
+    if source.startswith("dataset:"):
+        from .datasets import dataset_info, load_dataset
+
+        entry = dataset_info(source.removeprefix("dataset:"))
+        return load_dataset(entry.name), entry.name, [], dict(entry.settings)
+    from .io import read
+    from .samples import read_samples
+
+    adata = read(source, orientation=orientation)
+    notes = list(adata.uns["poolproof_read"]["warnings"])
+    if samples is not None:
+        notes += read_samples(samples, adata)
+    return adata, printable(Path(source).name, 255), notes, {}
+
+
+def _fill_in(options: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Options of the command line, with a data set's own settings where the user gave none."""
+    context = click.get_current_context()
+    given = click.core.ParameterSource.COMMANDLINE
+    return options | {
+        name: value for name, value in defaults.items() if context.get_parameter_source(name) != given
+    }
+
+
+def _say(quiet: bool, text: str) -> None:
+    if not quiet:
+        click.echo(text, err=True)
+
+
+def main() -> None:
+    """Run the command line: bad input gives one line and exit code 2, our bugs a traceback and 1."""
+    try:
+        commands(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
+    except click.ClickException as error:
+        said = " ".join(error.format_message().split())
+        click.echo(f"poolproof: {printable(said, 2000)}; see poolproof --help", err=True)
+        sys.exit(2)
+    except PoolproofError as error:
+        click.echo(f"poolproof: {printable(error, 2000)}", err=True)
+        sys.exit(2 if isinstance(error, InputError) else 1)
+
+
+if __name__ == "__main__":
+    main()

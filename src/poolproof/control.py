@@ -1,0 +1,149 @@
+"""The split-count control: a truth that is affine, with the user's own genes, depths and levels.
+
+Each count of a gene is split at random, every molecule going to either half with probability 1/2. The
+two halves are counts of one and the same fraction, so the expectation of the one given the other's true
+fraction is a line, whatever the law of the counts. A test that calls it bent more often than its level is
+misled by counting noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from ._arrays import in_threads
+from ._count_test import CountTest
+from ._names import OK
+from ._outcome import Engine
+from ._random import stream
+from ._score_test import ScoreTest
+from .design import Design
+
+LEVEL = 0.05
+LARGEST_SIZE = 0.09
+"""Size of the corrected test that its calibration allows (science 6: .03 to .10, mean .06)."""
+MIN_PAIRS = 500
+MAX_SPLITS = 10
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class SplitControl:
+    """Outcome of the control."""
+
+    n_pairs: int
+    """Genes times splits that could be tested."""
+    rejected: float
+    """Share rejected at ``level`` by the corrected test."""
+    rejected_naive: float
+    """Share rejected by the robust test of counts divided by depth."""
+    level: float
+    n_genes: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether the rejections stay inside the 97.5 % binomial band of the size allowed, by gene."""
+        return self.rejected * self.n_genes <= stats.binom.ppf(0.975, self.n_genes, LARGEST_SIZE)
+
+    def as_dict(self) -> dict[str, float]:
+        """The entry ``linearity.control`` of verdict.json."""
+        return {
+            "n_pairs": self.n_pairs,
+            "rejected": self.rejected,
+            "rejected_naive": self.rejected_naive,
+            "level": self.level,
+        }
+
+
+def split_control(
+    engine: CountTest,
+    total: np.ndarray,
+    names: np.ndarray,
+    design: Design,
+    seed: int,
+    *,
+    max_genes: int = 1000,
+    threads: int = 1,
+) -> SplitControl | None:
+    """Run the control on the genes that the engine can test.
+
+    Parameters
+    ----------
+    engine
+        The corrected test of the data.
+    total
+        Totals or size factors of all samples, shape ``(n_obs,)``.
+    names
+        Gene names, shape ``(n_genes,)``; each seeds its own split, so gene order changes nothing.
+    design
+        That of the engine.
+    max_genes
+        At most so many genes, drawn at random by name.
+
+    Returns
+    -------
+    None if no gene has counts enough after the split. With few genes the split is repeated.
+    """
+    genes = np.flatnonzero((engine.regulator_status == OK) & (engine.target_status == OK))
+    genes = genes[np.argsort(names[genes].astype(str))]
+    if len(genes) > max_genes:
+        genes = np.sort(stream(seed, "split-count genes").choice(genes, max_genes, replace=False))
+    if len(genes) == 0:
+        return None
+    n_splits = int(min(MAX_SPLITS, -(-MIN_PAIRS // len(genes))))
+
+    def work(task: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        split, low = task
+        batch = genes[low : low + BATCH]
+        p_corrected, p_naive, tested = _split_batch(engine, total, names, design, seed, split, batch)
+        return p_corrected[tested], p_naive[tested], batch[tested]
+
+    tasks = [(split, low) for split in range(n_splits) for low in range(0, len(genes), BATCH)]
+    parts = in_threads(work, tasks, threads)
+    p, p_naive, tested_genes = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    if len(p) == 0:
+        return None
+    return SplitControl(
+        len(p),
+        float((p < LEVEL).mean()),
+        float((p_naive < LEVEL).mean()),
+        LEVEL,
+        len(np.unique(tested_genes)),
+    )
+
+
+def _split_batch(
+    engine: CountTest,
+    total: np.ndarray,
+    names: np.ndarray,
+    design: Design,
+    seed: int,
+    split: int,
+    batch: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """p-values of the corrected and the naive test, first half -> second half, of some genes."""
+    halves = np.zeros((len(total), 2 * len(batch)))
+    for i, gene in enumerate(batch):
+        random = stream(seed, "split-count", split, str(names[gene]))
+        for level in design.levels:
+            rows = np.sort(level.rows)
+            counts = engine.counts_in_order(gene, rows)
+            half = random.binomial(counts.astype(np.int64), 0.5)
+            halves[rows, i] = half
+            halves[rows, len(batch) + i] = counts - half
+    own = np.arange(len(batch))
+    known = engine.depth[0].known
+    tests: list[Engine] = [
+        CountTest(halves, total, known, design, dtype=np.float64),
+        ScoreTest(halves, total, design, dtype=np.float64),
+    ]
+    p_values = []
+    tested = np.ones(len(batch), dtype=bool)
+    for test in tests:
+        outcome = test.outcome(test.features(own), own + len(batch), np.float64, exact=True)
+        p_values.append(np.exp(-np.diagonal(outcome.bend.minus_log_p())))
+        tested &= np.diagonal(np.broadcast_to(outcome.tested, outcome.gain.shape))
+        tested &= (test.regulator_status[own] == OK) & (test.target_status[own + len(batch)] == OK)
+    return p_values[0], p_values[1], tested

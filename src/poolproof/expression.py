@@ -1,0 +1,447 @@
+"""What the engines measure: one matrix on one scale, and everything that was guessed about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+from ._checks import InputError, check_choice, check_column, printable
+from ._depth import find_depth
+from ._names import KINDS, SCALES
+from ._scale import (
+    Facts,
+    guess_scale,
+    is_sparse,
+    log_parameters,
+    measure,
+    nan_sum,
+    parse_base,
+    parse_offset,
+    undo_log,
+)
+from .io import duplicates_sentence, gene_score, markup_warnings, unique_names
+
+SCALED = (
+    "the values of nearly every gene have standard deviation 1: scaling changes no call on the additive "
+    "scale, but "
+    "a log taken before it cannot be undone"
+)
+UMI_DEPTH = 100_000.0
+"""Counts with a median total below this look like unique molecules of single cells."""
+
+
+@dataclass(frozen=True, eq=False)
+class Expression:
+    """Expression values ready to be tested."""
+
+    matrix: np.ndarray | sp.csr_matrix
+    """Values, shape ``(n_obs, n_genes)``, float64. Raw counts if ``scale_tested`` is ``counts``, else
+    values on the tested scale; NaN where a value is missing. Not divided by the size factors."""
+    genes: np.ndarray
+    """Unique gene names (str), shape ``(n_genes,)``: the identifiers of every table."""
+    symbols: np.ndarray
+    """Names for matching and display, shape ``(n_genes,)``: ``genes`` unless a gene column was given."""
+    obs_names: np.ndarray
+    kind: str
+    """``bulk`` or ``single-cell``."""
+    scale: str
+    """Scale found in the data: ``counts``, ``additive`` or ``log``."""
+    scale_tested: str
+    """Scale of ``matrix``: ``log`` only where a log could not be undone."""
+    size_factors: np.ndarray | None
+    """Size factor of each sample, shape ``(n_obs,)``, mean 1; None: values are used as they are."""
+    totals: np.ndarray | None
+    """Total count of each sample over *all* measured genes, shape ``(n_obs,)``; None unless counts."""
+    totals_known: bool
+    """True if size factors come from outside the counts (``obs:COLUMN``), not from the total."""
+    umi_like: bool
+    """True if counts look like unique molecules: integer, low depth."""
+    warnings: tuple[str, ...] = ()
+    """Sentences for ``data.warnings``: guesses made, constant genes, names made unique, ..."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Options with defaults filled in: layer, kind, scale, log_base, log_offset, size_factors, ..."""
+
+
+def describe(
+    data: AnnData | pd.DataFrame,
+    *,
+    layer: str | None = None,
+    kind: str = "auto",
+    scale: str = "auto",
+    log_base: float | str | None = None,
+    log_offset: float | str | None = None,
+    size_factors: str = "auto",
+    gene_column: str | None = None,
+) -> Expression:
+    """Say what kind of values these are and bring them to the scale that is tested.
+
+    Parameters
+    ----------
+    data
+        AnnData or DataFrame, samples (or cells) x genes. It is not changed.
+    layer
+        Layer to take, or ``raw`` for ``adata.raw``; None takes ``X``.
+    kind
+        ``bulk``, ``single-cell``, or ``auto``: what ``uns["source"]["kind"]`` says; else integer
+        counts with over half zeros or a median depth under 100,000 are single cells.
+    scale
+        ``counts``, ``additive``, ``log``, or ``auto``: from every value, see `guess_scale`.
+    log_base, log_offset
+        A log goes back by ``log_base**v - log_offset``. The base may be ``"e"``. Where
+        ``uns["log1p"]`` is present they default to its base (else e) and to 1.
+    size_factors
+        ``none``, ``total``, ``median-ratio``, ``obs:COLUMN``, or ``auto``: none unless counts;
+        single cells: the library size in ``obs``, else the row total; bulk: `median_ratio`.
+    gene_column
+        Column of ``var`` with names for display and matching.
+
+    Returns
+    -------
+    Expression, its ``warnings`` naming each guess and the option that overrides it. A sample without
+    any counts stays, with a size factor of NaN.
+
+    Raises
+    ------
+    InputError
+        Fewer than 10 samples or 2 genes that vary; text, infinite or complex values; counts that are
+        negative or not whole; a log that overflows; an option that does not fit the data.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> counts = pd.DataFrame(rng.poisson(2.0, (20, 3)), columns=["A", "B", "C"])
+    >>> found = describe(counts)
+    >>> found.kind, found.scale, found.umi_like
+    ('single-cell', 'counts', True)
+    """
+    check_choice("kind", kind, ("auto", *KINDS))
+    check_choice("scale", scale, ("auto", *SCALES))
+    base, offset = parse_base(log_base), parse_offset(log_offset)
+    taken = _take(data, layer)
+    matrix = taken.matrix
+    warnings = list(taken.warnings)
+    genes, obs_names = _names(taken, warnings)
+    _check_values(matrix, genes, obs_names, warnings)
+    facts = measure(matrix)
+    kind = _decide_kind(kind, facts, matrix, taken, warnings)
+    if scale == "auto" and (base is not None or offset is not None):
+        scale = "log"
+    if scale == "auto":
+        scale, guess = guess_scale(
+            facts, layer=layer, statement=taken.statement, log1p=taken.log1p is not None
+        )
+        warnings.append(guess)
+    elif scale != "log" and (base is not None or offset is not None):
+        raise InputError(
+            f"--log-base and --log-offset apply to logs, not to --scale {scale}; leave them out or pass "
+            f"--scale log"
+        )
+    if scale == "counts":
+        _check_counts(facts, matrix, genes, obs_names, warnings)
+    scale_tested = scale
+    if scale == "log":
+        base, offset, said = log_parameters(base, offset, facts, statement=taken.statement, log1p=taken.log1p)
+        warnings += said
+        if base is not None and offset is not None:
+            matrix, scale_tested = undo_log(matrix, base, offset), "additive"
+    elif facts.scaled:
+        warnings.append(SCALED)
+    if scale != "counts":
+        warnings += _counts_elsewhere(data, layer)
+    depth = find_depth(matrix, taken.obs, method=size_factors, kind=kind, scale=scale_tested)
+    warnings += depth.warnings
+    settings = {
+        "layer": layer,
+        "kind": kind,
+        "scale": scale,
+        "log_base": base if scale == "log" else None,
+        "log_offset": offset if scale == "log" else None,
+        "size_factors": depth.method,
+        "gene_column": gene_column,
+    }
+    return Expression(
+        matrix=matrix,
+        genes=genes,
+        symbols=_symbols(taken.var, genes, gene_column, warnings),
+        obs_names=obs_names,
+        kind=kind,
+        scale=scale,
+        scale_tested=scale_tested,
+        size_factors=depth.factors,
+        totals=depth.totals,
+        totals_known=depth.known,
+        umi_like=scale == "counts" and bool(np.median(nan_sum(matrix, axis=1)) < UMI_DEPTH),
+        warnings=tuple(dict.fromkeys(warnings)),
+        settings=settings,
+    )
+
+
+# --- taking values and names -----------------------------------------------------------------------
+
+
+@dataclass
+class _Taken:
+    """The chosen matrix (float64, dense or canonical CSR, our own copy) and what stands around it."""
+
+    matrix: Any
+    obs: pd.DataFrame
+    var: pd.DataFrame
+    statement: str
+    """What ``uns["source"]["values"]`` says of this matrix; empty if nothing."""
+    stated_kind: str
+    log1p: dict[str, Any] | None
+    """``uns["log1p"]`` if it speaks of this matrix."""
+    warnings: list[str]
+
+
+def _take(data: AnnData | pd.DataFrame, layer: str | None) -> _Taken:
+    if isinstance(data, pd.DataFrame):
+        if layer is not None:
+            raise InputError(
+                f"--layer {printable(layer)!r} needs AnnData; a table has one matrix; leave it out"
+            )
+        values = _as_float(_frame_values(data), "the table")
+        index = pd.DataFrame(index=data.index), pd.DataFrame(index=data.columns)
+        return _Taken(values, *index, statement="", stated_kind="", log1p=None, warnings=[])
+    if not isinstance(data, AnnData):
+        raise InputError(f"expected AnnData or a DataFrame (samples x genes); found {type(data).__name__}")
+    if data.isbacked:
+        data = data.to_memory()
+    var = data.var
+    if layer is None:
+        values, where = data.X, "X"
+        if values is None:
+            raise InputError(f"X is empty; pass --layer with one of: {_layers(data)}")
+    elif layer == "raw" and data.raw is not None:
+        values, var, where = data.raw.X, data.raw.var, "raw"
+    elif layer in data.layers:
+        values, where = data.layers[layer], f"layer {printable(layer)!r}"
+    else:
+        raise InputError(
+            f"--layer names {printable(layer)!r}, which the data have not; they have: {_layers(data)}"
+        )
+    source = data.uns.get("source")
+    source = source if isinstance(source, Mapping) else {}
+    log1p = data.uns.get("log1p") if layer in (None, "raw") else None
+    read = data.uns.get("poolproof_read")
+    said = read.get("warnings", ()) if isinstance(read, Mapping) else ()
+    return _Taken(
+        _as_float(values, where),
+        data.obs,
+        var,
+        statement=str(source.get("values", "")) if layer is None else "",
+        stated_kind=str(source.get("kind", "")).strip().lower().replace(" ", "-").replace("_", "-"),
+        log1p=dict(log1p) if isinstance(log1p, Mapping) else None,
+        warnings=[printable(s, 400) for s in said] if not isinstance(said, str) else [],
+    )
+
+
+def _layers(adata: AnnData) -> str:
+    names = [printable(name, 40) for name in adata.layers] + (["raw"] if adata.raw is not None else [])
+    return ", ".join(names[:12]) or "no layers and no raw"
+
+
+def _frame_values(frame: pd.DataFrame) -> np.ndarray:
+    for label, dtype in zip(frame.columns, frame.dtypes, strict=True):
+        if not pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_complex_dtype(dtype):
+            raise InputError(
+                f"expected columns of real numbers; column {printable(label, 40)!r} is "
+                f"{printable(dtype, 30)}; "
+                "drop it or convert it (rows are samples, columns are genes)"
+            )
+    return frame.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _as_float(values: Any, where: str) -> Any:
+    """Return a float64 copy: a C-ordered array, or CSR with sorted indices and no stored zeros."""
+    if not is_sparse(values):
+        if not isinstance(values, np.ndarray):
+            raise InputError(
+                f"expected a NumPy array or a SciPy sparse matrix in {where}; found {type(values).__name__}; "
+                "load the values into memory first"
+            )
+        values = np.ma.filled(values, np.nan) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
+    if values.dtype.kind not in "biuf":
+        raise InputError(
+            f"expected real numbers in {where}; found {printable(values.dtype, 30)}; convert them"
+        )
+    if values.ndim != 2 or 0 in values.shape:
+        raise InputError(f"expected samples and genes in {where}; found a matrix of shape {values.shape}")
+    if not is_sparse(values):
+        return np.array(values, dtype=np.float64, order="C")
+    matrix = sp.csr_matrix(values, dtype=np.float64, copy=True)
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def _names(taken: _Taken, warnings: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return unique gene and sample names; refuse a matrix that is surely the wrong way round."""
+    found = []
+    for index, word in ((taken.var.index, "gene"), (taken.obs.index, "sample")):
+        names, n_changed = unique_names(index)
+        if n_changed:
+            warnings.append(duplicates_sentence(n_changed, word))
+        warnings.extend(markup_warnings(names, word))
+        found.append(np.array(names, dtype=object))
+    genes, obs_names = found
+    as_genes, as_samples = gene_score(obs_names), -gene_score(genes)
+    if as_genes > 0.8 and as_samples > 0.8:
+        raise InputError(
+            f"expected samples in rows; rows are named like genes ({printable(obs_names[0], 30)}) and "
+            f"columns like "
+            f"samples ({printable(genes[0], 30)}); transpose the data or pass --orientation genes-in-rows"
+        )
+    if as_genes > 0.5 and as_samples > 0.0:
+        warnings.append(
+            f"rows are named like genes ({printable(obs_names[0], 30)}); if genes are in rows, transpose the "
+            f"data or "
+            "pass --orientation genes-in-rows"
+        )
+    return genes, obs_names
+
+
+def _symbols(var: pd.DataFrame, genes: np.ndarray, column: str | None, warnings: list[str]) -> np.ndarray:
+    if column is None:
+        return genes.copy()
+    check_column(var.columns, column, where="the gene table (var)", option="--gene-column")
+    given = var[column]
+    present = given.notna().to_numpy() & ~given.astype(str).str.strip().isin(["", "nan", "NA"]).to_numpy()
+    if not present.all():
+        warnings.append(
+            f"{int((~present).sum())} genes have no entry in the gene column {printable(column)!r}: their "
+            f"names are used"
+        )
+    return np.where(present, given.astype(str).to_numpy(dtype=object), genes)
+
+
+def _check_values(matrix: Any, genes: np.ndarray, obs_names: np.ndarray, warnings: list[str]) -> None:
+    """Refuse infinite values, too few samples or genes; note missing values and constant genes."""
+    _refuse(matrix, np.isinf, "finite numbers", "is infinite", "write NaN where missing", genes, obs_names)
+    if matrix.shape[0] < 10:
+        raise InputError(
+            f"expected at least 10 samples in rows; found {matrix.shape[0]} (and {matrix.shape[1]} genes in "
+            f"columns); "
+            "if genes are in rows, pass --orientation genes-in-rows or transpose the data"
+        )
+    if is_sparse(matrix):
+        low, high = (np.asarray(f(axis=0).toarray()).ravel() for f in (matrix.nanmin, matrix.nanmax))
+    else:
+        low, high = np.fmin.reduce(matrix, axis=0), np.fmax.reduce(matrix, axis=0)
+    n_constant = int(np.count_nonzero(~(high > low)))
+    if matrix.shape[1] - n_constant < 2:
+        raise InputError(
+            f"expected at least 2 genes that vary; found {matrix.shape[1] - n_constant} of "
+            f"{matrix.shape[1]}; if genes "
+            "are in rows, pass --orientation genes-in-rows or transpose the data"
+        )
+    if n_constant:
+        warnings.append(f"{n_constant} of {matrix.shape[1]} genes are constant and cannot be tested")
+    missing = np.isnan(matrix.data if is_sparse(matrix) else matrix)
+    if missing.any():
+        columns = matrix.indices[missing] if is_sparse(matrix) else np.nonzero(missing)[1]
+        share = missing.sum() / (matrix.shape[0] * matrix.shape[1])
+        warnings.append(
+            f"{int(missing.sum())} values ({share:.2g} of all) in {len(np.unique(columns))} genes are "
+            f"missing; "
+            "they are not filled in"
+        )
+
+
+def _refuse(
+    matrix: Any,
+    test: Callable[[np.ndarray], np.ndarray],
+    expected: str,
+    found: str,
+    way_out: str,
+    genes: np.ndarray,
+    obs_names: np.ndarray,
+) -> None:
+    """Raise if any value fails a test, naming the first one."""
+    bad = test(matrix.data if is_sparse(matrix) else matrix.ravel())
+    if not bad.any():
+        return
+    first = int(np.flatnonzero(bad)[0])
+    if is_sparse(matrix):
+        row = int(np.searchsorted(matrix.indptr, first, side="right")) - 1
+        column, value = int(matrix.indices[first]), matrix.data[first]
+    else:
+        row, column = divmod(first, matrix.shape[1])
+        value = matrix[row, column]
+    raise InputError(
+        f"expected {expected}; {value:g} at sample {printable(obs_names[row], 40)!r}, gene "
+        f"{printable(genes[column], 40)!r} {found} ({int(bad.sum())} in all); {way_out}"
+    )
+
+
+def _check_counts(
+    facts: Facts, matrix: Any, genes: np.ndarray, obs_names: np.ndarray, warnings: list[str]
+) -> None:
+    way_out = "pass --scale additive or log, or the layer that holds the counts"
+    _refuse(matrix, lambda v: v < 0, "counts", "is negative", way_out, genes, obs_names)
+    _refuse(
+        matrix,
+        lambda v: np.isfinite(v) & (v != np.floor(v)),
+        "counts",
+        "is not whole",
+        way_out,
+        genes,
+        obs_names,
+    )
+    if facts.maximum <= 1:
+        warnings.append("all counts are 0 or 1: they say what was detected, not how much")
+    totals = nan_sum(matrix, axis=1)
+    positive = totals[totals > 0]
+    if len(positive) and np.ptp(positive) <= 1e-3 * positive.mean():
+        warnings.append(
+            f"all samples have nearly the same total ({positive.mean():.6g}), as normalised values have; if "
+            "these were rounded, they are no counts: pass --scale additive"
+        )
+
+
+def _decide_kind(kind: str, facts: Facts, matrix: Any, taken: _Taken, warnings: list[str]) -> str:
+    if kind != "auto":
+        return kind
+    if taken.stated_kind in KINDS:
+        return taken.stated_kind
+    if not facts.counts:
+        warnings.append(
+            "kind guessed as bulk: the values are not counts; pass --kind single-cell if rows are cells"
+        )
+        return "bulk"
+    depth = float(np.median(nan_sum(matrix, axis=1)))
+    reason = f"whole counts, {facts.zero_share:.0%} zeros, median depth {depth:,.0f}"
+    if facts.zero_share > 0.5 or depth < UMI_DEPTH:
+        warnings.append(f"kind guessed as single-cell: {reason}; pass --kind bulk if rows are bulk samples")
+        return "single-cell"
+    warnings.append(f"kind guessed as bulk: {reason}; pass --kind single-cell if rows are cells")
+    return "bulk"
+
+
+def _counts_elsewhere(data: AnnData | pd.DataFrame, layer: str | None) -> list[str]:
+    """Return a sentence for each other matrix of an AnnData that holds counts."""
+    if isinstance(data, pd.DataFrame):
+        return []
+    others = {name: data.layers[name] for name in data.layers if name != layer}
+    if data.raw is not None and layer != "raw":
+        others["raw"] = data.raw.X
+    return [
+        f"{'raw' if name == 'raw' else f'layer {printable(name, 40)!r}'} holds counts: pass --layer "
+        f"{printable(name, 40)} to use them"
+        for name, values in others.items()
+        if _holds_counts(values)
+    ]
+
+
+def _holds_counts(values: Any) -> bool:
+    """Say whether a matrix holds whole numbers of at least 0, more than 0 and 1 among them."""
+    found = values.data if is_sparse(values) else np.asarray(values)
+    if found.dtype.kind not in "iuf" or found.size == 0:
+        return False
+    return bool((found >= 0).all() and (found > 1).any() and (found == np.floor(found)).all())

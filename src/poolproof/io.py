@@ -1,0 +1,418 @@
+"""Files to AnnData: every supported format, oriented as samples by genes, with what was guessed.
+
+Also here, because files bring them: what names look like (genes or samples) and how they are made unique.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings as python_warnings
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import anndata
+import h5py
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+from . import _formats
+from ._checks import InputError, PoolproofError, check_choice, printable
+from ._formats import Table
+from ._scale import is_sparse
+
+FORMATS = ("h5ad", "zarr", "text", "gct", "parquet", "10x", "10x-h5")
+GENES_IN_ROWS, GENES_IN_COLUMNS = ORIENTATIONS = ("genes-in-rows", "genes-in-columns")
+
+_HDF5, _PARQUET, _ZIP = b"\x89HDF\r\n\x1a\n", b"PAR1", b"PK\x03\x04"
+_WAYS_OUT = {
+    ".xlsx": "save the sheet as csv",
+    ".xls": "save the sheet as csv",
+    ".rds": "write the matrix as csv or h5ad from R",
+    ".rdata": "write the matrix as csv or h5ad from R",
+    ".rda": "write the matrix as csv or h5ad from R",
+    ".loom": "convert it with anndata.read_loom(...).write_h5ad(...)",
+    ".h5mu": "save its RNA modality as h5ad",
+}
+
+
+def read(path: str | Path, *, orientation: str = "auto", format: str = "auto") -> AnnData:
+    """Read expression data from a file or folder; rows of the result are samples or cells.
+
+    Parameters
+    ----------
+    path
+        An h5ad file, a zarr AnnData, a csv, tsv or txt table (also gzip), a GCT table, a parquet
+        table, a 10x folder or a 10x h5 file.
+    orientation
+        ``genes-in-rows``, ``genes-in-columns``, or ``auto``: guessed for tables, and said; AnnData
+        files hold genes in columns unless this says otherwise.
+    format
+        One of `FORMATS`, or ``auto``: from the content, then from the name.
+
+    Returns
+    -------
+    AnnData, ``(n_obs, n_genes)``, values as in the file: sparse matrices stay sparse (CSR).
+    ``uns["poolproof_read"]`` holds ``path`` (the name only), ``format``, ``orientation`` and
+    ``warnings``, a list of sentences: what was guessed, left out or renamed.
+
+    Raises
+    ------
+    InputError
+        The file is missing, empty, cut or junk, or holds text or infinite numbers among the values.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "counts.tsv"
+    ...     _ = file.write_text("gene_id\\ts1\\ts2\\nENSG00000000003\\t5\\t0\\nENSG00000000419\\t1\\t7\\n")
+    ...     adata = read(file)
+    >>> adata.X
+    array([[5., 1.],
+           [0., 7.]])
+    >>> adata.uns["poolproof_read"]["orientation"]
+    'genes-in-rows'
+    """
+    check_choice("orientation", orientation, ("auto", *ORIENTATIONS))
+    check_choice("format", format, ("auto", *FORMATS))
+    path = Path(path)
+    _check_exists(path)
+    with python_warnings.catch_warnings():
+        python_warnings.simplefilter("ignore")  # the parsers' own; what matters is said in uns
+        chosen = "data"
+        try:
+            chosen = _detect(path) if format == "auto" else format
+            adata, found, said = _READERS[chosen](path, orientation)
+        except PoolproofError as error:
+            raise InputError(f"{printable(path.name, 60)}: {error}") from error
+        except Exception as error:  # parsers raise anything on bad content
+            reason = printable(" ".join(str(error).split()) or "no reason given", 120)
+            raise InputError(
+                f"{printable(path.name, 60)}: expected readable {chosen}; found "
+                f"{type(error).__name__}: "
+                f"{reason}; the file may have been cut or may be of another --format"
+            ) from error
+        said += _name_uniquely(adata)
+    said += markup_warnings(adata.obs_names, "sample") + markup_warnings(adata.var_names, "gene")
+    adata.uns["poolproof_read"] = {
+        "path": path.name,
+        "format": chosen,
+        "orientation": found,
+        "warnings": said,
+    }
+    return adata
+
+
+def _check_exists(path: Path) -> None:
+    """Refuse a path that does not exist or is empty, suggesting names that come close."""
+    try:
+        if not path.exists():
+            beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+            near = ", ".join(
+                printable(name, 60) for name in get_close_matches(path.name, beside, n=3, cutoff=0.6)
+            )
+            raise InputError(
+                f"expected a file or folder; {printable(path, 200)} does not exist; "
+                + (f"did you mean: {near}" if near else "check the path")
+            )
+        if path.is_file() and path.stat().st_size == 0:
+            raise InputError(
+                f"{printable(path.name, 60)}: expected data; found an empty file; check how it was made"
+            )
+        if not path.is_file() and not path.is_dir():
+            raise InputError(f"{printable(path.name, 60)}: expected a file or folder; found something else")
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"expected a readable path; found {printable(path, 100)!r} ({type(error).__name__})"
+        ) from error
+
+
+def _detect(path: Path) -> str:
+    """Return the format of a path: by its content where that is telling, else by its name."""
+    if path.is_dir():
+        if any((path / name).exists() for name in (".zgroup", "zarr.json", ".zmetadata")):
+            return "zarr"
+        if _formats.find_10x(path):
+            return "10x"
+        inside = ", ".join(printable(p.name, 40) for p in sorted(path.iterdir())[:5]) or "nothing"
+        raise InputError(f"expected a zarr AnnData or a 10x folder (matrix.mtx); the folder holds {inside}")
+    with path.open("rb") as file:
+        head = file.read(8)
+    suffixes = [s.lower() for s in path.suffixes]
+    suffix = next((s for s in reversed(suffixes) if s != ".gz"), "")
+    if head == _HDF5:
+        return _detect_hdf5(path)
+    if head[:4] == _PARQUET:
+        return "parquet"
+    if suffix in _WAYS_OUT or head[:4] == _ZIP:
+        way_out = _WAYS_OUT.get(suffix, "unpack it first")
+        raise InputError(f"this format is not read; {way_out} (formats: {', '.join(FORMATS)})")
+    if suffix in (".h5ad", ".h5", ".hdf5"):
+        raise InputError(
+            "expected an HDF5 file; its content is not HDF5; the file may have been cut or renamed"
+        )
+    if suffix == ".parquet":
+        raise InputError(
+            "expected a parquet file; its content is not parquet; it may have been cut or renamed"
+        )
+    if suffix == ".mtx":
+        return "10x"
+    return "gct" if suffix == ".gct" or head.startswith((b"#1.2", b"#1.3")) else "text"
+
+
+def _detect_hdf5(path: Path) -> str:
+    with h5py.File(path, "r") as file:
+        names = set(file)
+        if "mod" in names:
+            raise InputError(f"this is a MuData file; {_WAYS_OUT['.h5mu']}")
+        if {"obs", "var"} <= names:
+            return "h5ad"
+        if "matrix" in names or any(isinstance(g, h5py.Group) and "barcodes" in g for g in file.values()):
+            return "10x-h5"
+    listed = ", ".join(printable(name, 30) for name in sorted(names)[:5]) or "nothing"
+    raise InputError(f"expected an AnnData or a 10x matrix inside the HDF5 file; it holds {listed}")
+
+
+# --- from what the parsers return to AnnData -------------------------------------------------------
+
+_Read = tuple[AnnData, str, list[str]]
+
+
+def _read_anndata(reader: Callable[[Path], AnnData]) -> Callable[[Path, str], _Read]:
+    """Wrap a reader of AnnData files: check the matrices, make sparse ones CSR, transpose on request."""
+
+    def read_container(path: Path, orientation: str) -> _Read:
+        adata = reader(path)
+        if adata.n_obs == 0 or adata.n_vars == 0:
+            raise InputError(f"expected samples and genes; found {adata.n_obs} x {adata.n_vars}")
+        if adata.X is not None:
+            adata.X = _checked(adata.X, "X")
+        for name in list(adata.layers):
+            adata.layers[name] = _checked(adata.layers[name], f"layer {printable(name, 40)!r}")
+        if adata.raw is not None:
+            _checked(adata.raw.X, "raw")
+        if adata.X is not None and not adata.layers and adata.raw is None:
+            _refuse_infinite(adata)
+        if orientation == GENES_IN_ROWS:
+            return adata.T.copy(), GENES_IN_ROWS, ["rows and columns were exchanged, as --orientation asked"]
+        return adata, GENES_IN_COLUMNS, []
+
+    return read_container
+
+
+def _checked(matrix: Any, where: str) -> np.ndarray | sp.csr_matrix:
+    """Return a matrix of real numbers, CSR if sparse; its structure is checked to the last index."""
+    if not is_sparse(matrix) and not isinstance(matrix, np.ndarray):
+        raise InputError(f"expected a matrix in {where}; found {type(matrix).__name__}")
+    if matrix.dtype.kind not in "biuf":
+        raise InputError(f"expected real numbers in {where}; found {printable(matrix.dtype, 40)}")
+    if isinstance(matrix, np.ndarray):
+        return matrix
+    if hasattr(matrix, "check_format"):
+        matrix.check_format(full_check=True)  # a mutated file must not lead compiled code out of bounds
+    return matrix.tocsr()
+
+
+def _refuse_infinite(adata: AnnData) -> None:
+    matrix: Any = adata.X
+    if matrix.dtype.kind != "f":
+        return
+    bad = np.isinf(matrix.data) if is_sparse(matrix) else np.isinf(matrix)
+    if bad.any():
+        first = np.flatnonzero(bad)[0]
+        if is_sparse(matrix):
+            row, column = (
+                int(np.searchsorted(matrix.indptr, first, side="right")) - 1,
+                int(matrix.indices[first]),
+            )
+        else:
+            row, column = divmod(int(first), adata.n_vars)
+        raise InputError(
+            f"expected finite numbers; sample {printable(adata.obs_names[row], 40)!r}, gene "
+            f"{printable(adata.var_names[column], 40)!r} is infinite; write NaN where a value is missing"
+        )
+
+
+def _read_table(reader: Callable[[Path], Table]) -> Callable[[Path, str], _Read]:
+    """Wrap a reader of tables: decide which way round they are."""
+
+    def read_oriented(path: Path, orientation: str) -> _Read:
+        table = reader(path)
+        said = list(table.warnings)
+        if orientation == "auto":
+            if reader is _formats.read_gct:
+                orientation = GENES_IN_ROWS  # the format says so
+            else:
+                orientation, sentence = guess_orientation(table)
+                said.append(sentence)
+        return _to_anndata(table, orientation), orientation, said
+
+    return read_oriented
+
+
+def _to_anndata(table: Table, orientation: str) -> AnnData:
+    rows = _frame(table.row_notes, table.row_names)
+    columns = _frame(table.column_notes, table.column_names)
+    if orientation == GENES_IN_ROWS:
+        return AnnData(np.ascontiguousarray(table.values.T), obs=columns, var=rows)
+    return AnnData(table.values, obs=rows, var=columns)
+
+
+def _frame(notes: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    notes = notes.copy() if notes.shape[1] else pd.DataFrame(index=range(len(names)))
+    notes.index = pd.Index([name if name.strip() else "unnamed" for name in names], dtype=object)
+    notes.columns = pd.Index(unique_names(notes.columns)[0], dtype=object)
+    return notes
+
+
+def _read_10x(reader: Callable[[Path], tuple[AnnData, list[str]]]) -> Callable[[Path, str], _Read]:
+    def read_cells(path: Path, orientation: str) -> _Read:
+        adata, said = reader(path)
+        if adata.n_obs == 0 or adata.n_vars == 0:
+            raise InputError(f"expected cells and genes; found {adata.n_obs} x {adata.n_vars}")
+        adata.X = _checked(adata.X, "the matrix")
+        _refuse_infinite(adata)
+        if orientation != "auto":
+            said.append("--orientation was not used: the 10x formats say which are the genes")
+        return adata, GENES_IN_ROWS, said
+
+    return read_cells
+
+
+_READERS: dict[str, Callable[[Path, str], _Read]] = {
+    "h5ad": _read_anndata(anndata.read_h5ad),
+    "zarr": _read_anndata(anndata.read_zarr),
+    "text": _read_table(_formats.read_text),
+    "gct": _read_table(_formats.read_gct),
+    "parquet": _read_table(_formats.read_parquet),
+    "10x": _read_10x(_formats.read_10x_folder),
+    "10x-h5": _read_10x(_formats.read_10x_h5),
+}
+
+
+# --- names -----------------------------------------------------------------------------------------
+
+_GENE = re.compile(
+    r"ENS[A-Z]{0,6}[GT]\d{11}(\.\d+)?|b\d{4}|Y[A-P][LR]\d{3}[WC](-[A-Z])?|FBgn\d{7}|WBGene\d{8}|AT[1-5MC]G\d{5}"
+    r"|[NX][MR]_\d+(\.\d+)?|\d+_(at|st)|\d+_[sx]_at|[A-Z][A-Za-z0-9]{1,8}_(?:[A-Z]{1,2}_?)?\d{4,6}"
+)
+_SAMPLE = re.compile(
+    r"(sample|cell|barcode|donor|patient|subject|individual|person|array|well|pool|replicate|control|case|treated"
+    r"|treatment|mock|tumou?r|normal|plate|lane|spot|segregant|strain)s?([\W_\d].{0,40})?"
+    r"|(rep|ctrl|wt|ko|bulk|sc|run|[SPDCX])[\W_].{0,40}|[SPDCX]\d{1,4}"
+    r"|[ACGT]{8,}([-_.:].{1,24})?|.{0,24}[-_.:#][ACGT]{10,}([-_.:].{1,12})?"
+    r"|[SED]R[RXS]\d{5,}|GSM\d{4,}|SAM[NED]A?\d+|TCGA-.+|GTEX-.+|(NA|HG)\d{5}",
+    re.IGNORECASE,
+)
+_SYMBOL = re.compile(r"[A-Z][A-Z0-9]{1,7}[A-Z0-9-]{0,6}|[A-Z][a-z0-9]{2,9}|[a-z]{3}[A-Z]")
+_MARKUP = re.compile(r"[<>]")
+
+
+def gene_score(names: Iterable[str], limit: int = 2000) -> float:
+    """Say how much names look like genes (1), like samples (-1), or like neither (0).
+
+    Identifiers of a data base count 1; what merely could be a gene symbol counts 0.4.
+
+    Examples
+    --------
+    >>> gene_score(["ENSG00000000003", "b0002"]), gene_score(["GSM12345", "AAACATACATTTCC-1"])
+    (1.0, -1.0)
+    """
+    chosen = list(names)
+    chosen = chosen[:: max(1, len(chosen) // limit)]
+    if not chosen:
+        return 0.0
+    score = 0.0
+    for name in chosen:
+        if _SAMPLE.fullmatch(name):
+            score -= 1.0
+        elif _GENE.fullmatch(name):
+            score += 1.0
+        elif _SYMBOL.fullmatch(name):
+            score += 0.4
+    return score / len(chosen)
+
+
+def guess_orientation(table: Table) -> tuple[str, str]:
+    """Return the likelier orientation of a table and the sentence that reports the guess."""
+    corner = _formats.header_word(table.corner)
+    described = {_formats.header_word(str(label)) for label in table.row_notes.columns}
+    rows, columns = gene_score(table.row_names), gene_score(table.column_names)
+    by_header = float(corner in _formats.GENE_WORDS) - float(corner in _formats.SAMPLE_WORDS)
+    by_notes = 0.5 * (bool(described & _formats.GENE_NOTES) - bool(described & _formats.SAMPLE_NOTES))
+    score = rows - columns + by_header + by_notes
+    n_rows, n_columns = table.values.shape
+    if abs(score) >= 0.2:
+        found = GENES_IN_ROWS if score > 0 else GENES_IN_COLUMNS
+        reason = (
+            f"the names look so: header {printable(table.corner, 20)!r}, first row "
+            f"{printable(table.row_names[0], 24)!r}, first column {printable(table.column_names[0], 24)!r}"
+        )
+    else:
+        found = GENES_IN_ROWS if n_rows >= n_columns else GENES_IN_COLUMNS
+        reason = f"the names do not tell, and there are {n_rows} rows and {n_columns} columns"
+    other = ORIENTATIONS[1 - ORIENTATIONS.index(found)]
+    return found, f"orientation guessed as {found} ({reason}); pass --orientation {other} if that is wrong"
+
+
+def unique_names(names: Iterable[object]) -> tuple[list[str], int]:
+    """Return names made unique by the suffixes ``-1``, ``-2``, ..., and how many were changed.
+
+    Examples
+    --------
+    >>> unique_names(["a", "b", "a", "a-1", "a"])
+    (['a', 'b', 'a-2', 'a-1', 'a-3'], 2)
+    """
+    given = [str(name) for name in names]
+    taken = set(given)
+    if len(taken) == len(given):
+        return given, 0
+    seen: set[str] = set()
+    last: dict[str, int] = {}
+    result = []
+    for name in given:
+        new = name
+        if name in seen:
+            number = last.get(name, 0) + 1
+            while f"{name}-{number}" in taken:
+                number += 1
+            last[name] = number
+            new = f"{name}-{number}"
+            taken.add(new)
+        seen.add(new)
+        result.append(new)
+    return result, sum(new != old for new, old in zip(result, given, strict=True))
+
+
+def _name_uniquely(adata: AnnData) -> list[str]:
+    """Make the names of an AnnData unique, in place, and return the sentences that say so."""
+    said = []
+    for axis, word in (("obs_names", "sample"), ("var_names", "gene")):
+        names, n_changed = unique_names(getattr(adata, axis))
+        setattr(adata, axis, pd.Index(names, dtype=object))
+        if n_changed:
+            said.append(duplicates_sentence(n_changed, word))
+    return said
+
+
+def duplicates_sentence(n_changed: int, word: str) -> str:
+    """Return the sentence that reports names made unique."""
+    return f"{n_changed} duplicated {word} names were made unique with the suffixes -1, -2, ..."
+
+
+def markup_warnings(names: Iterable[str], word: str) -> list[str]:
+    """Return a sentence if names hold control characters or markup; the names stay as they are.
+
+    Examples
+    --------
+    >>> markup_warnings(["TP53", "<b>MYC</b>"], "gene")
+    ['1 gene names contain markup or control characters and are kept as they are']
+    """
+    n = sum(1 for name in names if not name.isprintable() or _MARKUP.search(name))
+    return [f"{n} {word} names contain markup or control characters and are kept as they are"] if n else []

@@ -1,0 +1,283 @@
+"""Every pair of genes: non-linear, affine by equivalence, or not to be told (science 6 and 7)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from tqdm.auto import tqdm
+
+from ._analysis import Analyst, NothingTestable, Sink
+from ._checks import check_share, printable
+from ._plan import as_list, check_keep, choose_test, plan_design, plan_task
+from ._screen import Rule
+from .basis import N_COLUMNS
+from .control import SplitControl
+from .design import Design, n_present
+from .expression import Expression, describe
+
+MAX_ROWS = 5_000_000
+LEVEL_ROWS = 200_000
+"""Rows of the table of one level."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Linearity:
+    """What the data say of every pair of genes."""
+
+    table: pd.DataFrame
+    """Pairs, strongest first; columns as ``poolproof._names.PAIR_COLUMNS``."""
+    genes: pd.DataFrame
+    """One row per gene; columns as ``poolproof._names.GENE_COLUMNS``."""
+    summary: dict[str, Any]
+    """The entry ``linearity`` of verdict.json."""
+    levels: dict[str, Linearity]
+    """The same for each level of ``within`` alone; empty without ``within``."""
+    settings: dict[str, Any]
+    """All options, defaults filled in."""
+    seed: int
+    warnings: tuple[str, ...]
+    """What was guessed, left out or renamed."""
+    expression: Expression = field(repr=False)
+    """The values that were tested."""
+    design: Design = field(repr=False)
+    control: SplitControl | None = None
+    """The split-count control, where counts were tested with the corrected test."""
+
+    def __str__(self) -> str:
+        s = self.summary
+        if not s["n_associated"]:
+            return f"{s['n_pairs_tested']:,} ordered pairs tested ({s['test']}): none associated"
+        return (
+            f"{s['n_pairs_tested']:,} ordered pairs tested ({s['test']}), {s['n_associated']:,} associated: "
+            f"{s['share_nonlinear']:.1%} non-linear, {s['share_affine']:.1%} affine by equivalence, "
+            f"{s['share_inconclusive']:.1%} cannot be told"
+        )
+
+    __repr__ = __str__
+
+    def curve(self, regulator: str, target: str, n_points: int = 100) -> pd.DataFrame:
+        """Return the fitted line and curve of one pair; see :func:`poolproof.curves.fitted_curve`."""
+        from .curves import fitted_curve
+
+        return fitted_curve(
+            self.expression, self.design, regulator, target, test=self.summary["test"], n_points=n_points
+        )
+
+
+def linearity(
+    adata: AnnData | pd.DataFrame | Expression,
+    *,
+    regulators: Sequence[str] | None = None,
+    pairs: pd.DataFrame | Sequence[tuple[str, str]] | None = None,
+    test: str = "auto",
+    fdr: float = 0.05,
+    margin: float = 0.1,
+    min_r2: float = 0.02,
+    keep: str = "associated",
+    max_rows: int = MAX_ROWS,
+    within: str | Sequence[str] | None = None,
+    replicate: str | None = None,
+    covariates: str | Sequence[str] = (),
+    size_factors: str = "auto",
+    layer: str | None = None,
+    kind: str = "auto",
+    scale: str = "auto",
+    log_base: float | str | None = None,
+    log_offset: float | None = None,
+    gene_column: str | None = None,
+    overdispersion: float = 0.0,
+    k: int = N_COLUMNS,
+    dtype: type = np.float32,
+    seed: int = 0,
+    threads: int | None = None,
+    memory: float = 4e9,
+    progress: bool = False,
+    obs: pd.DataFrame | None = None,
+    sink: Sink | None = None,
+) -> Linearity:
+    """Test every ordered pair of genes for linearity of E[target | regulator].
+
+    Parameters
+    ----------
+    adata
+        Samples or cells x genes: AnnData, DataFrame, or an :class:`~poolproof.expression.Expression`.
+    regulators
+        Names of genes tested as regulators (against all genes); None: all.
+    pairs
+        Ordered pairs to test instead: (regulator, target) tuples, or a table with those columns.
+    test
+        ``classical`` (equal variance; for comparison), ``robust``, ``corrected`` (counts with the sampling
+        noise removed), or ``auto``: corrected for UMI-like counts, robust else.
+    fdr
+        False-discovery rate of non-linear and of associated pairs, Benjamini-Hochberg over all tested
+        ordered pairs.
+    margin
+        Largest non-linear share that still counts as affine.
+    min_r2
+        Smallest r2_spline of an associated pair.
+    keep
+        Rows of the table: ``associated``, ``all``, or ``top:N`` (the N strongest associated).
+    max_rows
+        At most so many associated rows, strongest first; counts and shares stay exact.
+    within
+        Columns of obs: bases are built and scores centred inside each of their levels.
+    replicate
+        Column of obs with the independent unit (donor): standard errors from whole replicates.
+    covariates
+        Columns of obs that are projected out; categorical only for the corrected test.
+    size_factors, layer, kind, scale, log_base, log_offset, gene_column
+        See :func:`poolproof.describe`.
+    overdispersion
+        Squared coefficient of variation of technical noise in counts beyond multinomial sampling, where
+        it is known (spike-ins).
+    k
+        Columns of a spline basis, the linear one included.
+    dtype
+        Of the screening products: ``numpy.float32`` or ``numpy.float64``. Calls are made in float64.
+    seed
+        Of the split-count control.
+    threads, memory
+        Threads (None: all processors) and bytes that may be used for pair arrays.
+    progress
+        Show a progress bar.
+    obs
+        Table of samples, where ``adata`` is not an AnnData.
+    sink
+        With ``keep="all"``, called with each part of the table as it is made; ``table`` then holds the
+        associated pairs only.
+
+    Returns
+    -------
+    Linearity
+
+    Raises
+    ------
+    InputError
+        An option does not fit the data; see :func:`poolproof.describe` for the values themselves.
+
+    Notes
+    -----
+    Robust score with the HC3 weight of the linear fit; factorial moments for counts; upper bound of the
+    non-linear share by the delta method. ``statistic`` is F (classical, and with replicates) or
+    chi-square. A gene is never paired with itself.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.gamma(2.0, size=500)
+    >>> data = pd.DataFrame({"x": x, "line": 2 * x + rng.normal(size=500), "bent": np.tanh(x)})
+    >>> result = linearity(data, kind="bulk", scale="additive", regulators=["x"])
+    >>> result.table.set_index("target")["call"].to_dict()
+    {'bent': 'nonlinear', 'line': 'affine'}
+    """
+    limit, keep = check_options(fdr=fdr, margin=margin, min_r2=min_r2, keep=keep, max_rows=max_rows)
+    if isinstance(adata, Expression):
+        expression = adata
+    else:
+        expression = describe(
+            adata,
+            layer=layer,
+            kind=kind,
+            scale=scale,
+            log_base=log_base,
+            log_offset=log_offset,
+            size_factors=size_factors,
+            gene_column=gene_column,
+        )
+    if obs is None:
+        obs = adata.obs if isinstance(adata, AnnData) else pd.DataFrame(index=expression.obs_names)
+    within, covariates = as_list(within), as_list(covariates)
+    chosen_test = choose_test(expression, test)
+    design = plan_design(expression, obs, chosen_test, within, replicate, covariates)
+    task = plan_task(expression, regulators, pairs)
+    threads = threads or os.cpu_count() or 1
+    rule = Rule(fdr, margin, min_r2)
+    settings = {
+        **expression.settings,
+        "test": chosen_test,
+        "fdr": fdr,
+        "margin": margin,
+        "min_r2": min_r2,
+        "keep": keep if keep != "top" else f"top:{limit}",
+        "max_rows": max_rows,
+        "within": within,
+        "replicate": replicate,
+        "covariates": covariates,
+        "covariates_used": [*covariates, *(c for c in design.numeric_covariates if c not in covariates)],
+        "overdispersion": overdispersion if chosen_test == "corrected" else None,
+        "k": k if chosen_test != "corrected" else None,
+        "dtype": np.dtype(dtype).name,
+    }
+    analyse = Analyst(expression, task, rule, chosen_test, overdispersion, k, dtype, threads, memory, seed)
+
+    def run(
+        of: Design, warnings: tuple[str, ...], levels: dict[str, Linearity], name: str, **rows: Any
+    ) -> Linearity:
+        with _progress(progress, len(task.regulators), name) as report:
+            found = analyse(of, report=report, **rows)
+        return Linearity(
+            table=found.table,
+            genes=found.genes,
+            summary=found.summary,
+            levels=levels,
+            settings=settings,
+            seed=seed,
+            warnings=warnings,
+            expression=expression,
+            design=of,
+            control=found.control,
+        )
+
+    warnings = (*expression.warnings, *design.warnings, *task.sentences)
+    result = run(design, warnings, {}, "pairs", keep=keep, limit=limit, sink=sink, control=True)
+    if not within or len(design.levels) == 1:
+        return result
+    levels: dict[str, Linearity] = {}
+    skipped = []
+    for level in design.levels:
+        alone = Design((level,), n_present(level), design.numeric_covariates, ())
+        try:
+            levels[level.name] = run(alone, (), {}, level.name, limit=min(limit, LEVEL_ROWS))
+        except NothingTestable:
+            skipped.append(printable(level.name, 40))
+    if skipped:
+        warnings = (*warnings, f"levels without testable genes of their own: {', '.join(skipped)}")
+    return replace(result, levels=levels, warnings=warnings)
+
+
+CHECKED = frozenset({"fdr", "margin", "min_r2", "keep", "max_rows"})
+"""Options that can be checked before the data are looked at."""
+
+
+def check_options(
+    *,
+    fdr: float = 0.05,
+    margin: float = 0.1,
+    min_r2: float = 0.02,
+    keep: str = "associated",
+    max_rows: int = MAX_ROWS,
+) -> tuple[int, str]:
+    """Check options that do not depend on the data; return the rows to keep: how many, and which.
+
+    Raises
+    ------
+    InputError
+        A share is not between 0 and 1, or ``keep`` or ``max_rows`` is not as described.
+    """
+    for name, share in (("fdr", fdr), ("margin", margin), ("min_r2", min_r2)):
+        check_share(name, share)
+    return check_keep(keep, max_rows)
+
+
+@contextmanager
+def _progress(show: bool, total: int, name: str) -> Iterator[Callable[[int], Any]]:
+    """Show a progress bar that counts regulators, if asked for."""
+    with tqdm(total=total, desc=name[:20], unit="gene", disable=not show, leave=False) as bar:
+        yield bar.update

@@ -1,0 +1,185 @@
+"""Pictures: Axes out, nothing global changed, hostile names as text, readable without colour."""
+
+import io
+import subprocess
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from poolproof import audit, plot
+from poolproof._checks import InputError
+from poolproof._figures import CALLS, figure_data
+
+HOSTILE = ("$\\frac{x}$", "<script>alert(1)</script>", "a\x1b[31m\u202eb", "n" * 300, "$", "[/b]_^{")
+PAIR = HOSTILE[1], HOSTILE[0]  # the strongest bent pair of the data below
+PICTURES = {
+    "calls_by_strength": plot.calls_by_strength,
+    "share_against_r2": plot.share_against_r2,
+    "genes of regulators": plot.genes,
+    "genes of targets": lambda result, ax=None: plot.genes(result, "target", ax),
+    "depth": lambda result, ax=None: plot.data_overview(result, "depth", ax),
+    "zeros": lambda result, ax=None: plot.data_overview(result, "zeros", ax),
+    "mean_variance": lambda result, ax=None: plot.data_overview(result, "mean_variance", ax),
+    "pair": lambda result, ax=None: plot.pair(result, *PAIR, ax),
+}
+
+
+@pytest.fixture(scope="module")
+def result():
+    random = np.random.default_rng(2)
+    x = random.gamma(2.0, size=300)
+    forms = (x, np.exp(0.6 * x), np.zeros(300))
+    data = pd.DataFrame(
+        {
+            name: 5 + forms[i % 3] + random.normal(0, 0.1 if name in PAIR else 0.6, 300)
+            for i, name in enumerate(HOSTILE)
+        },
+        index=[f"s{i}" for i in range(300)],
+    )
+    obs = pd.DataFrame({"type": ["$a$"] * 200 + ["$\\frac$"] * 100}, index=data.index)
+    return audit(data, obs=obs, kind="bulk", scale="additive", within="type", threads=1)
+
+
+@pytest.fixture(scope="module")
+def tables(result):
+    return figure_data(result.linearity)
+
+
+def saved(ax, kind="svg"):
+    file = io.BytesIO()
+    ax.figure.savefig(file, format=kind)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_plot__returns_axes_from_audit_linearity_and_tables(result, tables, name):
+    draw = PICTURES[name]
+    for source in (result, result.linearity, tables):
+        ax = draw(source)
+        assert isinstance(ax, Axes)
+        assert isinstance(ax.figure, Figure)
+        assert saved(ax).startswith(b"<?xml")
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_plot__draws_into_given_axes(tables, name):
+    figure = Figure()
+    one, other = figure.subplots(1, 2)
+    assert PICTURES[name](tables, ax=one) is one
+    assert one.has_data()
+    assert not other.has_data()
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("kind", ["pdf", "svg"])
+def test_plot__is_vector_and_small(tables, name, kind):
+    assert len(saved(PICTURES[name](tables), kind)) < 300_000
+
+
+def test_plot__leaves_no_global_state(tables):
+    before = dict(mpl.rcParams)
+    for draw in PICTURES.values():
+        saved(draw(tables))
+    assert dict(mpl.rcParams) == before
+
+
+def test_plot__needs_no_pyplot():
+    script = "import sys, poolproof.plot; assert 'matplotlib.pyplot' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_plot__works_under_foreign_settings(tables):
+    with mpl.rc_context({"text.usetex": False, "axes.unicode_minus": False, "font.size": 20}):
+        for draw in PICTURES.values():
+            saved(draw(tables))
+
+
+def texts(ax):
+    found = [ax.xaxis.label, ax.yaxis.label, ax.title, *ax.get_yticklabels()]
+    return found + (ax.get_legend().get_texts() if ax.get_legend() else [])
+
+
+def test_plot__hostile_names_are_text(tables):
+    found = [t for name in ("pair", "genes of regulators") for t in texts(PICTURES[name](tables))]
+    named = [t for t in found if any(c in t.get_text() for c in "$<[") or "nnn" in t.get_text()]
+    assert len(named) >= 6
+    assert not any(t.get_parse_math() for t in named)
+    shown = "".join(t.get_text() for t in found)
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert max(len(t.get_text()) for t in found) < 60
+    svg = saved(PICTURES["pair"](tables))
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        svg = saved(PICTURES["pair"](tables))
+    assert b"<script" not in svg
+    assert b"&lt;script&gt;" in svg
+
+
+def test_plot__reads_without_colour():
+    assert len({(plot.HATCHES[call], plot.MARKERS[call]) for call in CALLS}) == 3
+    assert len(set(plot.MARKERS.values())) == 3
+    assert len(set(plot.LEVEL_MARKERS)) == len(plot.LEVEL_COLOURS)
+    grey = [np.dot(mpl.colors.to_rgb(plot.COLOURS[call]), [0.2126, 0.7152, 0.0722]) for call in CALLS]
+    hatched = {call for call in CALLS if plot.HATCHES[call]}
+    plain = [g for call, g in zip(CALLS, grey, strict=True) if call not in hatched]
+    assert len(hatched) == 1
+    assert abs(plain[0] - plain[1]) > 0.3  # bars without hatch differ in lightness
+
+
+def test_calls_by_strength__bars_fill_each_used_bin(tables):
+    ax = plot.calls_by_strength(tables)
+    height = sum(np.array([bar.get_height() for bar in container]) for container in ax.containers)
+    used = tables["calls_by_strength"].groupby("r2_low")["n_pairs"].sum().to_numpy() > 0
+    np.testing.assert_allclose(height, used.astype(float))
+    assert len(ax.texts) == used.sum()
+
+
+def test_pair__shows_points_line_and_curve_of_each_level(result):
+    ax = plot.pair(result, *PAIR)
+    points = sum(
+        len(c.get_offsets()) for c in ax.collections if hasattr(c, "get_sizes") and len(c.get_sizes())
+    )
+    assert points == 300
+    curve = result.linearity.curve(*PAIR)
+    drawn = [line for line in ax.lines if len(line.get_xdata())]
+    assert [line.get_linestyle() for line in drawn] == ["--", "-"] * 2
+    first = curve[curve["level"] == curve["level"].iloc[0]]
+    np.testing.assert_allclose(drawn[0].get_ydata(), first["linear"])
+    np.testing.assert_allclose(drawn[1].get_ydata(), first["curve"])
+    assert ax.get_title() == "non-linear: r² {r2_spline:.2f}, {nonlinear_share:.0%} non-linear".format(
+        **result.table.set_index(["regulator", "target"]).loc[PAIR]
+    )
+
+
+def test_pair__many_levels_are_not_told_apart(tables):
+    points = pd.DataFrame({"panel": 1, "level": [f"l{i}" for i in range(9)], "x": range(9), "y": range(9)})
+    curves = points.assign(linear=0.0, curve=0.0, curve_error=np.nan)
+    few = {"gallery": tables["gallery"].head(1), "gallery_points": points, "gallery_curves": curves}
+    row = few["gallery"].iloc[0]
+    ax = plot.pair(few, row["regulator"], row["target"])
+    assert ax.get_legend() is None
+
+
+def test_plot__refuses_what_it_does_not_know(result, tables):
+    with pytest.raises(InputError, match="gallery"):
+        plot.pair(tables, "nobody", HOSTILE[0])
+    with pytest.raises(InputError, match="nobody"):
+        plot.pair(result, "nobody", HOSTILE[0])
+    with pytest.raises(InputError, match="role"):
+        plot.genes(tables, "both")
+    with pytest.raises(InputError, match="part"):
+        plot.data_overview(tables, "all")
+    with pytest.raises(InputError, match="zeros"):
+        plot.data_overview({"depth": tables["depth"]}, "zeros")
+
+
+def test_plot__nothing_associated():
+    data = pd.DataFrame(np.random.default_rng(8).normal(10, 1, (60, 4)), columns=list("abcd"))
+    tables = figure_data(audit(data, kind="bulk", scale="additive", threads=1).linearity)
+    for draw in (plot.calls_by_strength, plot.share_against_r2, plot.genes, plot.data_overview):
+        saved(draw(tables))

@@ -1,0 +1,743 @@
+"""The report: from files alone, hostile names as text, nothing loaded, usable in a browser."""
+
+import base64
+import csv
+import hashlib
+import json
+import os
+import re
+import select
+import shutil
+import stat
+import subprocess
+import sys
+import time
+import warnings
+from html.parser import HTMLParser
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from poolproof import _names as names
+from poolproof import audit
+from poolproof._checks import InputError
+from poolproof._figures import FIGURES, figure_data
+from poolproof._files import write_json, write_parquet
+from poolproof.report import MAX_JSON, MAX_PAIRS, VERDICTS, _svg, render, safe_csv, write_report
+from poolproof.verdict import write_result
+
+LONG = "n" * 300
+HOSTILE = [
+    "<script>window.pwned = 1</script>",
+    '"><img src=x onerror="window.pwned=1">',
+    "</script><script>window.pwned = 1</script>",
+    "<!--<script>",
+    "$\\frac{1}{0}$ $",
+    "[/b]'quotes'\"",
+    LONG,
+    "abc\u202edcba\u202c",
+    "\x1b[31mred",
+    '=HYPERLINK("x")',
+    "+1",
+    "-1",
+    "@SUM(A1)",
+    "\t=1",
+    "{{ 7 * 7 }} &amp;",
+    "遺伝子",
+]
+WORD = "jabberwocky"
+
+
+def hostile_audit(*, network=True):
+    """An audit in which every name is hostile, with levels, a network, bends and lines."""
+    random = np.random.default_rng(5)
+    x = random.gamma(2.0, size=400)
+    values = {}
+    for i, name in enumerate(HOSTILE):
+        form = (x, np.exp(0.5 * x), random.gamma(2.0, size=400))[i % 3]
+        values[name] = 10 + form + random.normal(0, 0.3, 400)
+    values[WORD] = 5 + 2 * x + random.normal(0, 0.1, 400)
+    data = pd.DataFrame(values, index=[f"s{i}" for i in range(400)])
+    obs = pd.DataFrame({"<b>type</b>": np.where(np.arange(400) < 250, "<i>A</i>", "=B")}, index=data.index)
+    edges = pd.DataFrame(
+        [(a, b) for a in [*HOSTILE[:8], WORD] for b in [*HOSTILE, WORD] if a != b],
+        columns=["regulator", "target"],
+    )
+    return audit(
+        data,
+        obs=obs,
+        name="<script>data</script>\u202e.csv",
+        kind="bulk",
+        scale="additive",
+        within="<b>type</b>",
+        network=edges if network else None,
+        notes=("a note with <b>markup</b> and \x1b[31mcolour",),
+    )
+
+
+def save(result, folder):
+    """Write the files of an audit and of its figures, and no report."""
+    folder.mkdir(exist_ok=True)
+    write_result(result, folder)
+    (folder / "figures").mkdir(exist_ok=True)
+    for name, table in figure_data(result.linearity).items():
+        write_parquet(table, folder / "figures" / f"{name}.parquet")
+    write_json(
+        result.summary | {"command": "poolproof audit '<script>' --out \x1b[31m"}, folder / "verdict.json"
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Folder of the hostile audit, with its report."""
+    place = save(hostile_audit(), tmp_path_factory.mktemp("hostile"))
+    write_report(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def text(folder):
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+class Page(HTMLParser):
+    """Elements and text of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.inside, self.content = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self.content.append("")
+        if tag not in ("meta", "img", "br", "input", "link"):
+            self.inside.append(len(self.elements) - 1)
+
+    def handle_endtag(self, tag):
+        while self.inside and self.elements[self.inside.pop()][0] != tag:
+            pass
+
+    def handle_data(self, data):
+        if self.inside:
+            self.content[self.inside[-1]] += data
+
+    def all(self, tag):
+        return [(a, c) for (t, a), c in zip(self.elements, self.content, strict=True) if t == tag]
+
+
+@pytest.fixture(scope="module")
+def page(text):
+    return Page(text)
+
+
+def tables(page):
+    return [json.loads(c) for a, c in page.all("script") if a.get("type") == "application/json"]
+
+
+# --- made from files -------------------------------------------------------------------------------
+
+
+def test_write_report__reads_result_files_only(folder, tmp_path, text):
+    kept = ["verdict.json", "pairs.parquet", "genes.parquet", "equations.parquet", "edges.parquet"]
+    kept += [f"figures/{name}.parquet" for name in FIGURES]
+    (tmp_path / "figures").mkdir()
+    for name in kept:
+        shutil.copy(folder / name, tmp_path / name)
+    path = write_report(tmp_path)
+    assert path == tmp_path / "report.html"
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_write_report__replaces_and_leaves_nothing_beside(folder, tmp_path):
+    place = shutil.copytree(folder, tmp_path / "copy")
+    (place / "report.html").write_text("old")
+    before = sorted(p.name for p in place.iterdir())
+    path = write_report(place)
+    assert sorted(p.name for p in place.iterdir()) == before
+    assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+    (place / "fresh").touch()
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE((place / "fresh").stat().st_mode)
+
+
+def test_write_report__without_figures_or_network(folder, tmp_path):
+    for name in ("verdict.json", "pairs.parquet", "genes.parquet"):
+        shutil.copy(folder / name, tmp_path / name)
+    page = Page(write_report(tmp_path).read_text(encoding="utf-8"))
+    assert not page.all("img")
+    assert len(tables(page)) == 1
+
+
+@pytest.mark.parametrize("missing", ["verdict.json", "pairs.parquet", "genes.parquet"])
+@pytest.mark.parametrize("junk", [None, b"", b"junk"])
+def test_write_report__refuses_a_broken_folder(folder, tmp_path, missing, junk):
+    for name in {"verdict.json", "pairs.parquet", "genes.parquet"} - {missing}:
+        shutil.copy(folder / name, tmp_path / name)
+    if junk is not None:
+        (tmp_path / missing).write_bytes(junk)
+    with pytest.raises(InputError, match=missing.replace(".", r"\.")):
+        write_report(tmp_path)
+    assert not [p for p in tmp_path.iterdir() if "report" in p.name]
+
+
+@pytest.mark.parametrize(
+    "change", [{"schema_version": 2}, {"verdict": "<b>"}, {"verdict": "compatible"}, {"data": {}}]
+)
+def test_write_report__refuses_another_schema(folder, tmp_path, change):
+    place = shutil.copytree(folder, tmp_path / "copy")
+    verdict = json.loads((place / "verdict.json").read_text(encoding="utf-8"))
+    write_json(verdict | change, place / "verdict.json")  # bulk is never compatible
+    with pytest.raises(InputError, match="schema version 1"):
+        write_report(place)
+
+
+# --- what it says ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("verdict", "kind"), VERDICTS)
+def test_report__says_the_verdict_its_reasons_and_limits(folder, verdict, kind):
+    content = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
+    content |= {"verdict": verdict, "reasons": ["because of 5 < 6"], "limits": ["not this & that"]}
+    content["data"]["kind"] = kind
+    pairs, genes = (pd.read_parquet(folder / f"{name}.parquet") for name in ("pairs", "genes"))
+    page = Page(render(content, pairs, genes, {}, n_pairs=len(pairs)))
+    said = " ".join(page.content)
+    assert verdict.capitalize() in said
+    for sentence in (VERDICTS[verdict, kind], "because of 5 < 6", "not this & that"):
+        assert sentence in said
+
+
+def test_verdicts__cover_what_an_audit_can_say():
+    possible = {(verdict, kind) for verdict in names.VERDICTS for kind in names.KINDS}
+    assert set(VERDICTS) == possible - {("compatible", "bulk")}  # bulk cannot confirm
+
+
+def test_report__shows_counts_data_and_command(page, folder):
+    verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
+    said = " ".join(" ".join(page.content).split())
+    for number in ("n_associated", "n_pairs_tested", "n_nonlinear", "n_affine", "n_inconclusive"):
+        assert f"{verdict['linearity'][number]:,}" in said
+    for word in ("bulk", "additive", "400 samples", "a note with <b>markup</b> and \\x1b[31mcolour"):
+        assert word in said
+    assert "poolproof audit '<script>' --out \\x1b[31m" in page.all("code")[0][1]
+
+
+def test_report__has_a_picture_a_sentence_and_data_for_each_figure(page, folder):
+    figures = page.all("figure")
+    gallery = pd.read_parquet(folder / "figures" / "gallery.parquet")
+    assert len(figures) == 7 + len(gallery)
+    images = [a for a, _ in page.all("img")]
+    assert len(images) == len(figures)
+    assert all(a["alt"] and a["src"].startswith("data:image/svg+xml;base64,") for a in images)
+    downloads = [a for a, _ in page.all("a") if "download" in a]
+    assert len({a["download"] for a in downloads}) == len(downloads) == 7 + 2 * len(gallery)
+    by_name = {a["download"]: decoded(a["href"]) for a in downloads}
+    rows = list(csv.DictReader(by_name["calls_by_strength.csv"].splitlines()))
+    table = pd.read_parquet(folder / "figures" / "calls_by_strength.parquet")
+    assert [int(row["n_pairs"]) for row in rows] == table["n_pairs"].tolist()
+
+
+def decoded(address):
+    return base64.b64decode(address.partition("base64,")[2]).decode()
+
+
+def test_report__tables_hold_what_the_files_hold(page, folder):
+    pairs = pd.read_parquet(folder / "pairs.parquet")
+    edges = pd.read_parquet(folder / "edges.parquet")
+    shown_edges, equations, shown_pairs = tables(page)
+    assert len(shown_edges["rows"]) == len(edges)
+    assert len(equations["rows"]) == len(pd.read_parquet(folder / "equations.parquet"))
+    assert len(shown_pairs["rows"]) == len(pairs)
+    heads = [column["name"] for column in shown_edges["columns"]]
+    row = dict(zip(heads, shown_edges["rows"][3], strict=True))
+    edge = edges.iloc[3]
+    pair = pairs[(pairs["regulator"] == edge["regulator"]) & (pairs["target"] == edge["target"])].iloc[0]
+    assert row["call"] == pair["call"]
+    assert row["q_value"] == pytest.approx(pair["q_value"], rel=1e-3)
+    assert row["joint_q_value"] == pytest.approx(edge["joint_q_value"], rel=1e-3)
+
+
+def many_pairs(n, name=str, n_genes=200):
+    """A table of n associated pairs, weakest first, and its genes."""
+    genes = [name(i) for i in range(n_genes)]
+    pairs = pd.DataFrame({"regulator": [genes[i // n_genes % n_genes] for i in range(n)]})
+    pairs["target"] = [genes[i % n_genes] for i in range(n)]
+    for column in names.PAIR_COLUMNS[2:11]:
+        pairs[column.name] = np.linspace(0.1, 0.9, n)
+    pairs["n"] = 100
+    pairs["call"] = pd.Categorical(["affine"] * n, categories=names.PAIR_CALLS)
+    pairs["status"] = pd.Categorical(["ok"] * n, categories=names.PAIR_STATUSES)
+    return pairs, pd.DataFrame({"gene": genes, "symbol": genes})
+
+
+def test_report__shows_the_strongest_pairs_of_many(folder, tmp_path):
+    pairs, genes = many_pairs(12_000)
+    pairs.loc[11_000:, "call"] = "not_associated"  # strong by chance: they come last
+    shutil.copy(folder / "verdict.json", tmp_path)
+    pairs.to_parquet(tmp_path / "pairs.parquet", row_group_size=1000)
+    genes.to_parquet(tmp_path / "genes.parquet")
+    page = Page(write_report(tmp_path).read_text(encoding="utf-8"))
+    assert "The 5,000 strongest of 12,000 pairs" in " ".join(" ".join(page.content).split())
+    (content,) = tables(page)
+    strength = [row[3] for row in content["rows"]]
+    assert len(strength) == MAX_PAIRS
+    assert strength[0] == pytest.approx(pairs["r2_spline"][10_999], rel=1e-3)
+    assert strength == sorted(strength, reverse=True)
+
+
+def test_report__long_names_cost_rows_not_megabytes(folder):
+    pairs, genes = many_pairs(MAX_PAIRS, name=lambda i: f"{i:04d}" + "é" * 20_000, n_genes=1000)
+    verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
+    text = render(verdict, pairs, genes, {}, n_pairs=len(pairs))
+    (content,) = tables(Page(text))
+    assert 0 < len(content["rows"]) < MAX_PAIRS
+    assert len(json.dumps(content, ensure_ascii=False)) < 1.1 * MAX_JSON
+
+
+# --- hostile names, and the policy -----------------------------------------------------------------
+
+
+def test_report__hostile_names_make_no_element_and_no_attribute(page, text):
+    tags = {tag for tag, _ in page.elements}
+    known = "html head meta title style body a header h1 nav main section div strong p em ul li b span svg "
+    known += (
+        "rect line circle text h2 h3 pre code dl dt dd bdi figure img figcaption table thead tbody tr th "
+    )
+    known += "td caption script noscript details summary footer"
+    assert tags <= set(known.split())
+    attributes = {name for _, attrs in page.elements for name in attrs}
+    assert not {name for name in attributes if name.startswith("on") or name == "style"}
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    for a, _ in page.all("a"):
+        assert re.match(r"(#[a-z]|data:text/csv;charset=utf-8;base64,)", a["href"])
+
+
+def test_report__hostile_names_are_shown_as_text(page):
+    *_, content = tables(page)
+    escaped = {
+        name.replace("\u202e", "\\u202e").replace("\u202c", "\\u202c").replace("\x1b", "\\x1b")
+        for name in HOSTILE
+    }
+    assert {name.replace("\t", "\\t") for name in escaped} | {WORD} >= set(content["genes"])
+    assert len(set(content["genes"]) - {WORD}) >= 8
+    titles = {a["title"] for a, c in page.all("bdi")}
+    assert "<script>data</script>\\u202e.csv" in titles
+    assert "<b>type</b>" in titles
+    assert "<i>A</i>" in titles
+    assert all(a["title"] == c for a, c in page.all("bdi"))
+
+
+def test_report__pictures_hold_no_script(page):
+    for a, _ in page.all("img"):
+        picture = decoded(a["src"])
+        assert "<script" not in picture
+        assert "onerror" not in picture
+
+
+def test_report__a_name_that_the_font_lacks_makes_no_warning_and_leaves_no_trace():
+    ax = Figure().subplots()
+    ax.set_title(HOSTILE[-1])
+    filters, settings = list(warnings.filters), dict(mpl.rcParams)
+    assert _svg(ax)["src"].startswith("data:image/svg+xml;base64,")
+    assert warnings.filters == filters
+    assert dict(mpl.rcParams) == settings
+
+
+def test_report__policy_allows_its_own_style_and_script_only(page):
+    (policy,) = [a["content"] for a, _ in page.all("meta") if "http-equiv" in a]
+    styles = [c for _, c in page.all("style")]
+    scripts = [c for a, c in page.all("script") if a.get("type") != "application/json"]
+    assert len(styles) == len(scripts) == 1
+    for content in (*styles, *scripts):
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
+    position = [tag for tag, _ in page.elements].index
+    assert position("meta") < position("style")
+
+
+def test_report__is_one_small_file_that_names_no_address(text):
+    assert len(text.encode()) < 5e6
+    assert "http:" not in text
+    assert "https:" not in text
+    assert "url(" not in text
+    assert "@import" not in text
+
+
+def test_safe_csv__no_cell_is_a_formula():
+    table = pd.DataFrame({"gene": [*HOSTILE, None, "a,b"], "r2": [-1.5] * (len(HOSTILE) + 2)})
+    rows = list(csv.reader(safe_csv(table).splitlines()))
+    assert rows[0] == ["gene", "r2"]
+    for name, (cell, number) in zip(table["gene"], rows[1:], strict=True):
+        assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+        assert cell.removeprefix("'") == (name or "")
+        assert float(number) == -1.5  # a number stays one
+
+
+def test_report__downloads_hold_no_formula(page):
+    cells = [
+        cell
+        for a, _ in page.all("a")
+        if "download" in a
+        for row in csv.reader(decoded(a["href"]).splitlines())
+        for cell in row
+    ]
+    assert any(cell.startswith("'=") for cell in cells)
+    for cell in cells:
+        assert not cell.startswith(("=", "+", "@")), cell
+        assert not cell.startswith("-") or float(cell) < 0
+
+
+# --- in a browser ----------------------------------------------------------------------------------
+
+_LAUNCH = """
+import fcntl, os, sys
+read, write = (fcntl.fcntl(int(fd), fcntl.F_DUPFD, 10) for fd in sys.argv[1:3])
+os.dup2(read, 3)
+os.dup2(write, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
+class Browser:
+    """Headless Chromium, spoken to through a pipe (DevTools protocol)."""
+
+    def __init__(self, program, profile):
+        options = [
+            "--headless",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+            "--remote-debugging-pipe",
+            f"--user-data-dir={profile}",
+        ]
+        if os.geteuid() == 0:
+            options.append("--no-sandbox")
+        its_read, self._write = os.pipe()
+        self._read, its_write = os.pipe()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _LAUNCH, str(its_read), str(its_write), program, *options],
+            pass_fds=(its_read, its_write),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(its_read)
+        os.close(its_write)
+        self._left, self._last, self._session, self.events = b"", 0, None, []
+        target = self("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self(f"{domain}.enable")
+
+    def __call__(self, method, **params):
+        """Call a method of the protocol and return its result."""
+        self._last += 1
+        message = {"id": self._last, "method": method, "params": params}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._write, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._next()
+            if answer.get("id") == message["id"]:
+                assert "error" not in answer, answer
+                return answer["result"]
+
+    def _next(self, seconds=120):
+        while b"\0" not in self._left:
+            if not select.select([self._read], [], [], seconds)[0]:
+                raise TimeoutError("the browser does not answer")
+            found = os.read(self._read, 1 << 20)
+            if not found:
+                raise EOFError("the browser has ended")
+            self._left += found
+        message, _, self._left = self._left.partition(b"\0")
+        message = json.loads(message)
+        if "method" in message:
+            self.events.append(message)
+        return message
+
+    def open(self, path, width=1440, height=900):
+        """Show a file; ``events`` then holds what happened."""
+        self(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        self.events.clear()
+        self("Page.navigate", url=path.as_uri())
+        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
+            self._next()
+
+    def run(self, script):
+        """Evaluate an expression in the page; a promise is waited for."""
+        answer = self("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def complaints(self):
+        """Errors, warnings and dialogs since the page was opened."""
+        bad = ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled")
+        return [e for e in self.events if e["method"] in (*bad, "Page.javascriptDialogOpening")]
+
+    def requests(self):
+        """Addresses asked for since the page was opened, those inside the page left out."""
+        asked = [
+            e["params"]["request"]["url"] for e in self.events if e["method"] == "Network.requestWillBeSent"
+        ]
+        return [url for url in asked if not url.startswith("data:")]
+
+    def press(self, key, text=""):
+        """Press and release a key."""
+        code = {"Tab": 9, "Enter": 13}[key]
+        for kind in ("keyDown", "keyUp"):
+            extra = {"text": text} if text and kind == "keyDown" else {}
+            self("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **extra)
+
+    def close(self):
+        os.close(self._write)
+        self._process.terminate()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        os.close(self._read)
+
+
+def find_chromium():
+    """Path of a Chromium; without one the test is skipped, except under ``CI=true``: there it fails."""
+    for name in ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome"):
+        if found := shutil.which(name):
+            return found
+    reason = "needs Chromium (Debian, Ubuntu: apt install chromium)"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    made = Browser(find_chromium(), tmp_path_factory.mktemp("profile"))
+    yield made
+    made.close()
+
+
+ROWS = (
+    "[...document.querySelectorAll('#pairs-table tbody tr')].map(r => [...r.cells].map(c => c.textContent))"
+)
+SEARCH = (
+    "(text => { const input = document.querySelector('#pairs-table input'); input.value = text;"
+    "input.dispatchEvent(new Event('input')); })("
+)
+STATUS = "document.querySelector('#pairs-table [role=status]').textContent"
+
+
+FIRST_PAINT = """
+new Promise(done => {
+  const look = () => {
+    const [found] = performance.getEntriesByName("first-contentful-paint");
+    if (found) done(found.startTime); else setTimeout(look, 20);
+  };
+  look();
+})
+"""
+
+
+def test_browser__no_complaint_no_request_no_foreign_script(browser, folder):
+    browser.open(folder / "report.html")
+    assert browser.run("document.querySelectorAll('#pairs-table tbody tr').length") > 5
+    browser.run("Promise.all([...document.images].map(i => i.decode()))")  # rejects a broken picture
+    assert browser.complaints() == []
+    assert browser.requests() == [(folder / "report.html").as_uri()]
+    assert browser.run("typeof window.pwned") == "undefined"
+    paint = browser.run(FIRST_PAINT)
+    print(f"first paint after {paint:.0f} ms, {(folder / 'report.html').stat().st_size / 1e6:.2f} MB")
+
+
+def test_browser__policy_stops_a_script_that_got_in(browser, folder):
+    browser.open(folder / "report.html")
+    browser.run(
+        "document.body.append(Object.assign(document.createElement('script'), {text: 'window.pwned = 1'})),"
+        "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.pwned = 1\">'),"
+        "new Promise(done => setTimeout(done, 300))"
+    )
+    assert browser.run("typeof window.pwned") == "undefined"
+    said = [event["params"].get("entry", {}).get("text", "") for event in browser.complaints()]
+    assert any("Content Security Policy" in text for text in said)
+
+
+def test_browser__names_are_text_and_cut_by_the_style(browser, folder):
+    browser.open(folder / "report.html")
+    browser.run(f"{SEARCH}'{LONG[:40]}')")
+    rows = browser.run(ROWS)
+    assert rows
+    assert all(LONG in row[:2] for row in rows)
+    widths = browser.run("[...document.querySelectorAll('#pairs-table td bdi')].map(b => b.offsetWidth)")
+    assert max(widths) < 400
+    assert LONG in browser.run("[...document.querySelectorAll('#pairs-table td bdi')].map(b => b.title)")
+
+
+def test_browser__table_searches_filters_sorts_and_leafs(browser, folder):
+    pairs = pd.read_parquet(folder / "pairs.parquet")
+    browser.open(folder / "report.html")
+    all_rows = browser.run(ROWS)
+    assert len(all_rows) == 25
+    assert browser.run(STATUS) == f"1 to 25 of {len(pairs)} rows"
+    press = "[...document.querySelectorAll('#pairs-table button')].find(b => b.textContent === '{}').click()"
+    browser.run(press.format("Next"))
+    assert browser.run(ROWS)[0] != all_rows[0]
+    browser.run(f"{SEARCH}'{WORD.upper()}')")
+    expected = ((pairs["regulator"] == WORD) | (pairs["target"] == WORD)).sum()
+    assert browser.run(STATUS).endswith(f"of {expected} rows")
+    assert all(WORD in row[:2] for row in browser.run(ROWS))
+    browser.run(f"{SEARCH}'no such gene')")
+    assert browser.run(STATUS) == "0 rows"
+    browser.run(f"{SEARCH}'')")
+    browser.run(
+        "(s => { s.value = 'affine'; s.dispatchEvent(new Event('change')); })"
+        "(document.querySelector('#pairs-table select'))"
+    )
+    assert browser.run(STATUS).endswith(f"{(pairs['call'] == 'affine').sum()} rows")
+    assert {row[2] for row in browser.run(ROWS)} == {"affine"}
+    head = "document.querySelectorAll('#pairs-table th')[4]"
+    for direction, order in (("descending", -1), ("ascending", 1)):
+        browser.run(f"{head}.querySelector('button').click()")
+        assert browser.run(f"{head}.ariaSort") == direction
+        shown = [order * float(row[4]) for row in browser.run(ROWS)]
+        assert shown == sorted(shown)
+    assert browser.complaints() == []
+
+
+def test_browser__edges_filter_and_save_as_safe_csv(browser, folder, tmp_path):
+    browser("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    edges = pd.read_parquet(folder / "edges.parquet")
+    browser.open(folder / "report.html")
+    browser.run(
+        "[...document.querySelectorAll('#edges-table button')].find(b => /CSV/.test(b.textContent)).click()"
+    )
+    path = wait_for(tmp_path / "edges-table.csv")
+    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == len(edges)
+    assert {"regulator", "target", "call", "status", "joint_q_value", "joint_status"} <= rows[0].keys()
+    for row in rows:
+        for of in ("regulator", "target"):
+            assert not row[of].startswith(("=", "+", "-", "@", "\t"))
+    assert any(row["target"] == "'" + '=HYPERLINK("x")' for row in rows)
+    filtered = (
+        "(s => { s.value = 'nonlinear'; s.dispatchEvent(new Event('change')); })"
+        "([...document.querySelectorAll('#edges-table label')]"
+        ".find(l => /Call/.test(l.textContent)).lastChild),"
+        "document.querySelector('#edges-table [role=status]').textContent"
+    )
+    bent = sum(row["call"] == "nonlinear" for row in rows)
+    assert browser.run(filtered).endswith(f"{bent} rows")
+    assert browser.complaints() == []
+
+
+def test_browser__data_of_a_figure_downloads(browser, folder, tmp_path):
+    browser("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    browser.open(folder / "report.html")
+    browser.run("document.querySelector('a[download=\"zeros.csv\"]').click()")
+    assert wait_for(tmp_path / "zeros.csv").read_text(encoding="utf-8").startswith("low,high,n_genes\n")
+    assert browser.complaints() == []
+
+
+def wait_for(path, seconds=60):
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end, sorted(path.parent.iterdir())
+        time.sleep(0.05)
+    return path
+
+
+@pytest.mark.parametrize("width", [390, 768, 1440])
+def test_browser__no_sideways_scrolling(browser, folder, width):
+    browser.open(folder / "report.html", width=width)
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    too_wide = (
+        "[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth"
+        " + 1 && !e.closest('.scroll') && !e.closest('.skip')).map(e => e.outerHTML)"
+    )
+    assert browser.run(too_wide) == []
+
+
+CONTRAST = """
+(() => {
+  const parse = (c) => c.match(/[\\d.]+/g).map(Number);
+  const light = (c) => parse(c).slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (e) => {
+    for (; e; e = e.parentElement) {
+      const colour = getComputedStyle(e).backgroundColor, [, , , alpha = 1] = parse(colour);
+      if (alpha > 0) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  return [...document.body.querySelectorAll("*")]
+    .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) && e.getClientRects().length)
+    .map(e => {
+      const ink = getComputedStyle(e)[e instanceof SVGElement ? "fill" : "color"];
+      const [a, b] = [light(ink), light(behind(e))].sort((x, y) => y - x);
+      return [(a + 0.05) / (b + 0.05), e.outerHTML.slice(0, 80)];
+    }).sort((x, y) => x[0] - y[0]);
+})()
+"""
+
+
+def test_browser__text_has_contrast(browser, folder):
+    browser.open(folder / "report.html")
+    found = browser.run(CONTRAST)
+    print(f"lowest contrast {found[0][0]:.2f} of {len(found)} pieces of text")
+    assert len(found) > 100
+    assert found[0][0] >= 4.5, found[:3]
+
+
+def test_browser__works_by_keyboard(browser, folder):
+    browser.open(folder / "report.html")
+    browser.press("Tab")
+    assert browser.run("document.activeElement.textContent") == "Skip to the verdict"
+    browser.run("document.querySelector('#pairs-table input').focus()")
+    reached = []
+    for _ in range(8):
+        browser.press("Tab")
+        reached.append(browser.run("document.activeElement.textContent"))
+    assert "Save these rows as CSV" in reached
+    assert "Regulator" in reached
+    browser.run("document.querySelectorAll('#pairs-table th button')[3].focus()")
+    browser.press("Enter", text="\r")
+    assert browser.run("document.querySelectorAll('#pairs-table th')[3].ariaSort") == "descending"
+
+
+def test_browser__prints(browser, folder):
+    browser.open(folder / "report.html")
+    printed = base64.b64decode(browser("Page.printToPDF", printBackground=True)["data"])
+    assert printed.startswith(b"%PDF")
+    n_pages = len(re.findall(rb"/Type\s*/Page\b", printed))
+    print(f"{n_pages} printed pages")
+    assert 2 <= n_pages <= 12
+
+
+def test_browser__works_without_scripts(browser, folder):
+    browser("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.open(folder / "report.html")
+    finally:
+        browser("Emulation.setScriptExecutionDisabled", value=False)
+    assert browser.run("document.querySelector('noscript').innerText").startswith(
+        "This table needs JavaScript"
+    )
+    assert browser.complaints() == []
