@@ -7,11 +7,8 @@ import os
 import pty
 import random
 import re
-import shutil
-import signal
 import subprocess
 import sys
-import time
 from importlib.resources import files
 from pathlib import Path
 
@@ -569,56 +566,6 @@ def test_folder__an_earlier_result_needs_force_and_foreign_files_stay(call, tabl
     # A run that is refused keeps the earlier result, even with --force.
     assert call("audit", table, "--within", "nothing", "--force", "--out", out).code == 2
     assert verdict_of(out)["seed"] == 5
-
-
-def test_killed__no_verdict_or_a_whole_result_and_the_next_run_works(table, tmp_path):
-    out = tmp_path / "out"
-    command = [*COMMAND, "audit", str(table), *BULK, "--quiet", "--out", str(out), "--force"]
-    started = time.monotonic()
-    subprocess.run(command, check=True, capture_output=True)
-    whole = time.monotonic() - started
-    shutil.rmtree(out)
-    moments = random.Random(0)
-    n_killed = 0
-    for share in (0.5, *(moments.uniform(0.3, 1.0) for _ in range(4))):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(share * whole)
-        process.send_signal(signal.SIGKILL)
-        n_killed += process.wait() == -signal.SIGKILL
-        if (out / "verdict.json").exists():
-            verdict_of(out)
-            pd.read_parquet(out / "pairs.parquet")
-            pd.read_parquet(out / "genes.parquet")
-    assert n_killed > 0
-    subprocess.run(command, check=True, capture_output=True)
-    verdict_of(out)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "table.csv"]
-    assert sorted(path.name for path in out.iterdir()) == sorted(WRITTEN)
-
-
-def test_killed__while_files_move_in(table, tmp_path):
-    # The most dangerous moment, made certain: die right after the first file has moved.
-    out = tmp_path / "out"
-    arguments = ["audit", str(table), *BULK, "--quiet", "--out", str(out), "--force"]
-    script = (
-        "import os, signal, sys, poolproof.cli\n"
-        "replace = os.replace\n"
-        "def dying(*paths):\n"
-        "    replace(*paths)\n"
-        "    if '.poolproof-' not in str(paths[1]):\n"  # not while the report is made
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "os.replace = dying\n"
-        f"sys.argv = ['poolproof', *{arguments!r}]\n"
-        "poolproof.cli.main()\n"
-    )
-    subprocess.run([*COMMAND, *arguments], check=True, capture_output=True)
-    died = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
-    assert died.returncode == -signal.SIGKILL
-    assert not (out / "verdict.json").exists()
-    subprocess.run([*COMMAND, *arguments], check=True, capture_output=True)
-    verdict_of(out)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "table.csv"]
-    assert sorted(path.name for path in out.iterdir()) == sorted(WRITTEN)
 
 
 # --- strange data that are audited -------------------------------------------------------------------

@@ -1,12 +1,14 @@
 """The numbers behind the pictures: they agree with the result, stay small, and depend on names alone."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from poolproof import _figures, linearity
 from poolproof._checks import InputError
-from poolproof._figures import CALLS, FIGURES, figure_data, pair_data
+from poolproof._figures import CALLS, FIGURES, describe_figure, describe_pair, figure_data, pair_data
 
 SETTINGS = {"kind": "bulk", "scale": "additive", "threads": 1}
 
@@ -154,15 +156,36 @@ def test_figure_data__counts_are_fractions_of_a_cell():
     curve = tables["gallery_curves"].query("panel == 1")
     assert fraction.min() <= curve["x"].min() < curve["x"].max() <= fraction.max()
     assert (tables["mean_variance"]["counting"] == tables["mean_variance"]["mean"]).all()
-    assert tables["depth"]["n_obs"].sum() == len(total)
+    assert tables["depth"]["n_cells"].sum() == len(total)
     assert tables["depth"]["low"].iloc[0] == total.min()
 
 
 def test_data_tables__count_everything(result, tables):
-    assert tables["depth"]["n_obs"].sum() == 300
+    assert tables["depth"]["n_samples"].sum() == 300
     assert tables["zeros"]["n_genes"].sum() == 18
     assert len(tables["mean_variance"]) == 18
     assert tables["mean_variance"]["counting"].isna().all()
+
+
+def test_depth__totals_that_were_made_equal_stand_in_the_middle():
+    data = mixed_data()
+    data = data.div(data.sum(axis=1), axis=0) * 1e6  # as TPM: equal but for rounding
+    depth = figure_data(linearity(data, **SETTINGS))["depth"]
+    used = depth[depth["n_samples"] > 0]
+    assert used["n_samples"].sum() == 300
+    assert used["low"].min() > 0.98e6
+    assert used["high"].max() < 1.02e6
+    assert depth["high"].iloc[-1] - depth["low"].iloc[0] == pytest.approx(1e5, rel=0.01)
+
+
+@pytest.mark.parametrize(("test", "first"), [("corrected", "weaker"), ("robust", "ceiling")])
+def test_gallery__estimates_at_their_ceiling_come_last_for_counts(test, first):
+    table = pd.DataFrame({"regulator": ["ceiling", "weaker"], "call": "affine", "r2_spline": [1.0, 0.9]})
+
+    found = SimpleNamespace(table=table, summary={"test": test})
+    order = _figures._most_telling(found, "affine")
+    assert table["regulator"].iloc[order].tolist()[0] == first
+    assert sorted(order) == [0, 1]
 
 
 def test_mean_variance__draws_genes(result, monkeypatch):
@@ -183,7 +206,7 @@ def test_figure_data__same_seed_same_tables_in_any_gene_order(result, tables, mo
     again = figure_data(shuffled)
     for name in FIGURES:
         if name == "depth":  # sums of floats in another order
-            assert (once[name]["n_obs"] == again[name]["n_obs"]).all()
+            assert (once[name]["n_samples"] == again[name]["n_samples"]).all()
             continue
         pd.testing.assert_frame_equal(once[name], again[name], rtol=1e-9)
     other = figure_data(linearity(data, seed=1, **SETTINGS))
@@ -206,3 +229,48 @@ def test_figure_data__all_rows_kept_counts_associated_only(result, tables):
     assert len(everything.table) > len(result.table)
     for name, table in figure_data(everything).items():
         pd.testing.assert_frame_equal(table, tables[name])
+
+
+# --- in words --------------------------------------------------------------------------------------
+
+
+def test_describe_figure__says_what_each_picture_shows(result, tables):
+    for name in ("calls_by_strength", "share_against_r2", "depth", "zeros", "mean_variance"):
+        assert any(digit in describe_figure(name, tables[name]) for digit in "123456789")
+    said = describe_figure("calls_by_strength", tables["calls_by_strength"])
+    weak = result.table[(result.table["r2_spline"] < 0.5) & result.table["call"].isin(CALLS)]
+    bent = (weak["call"] == "nonlinear").mean()
+    assert f"Of {len(weak):,} pairs with r² below 0.5: {bent:.0%} non-linear" in said
+    assert "300 samples" in describe_figure("depth", tables["depth"])
+    assert "0 of 18 genes" in describe_figure("zeros", tables["zeros"])
+    shares = result.table.groupby("call", observed=True)["nonlinear_share"].median()
+    said = describe_figure("share_against_r2", tables["share_against_r2"])
+    assert f"non-linear {shares['nonlinear']:.0%}, affine {shares['affine']:.0%}" in said
+
+
+def test_describe_figure__genes_and_pairs(tables):
+    table = tables["genes"].query("role == 'target'")
+    first = table.iloc[0]
+    said = describe_figure("genes", table)
+    assert f"{first['symbol']}, non-linear in {first['n_nonlinear']} of {first['n_associated']}" in said
+    assert "as target" in said
+    row = tables["gallery"].iloc[0].to_dict()
+    said = describe_pair(row)
+    assert f"{row['target_symbol']} against {row['regulator_symbol']}, called non-linear" in said
+    assert f"r² {row['r2_spline']:.2f} of the curve" in said
+    assert "% non-linear" not in describe_pair(row | {"nonlinear_share": np.nan})
+
+
+def test_describe_figure__hostile_names_are_escaped(tables):
+    table = tables["genes"].query("role == 'target'").assign(symbol="a\x1b[31m\u202eb")
+    assert "a\\x1b[31m\\u202eb" in describe_figure("genes", table)
+
+
+def test_describe_figure__counts_and_no_strong_pair():
+    said = describe_figure("mean_variance", figure_data(counts_result())["mean_variance"])
+    assert "12 genes" in said
+    assert "more than twice as much as counting alone" in said
+    weak = pd.DataFrame({"r2_low": [0.0, 0.5], "call": "affine", "n_pairs": [3, 0]})
+    assert describe_figure("calls_by_strength", weak).endswith(
+        "Of 3 pairs with r² below 0.5: 0% non-linear, 100% affine, 0% inconclusive. No pair has r² from 0.5."
+    )

@@ -1,8 +1,13 @@
 """Result files: all or nothing, foreign files untouched, leftovers of killed runs swept."""
 
+import errno
 import fcntl
 import json
 import os
+import signal
+import tempfile
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +123,77 @@ def test_folder__a_living_run_is_not_swept(tmp_path):
         for name in RESULTS:
             (tmp_path / "out" / name).unlink(missing_ok=True)
     assert (tmp_path / "out" / "verdict.json").read_text() == "first"
+
+
+def test_folder__a_new_place_is_not_swept_before_it_is_marked_as_alive(tmp_path, monkeypatch):
+    make = tempfile.mkdtemp
+    others = []
+
+    def slow(**options):
+        place = make(**options)
+        if not others:
+            others.append(threading.Thread(target=run, args=(tmp_path / "other" / ".." / "out",)))
+            others[0].start()
+            time.sleep(0.3)
+        return place
+
+    monkeypatch.setattr(tempfile, "mkdtemp", slow)
+    (tmp_path / "other").mkdir()
+    with result_folder(tmp_path / "out", force=True) as place:
+        others[0].join()
+        fill(place, "first")
+    assert (tmp_path / "out" / "verdict.json").read_text() == "first"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_folder__a_signal_waits_until_all_files_are_in(tmp_path, monkeypatch, number):
+    stopped = []
+    monkeypatch.setattr(os, "replace", interrupting(os.replace, number))
+    before = signal.signal(number, lambda *_: stopped.append(names_in(tmp_path / "out")))
+    try:
+        with result_folder(tmp_path / "out") as place:
+            fill(place)
+        assert stopped[0] == ["pairs.parquet", "verdict.json"]
+    finally:
+        signal.signal(number, before)
+
+
+def interrupting(replace, number):
+    """Move a file, with a signal before."""
+
+    def moved(source, target):
+        os.kill(os.getpid(), number)
+        replace(source, target)
+
+    return moved
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS])
+def test_folder__a_full_disk_is_said_and_nothing_stays(tmp_path, number):
+    with pytest.raises(InputError, match=os.strerror(number)):
+        run(tmp_path / "out", error=OSError(number, "cannot write"))
+    assert names_in(tmp_path) == []
+
+
+def test_folder__another_error_of_files_is_a_bug_of_ours(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        run(tmp_path / "out", error=FileNotFoundError(errno.ENOENT, "no such file"))
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["verdict.json", "genes.parquet"])
+def test_folder__a_folder_in_the_way_of_a_file(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match="a folder named"):
+        run(tmp_path, force=True)
+    assert names_in(tmp_path) == [name]
+
+
+def test_folder__a_file_in_the_way_of_the_figures(tmp_path):
+    (tmp_path / "figures").write_text("mine")
+    with pytest.raises(InputError, match="a file named figures"):
+        run(tmp_path)
+    assert names_in(tmp_path) == ["figures"]
 
 
 def test_folder__a_file_in_the_way(tmp_path):

@@ -1,8 +1,12 @@
 """Reading: each format by hand, what is guessed, and bad files, which must end in one line."""
 
 import gzip
+import json
 import random
 import shutil
+import signal
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -17,6 +21,7 @@ from conftest import shared_data
 from hypothesis import given
 from hypothesis import strategies as st
 
+from poolproof import _containers
 from poolproof._checks import InputError
 from poolproof.io import gene_score, read, unique_names
 
@@ -336,6 +341,193 @@ def test_read__10x_h5(tmp_path, version):
     np.testing.assert_array_equal(dense(adata), COUNTS)
     assert adata.var["symbol"].tolist() == ["A", "B", "C"]
     assert adata.uns["poolproof_read"]["format"] == "10x-h5"
+
+
+# --- containers that lead readers astray ----------------------------------------------------------------
+
+
+def h5ad(folder):
+    path = folder / "a.h5ad"
+    make_adata(COUNTS).write_h5ad(path)
+    return path
+
+
+def link_outside(file):
+    file["obs/x"] = h5py.ExternalLink("other.h5", "/X")
+
+
+def values_of_another_file(file):
+    layout = h5py.VirtualLayout(shape=COUNTS.shape, dtype="f4")
+    layout[:] = h5py.VirtualSource("other.h5", "X", shape=COUNTS.shape)
+    del file["X"]
+    file.create_virtual_dataset("X", layout)
+
+
+def raw_values_of_another_file(file):
+    del file["X"]
+    file.create_dataset("X", COUNTS.shape, dtype="f4", external=[("/etc/hostname", 0, h5py.h5f.UNLIMITED)])
+
+
+def circle(file):
+    file["uns/again"] = file["uns"]
+
+
+def circle_by_name(file):
+    file["uns/again"] = h5py.SoftLink("/")
+
+
+def many_ways(file):
+    below = file.create_group("uns/0")
+    for i in range(1, 40):  # each group is there twice in the one above: 2^40 ways down
+        group = file.create_group(f"far{i}")
+        below["a"], below["b"] = group, group
+        below = group
+
+
+def endless_shape(file):
+    del file["X"]
+    file.create_dataset("X", (10**10, 3), dtype="f4")
+
+
+def many_chunks(file):
+    del file["X"]
+    file.create_dataset("X", (10**6, 3), dtype="f4", chunks=(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (link_outside, "another file"),
+        (values_of_another_file, "another file"),
+        (raw_values_of_another_file, "another file"),
+        (circle, "contain itself"),
+        (circle_by_name, "contain itself"),
+        (many_ways, "contain itself"),
+        (endless_shape, "too few"),
+        (many_chunks, "too few"),
+    ],
+)
+def test_read__hdf5_that_leads_astray_refused(tmp_path, monkeypatch, change, words):
+    monkeypatch.setattr(_containers, "MAX_ITEMS", 5_000)
+    path = h5ad(tmp_path)
+    with h5py.File(path, "r+") as file:
+        change(file)
+    assert words in refusal(path)
+
+
+def test_read__hdf5_link_inside_the_file(tmp_path):
+    path = h5ad(tmp_path)
+    with h5py.File(path, "r+") as file:
+        file["layers/counts"] = h5py.SoftLink("/X")
+    np.testing.assert_array_equal(read(path).layers["counts"], COUNTS)
+
+
+def test_read__zarr_that_claims_too_much_refused(tmp_path):
+    path = tmp_path / "a.zarr"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        make_adata(COUNTS).write_zarr(path)
+    for about in [*path.glob("X/zarr.json"), *path.glob("X/.zarray")]:
+        content = json.loads(about.read_text())
+        about.write_text(json.dumps(content | {"shape": [10**9, 3]}))
+    for summary in [*path.glob("zarr.json"), *path.glob(".zmetadata")]:
+        content = json.loads(summary.read_text())
+        content.pop("consolidated_metadata", None)
+        summary.write_text(json.dumps(content))
+        if summary.name == ".zmetadata":
+            summary.unlink()
+    assert "too few" in refusal(path)
+
+
+@pytest.mark.parametrize("end", ["hang", "crash", "not started", "error"])
+def test_read__hdf5_on_which_the_library_hangs_or_crashes(tmp_path, monkeypatch, end):
+    path = h5ad(tmp_path)
+
+    def run(command, **options):
+        assert command[-1] == str(path)
+        if end == "hang":
+            raise subprocess.TimeoutExpired(command, options["timeout"])
+        if end == "not started":
+            raise FileNotFoundError(command[0])
+        return subprocess.CompletedProcess(command, -signal.SIGSEGV if end == "crash" else 1)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    if end in ("hang", "crash"):
+        assert "HDF5 library" in refusal(path)
+    else:  # nothing is known; the reader may say more
+        assert read(path).shape == COUNTS.shape
+
+
+def test_look_through__reads_what_the_library_does_not_check(tmp_path):
+    path = h5ad(tmp_path)
+    with h5py.File(path, "r+") as file:
+        file["obs"].attrs["text"] = ["a", "b"]
+        file["broken"] = h5py.SoftLink("/nowhere")
+    command = [sys.executable, "-m", "poolproof._containers", str(path)]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    path.write_bytes(path.read_bytes()[:500])
+    assert subprocess.run(command, capture_output=True, check=False).returncode > 0
+    assert "hangs" not in refusal(path)
+
+
+def test_read__sparse_values_in_half_precision(tmp_path):
+    path = write_10x_h5(tmp_path / "a.h5", 3)
+    with h5py.File(path, "r+") as file:
+        values = file["matrix/data"][()].astype(np.float16)
+        del file["matrix/data"]
+        file["matrix/data"] = values
+    adata = read(path)
+    assert adata.X.dtype == np.float64
+    np.testing.assert_array_equal(dense(adata), COUNTS)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "1 1.5 7",
+        "1 1 2.7",
+        "1 1 1e400",
+        "1 1",
+        "1 1 2 3",
+        "0 1 1",
+        "1 0 1",
+        "9 1 1",
+        "1 9 1",
+        "1 a\tb 2",
+        "x",
+        "1 1 NA",
+    ],
+)
+@pytest.mark.parametrize("place", [3, 5, 8])
+def test_read__10x_each_line_is_three_numbers(tmp_path, line, place):
+    folder = write_10x(tmp_path / "m", version=2)
+    text = "%%MatrixMarket matrix coordinate integer general\n%\n3 4 6\n" + "1 1 2\n" * 6
+    (folder / "matrix.mtx").write_text(text)
+    assert read(folder).X.sum() == 12
+    lines = text.split("\n")
+    lines[place] = line
+    (folder / "matrix.mtx").write_text("\n".join(lines))
+    assert refusal(folder)
+
+
+@pytest.mark.parametrize("kind", ["pattern general", "real symmetric", "complex general", ""])
+def test_read__10x_kinds_of_matrix(tmp_path, kind):
+    folder = write_10x(tmp_path / "m", version=2)
+    (folder / "matrix.mtx").write_text(f"%%MatrixMarket matrix coordinate {kind}\n3 4 1\n1 1 1\n")
+    assert "integer or real" in refusal(folder)
+
+
+def test_read__10x_head_that_claims_too_much(tmp_path, monkeypatch):
+    folder = write_10x(tmp_path / "m")
+    path = next(folder.glob("*matrix.mtx*"))
+    text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    lines = text.decode().split("\n")
+    head = next(i for i, line in enumerate(lines) if not line.startswith("%"))
+    lines[head] = f"{2**31 - 1} {2**31 - 1} 8"
+    text = "\n".join(lines).encode()
+    path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+    monkeypatch.setattr(pd, "read_csv", lambda *_, **__: pytest.fail("read before the check"))
+    assert "2147483647" in refusal(folder)
 
 
 def test_read__10x_parts_missing_or_not_matching(tmp_path):

@@ -540,3 +540,32 @@ def test_curve__of_the_corrected_test_meets_the_truth():
 def test_curve__of_an_unknown_gene_is_refused():
     with pytest.raises(InputError, match="not among"):
         run(related_genes(0, n_genes=3)).curve("g0", "nobody")
+
+
+# --- the statement of power --------------------------------------------------------------------------
+
+
+def test_detectable_share__does_not_depend_on_the_rows_kept():
+    rng = np.random.default_rng(3)
+    shared = rng.gamma(2.0, size=(300, 1))
+    loading = np.linspace(0.3, 3.0, 12)  # weak to strong pairs
+    data = pd.DataFrame(shared * loading + rng.gamma(2.0, size=(300, 12)), columns=list("ABCDEFGHIJKL"))
+    every, few = (
+        linearity(data, kind="bulk", scale="additive", keep=keep).summary["detectable_share"]
+        for keep in ("associated", "top:3")
+    )
+    strongest = linearity(data[["K", "L"]], kind="bulk", scale="additive").summary["detectable_share"]
+    assert few == pytest.approx(every, rel=0.05)
+    assert strongest < 0.8 * every  # so that taking the strongest for typical would have shown
+    turned = linearity(data[data.columns[::-1]], kind="bulk", scale="additive", keep="top:3")
+    assert turned.summary["detectable_share"] == pytest.approx(few, rel=1e-9)
+
+
+def test_detectable_share__is_left_out_with_replicates():
+    rng = np.random.default_rng(3)
+    x = rng.gamma(2.0, size=(300, 1))
+    data = pd.DataFrame(x + rng.gamma(2.0, size=(300, 3)), columns=list("ABC"))
+    obs = pd.DataFrame({"donor": [f"d{i % 12}" for i in range(300)]}, index=data.index)
+    found = linearity(data, kind="bulk", scale="additive", obs=obs, replicate="donor")
+    assert found.summary["n_associated"] > 0
+    assert found.summary["detectable_share"] is None

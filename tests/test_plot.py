@@ -3,12 +3,14 @@
 import io
 import subprocess
 import sys
+from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from poolproof import audit, plot
@@ -124,11 +126,114 @@ def test_plot__reads_without_colour():
     assert len({(plot.HATCHES[call], plot.MARKERS[call]) for call in CALLS}) == 3
     assert len(set(plot.MARKERS.values())) == 3
     assert len(set(plot.LEVEL_MARKERS)) == len(plot.LEVEL_COLOURS)
-    grey = [np.dot(mpl.colors.to_rgb(plot.COLOURS[call]), [0.2126, 0.7152, 0.0722]) for call in CALLS]
+    grey = [np.dot(mpl.colors.to_rgb(plot.FILLS[call]), [0.2126, 0.7152, 0.0722]) for call in CALLS]
     hatched = {call for call in CALLS if plot.HATCHES[call]}
     plain = [g for call, g in zip(CALLS, grey, strict=True) if call not in hatched]
     assert len(hatched) == 1
     assert abs(plain[0] - plain[1]) > 0.3  # bars without hatch differ in lightness
+
+
+def contrast(colour, paper="white"):
+    """Contrast of two colours as WCAG 2 defines it: 1 to 21."""
+
+    def light(c):
+        rgb = np.array(mpl.colors.to_rgb(c))
+        linear = np.where(rgb <= 0.03928, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    one, other = sorted((light(colour), light(paper)), reverse=True)
+    return (one + 0.05) / (other + 0.05)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_plot__text_and_lines_stand_out(tables, name):
+    ax = PICTURES[name](tables)
+    FigureCanvasAgg(ax.figure).draw()
+    legend = ax.get_legend()
+    said = [t for t in ax.figure.findobj(mpl.text.Text) if t.get_text()]
+    assert len(said) >= 4
+    assert min(contrast(t.get_color()) for t in said) >= 4.5
+    assert min(t.get_fontsize() for t in said) >= 7
+    lines = [line for line in ax.lines if line.get_linestyle() != "None"]
+    assert all(contrast(line.get_color()) >= 3 for line in lines)
+    assert legend is None or legend.get_texts()
+
+
+def test_plot__colours_of_marks_stand_out():
+    for colour in (*plot.COLOURS.values(), *plot.LEVEL_COLOURS):
+        assert contrast(colour) >= 3
+    for call in CALLS:  # a bar stands out by its fill or by its edge
+        assert max(contrast(plot.FILLS[call]), contrast(plot.COLOURS[call])) >= 3
+
+
+def boxes(ax):
+    """Boxes of all text shown, in pixels, by kind."""
+    renderer = ax.figure.canvas.get_renderer()
+
+    def of(found):
+        return [t.get_window_extent(renderer) for t in found if t.get_text() and t.get_visible()]
+
+    rest = [ax.xaxis.label, ax.yaxis.label, ax.title, *ax.texts]
+    legend = ax.get_legend()
+    return {
+        "x": of(labels_of_ticks(ax.xaxis)),
+        "y": of(labels_of_ticks(ax.yaxis)),
+        "other": of(rest + (legend.get_texts() if legend else [])),
+    }
+
+
+def labels_of_ticks(axis):
+    """Labels of the ticks that lie inside the picture."""
+    low, high = sorted(axis.get_view_interval())
+    return [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_plot__no_text_is_cut_off_and_no_labels_overlap(tables, name):
+    ax = PICTURES[name](tables)
+    FigureCanvasAgg(ax.figure).draw()
+    found, page = boxes(ax), ax.figure.bbox
+    for box in [*found["x"], *found["y"], *found["other"]]:
+        assert box.x0 >= page.x0 - 1
+        assert box.x1 <= page.x1 + 1
+        assert box.y0 >= page.y0 - 1
+        assert box.y1 <= page.y1 + 1
+    assert_apart(found)
+
+
+def assert_apart(found):
+    for kind, start, end in (("x", "x0", "x1"), ("y", "y0", "y1")):
+        ends = sorted((getattr(b, start), getattr(b, end)) for b in found[kind])
+        assert all(one[1] < other[0] + 1 for one, other in pairwise(ends)), kind
+
+
+TOTALS = {
+    "within a decade": np.geomspace(290, 6000, 31),
+    "two decades": np.geomspace(900, 120_000, 31),
+    "seven decades": np.geomspace(1, 1e7, 31),
+    "linear": np.linspace(61_000, 270_000, 31),
+    "equal": np.linspace(0.95e6, 1.05e6, 31),
+    "small": np.linspace(0.01, 0.2, 31),
+}
+
+
+@pytest.mark.parametrize("edges", TOTALS.values(), ids=TOTALS)
+def test_data_overview__ticks_of_totals_are_few_apart_and_different(edges):
+    depth = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n_cells": 5})
+    ax = plot.data_overview({"depth": depth}, "depth")
+    FigureCanvasAgg(ax.figure).draw()
+    assert_apart(boxes(ax))
+    shown = [t.get_text() for t in labels_of_ticks(ax.xaxis)]
+    assert len(shown) == len(set(shown)) >= 2
+    assert ax.get_ylabel() == "cells"
+
+
+def test_genes__a_single_bar_is_not_fat(tables):
+    few = {"genes": tables["genes"].query("role == 'target'").head(1)}
+    ax = plot.genes(few, "target")
+    (bar, *_) = ax.patches
+    low, high = sorted(ax.get_ylim())
+    assert bar.get_height() / (high - low) < 0.15
 
 
 def test_calls_by_strength__bars_fill_each_used_bin(tables):

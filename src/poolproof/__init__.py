@@ -12,43 +12,63 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._checks import InputError, PoolproofError
+    from ._model_file import read_model
+    from .conditions import check
     from .datasets import dataset_info, list_datasets, load_dataset
+    from .examples import example_model, list_models
     from .expression import describe
     from .io import read
+    from .model_page import write_model_page
     from .networks import read_edges, read_regulators
     from .pairs import linearity
     from .report import write_report
+    from .scm import SCM
+    from .simulate import simulate_pools
     from .verdict import audit
 
     __version__: str
 
 __all__ = [
+    "SCM",
     "InputError",
     "PoolproofError",
     "audit",
+    "check",
     "dataset_info",
     "describe",
+    "example_model",
     "linearity",
     "list_datasets",
+    "list_models",
     "load_dataset",
     "read",
     "read_edges",
+    "read_model",
     "read_regulators",
+    "simulate_pools",
+    "write_model_page",
     "write_report",
 ]
 
 _MODULE_OF = {
     "InputError": "_checks",
     "PoolproofError": "_checks",
+    "SCM": "scm",
     "audit": "verdict",
+    "check": "conditions",
     "dataset_info": "datasets",
     "describe": "expression",
+    "example_model": "examples",
     "linearity": "pairs",
     "list_datasets": "datasets",
+    "list_models": "examples",
     "load_dataset": "datasets",
     "read": "io",
     "read_edges": "networks",
+    "read_model": "_model_file",
     "read_regulators": "networks",
+    "simulate_pools": "simulate",
+    "write_model_page": "model_page",
     "write_report": "report",
 }
 

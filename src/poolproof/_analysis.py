@@ -93,10 +93,13 @@ class Analyst:
             tally = tally_screen(result, len(genes), self.task.directed)
             columns = self._columns(result, engine, keep, limit, sink)
         columns = sort_rows(columns, genes)
+        typical = columns
+        if self.task.pairs is None and int((columns["call"] >= INCONCLUSIVE).sum()) < tally.n_associated:
+            typical = sort_rows(screened_columns(result, spread_pairs(result, genes), self.threads), genes)
         return Analysis(
             table=table_of(columns, engine, genes),
             genes=self._gene_table(engine, tally, design),
-            summary=self._summary(tally, columns, cut, engine, split),
+            summary=self._summary(tally, columns, typical, cut, engine, split),
             control=split,
         )
 
@@ -169,6 +172,7 @@ class Analyst:
         self,
         tally: Tally,
         columns: Columns,
+        typical: Columns,
         cut: float,
         engine: Engine,
         control: SplitControl | None,
@@ -192,7 +196,7 @@ class Analyst:
             "directed": self.task.directed,
             "share_contradicting": tally.share_contradicting,
             "median_nonlinear_share": _median(share),
-            "detectable_share": detectable_share(columns, engine, p_cut),
+            "detectable_share": None if engine.has_replicates else detectable_share(typical, engine, p_cut),
             "p_value_cut": p_cut,
             "n_kept": len(columns["call"]),
             "fdr": self.rule.fdr,
@@ -218,10 +222,28 @@ class Analyst:
         return pd.DataFrame(table | tally.by_gene)
 
 
+def spread_pairs(result: Screen, genes: np.ndarray) -> np.ndarray:
+    """Choose associated pairs at even steps of their names; a mask of shape ``(R, m)``.
+
+    For what is said of typical pairs where not all rows are kept.
+    """
+    associated = result.calls >= INCONCLUSIVE
+    rows = np.argsort(genes[result.regulators].astype(str), kind="stable")
+    columns = np.argsort(genes[result.targets].astype(str), kind="stable")
+    ends = np.cumsum(associated.sum(axis=1)[rows])
+    chosen = np.zeros(associated.shape, dtype=bool)
+    for position in np.unique(np.linspace(0, ends[-1] - 1, TYPICAL_PAIRS).astype(int)):
+        at = int(np.searchsorted(ends, position, side="right"))
+        mine = columns[associated[rows[at], columns]]
+        chosen[rows[at], mine[position - (ends[at] - len(mine))]] = True
+    return chosen
+
+
 def detectable_share(columns: Columns, engine: Engine, p_cut: float) -> float | None:
     """The non-linear share that a typical associated pair would show with power .8 (science 7).
 
-    The median over rows at even steps of strength, so that neither draws nor gene order matter.
+    The median over rows at even steps of strength, so that neither draws nor gene order matter. With
+    replicates nothing is said: a few of them do not estimate the variance of the scores well enough.
     """
     associated = np.flatnonzero(columns["call"] >= INCONCLUSIVE)
     if len(associated) == 0:

@@ -93,6 +93,7 @@ class CountTest:
     ) -> None:
         self._counts = counts
         self.design = design
+        self.has_replicates = design.n_clusters > 0
         self.levels = design.levels
         self.overdispersion = overdispersion
         self.n_genes = counts.shape[1]

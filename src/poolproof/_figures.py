@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from . import _names as names
 from ._arrays import dense_columns
+from ._checks import printable
 from ._plan import depth_of
 from ._random import stream
 from ._scale import nan_sum
@@ -18,6 +20,13 @@ from .pairs import Linearity
 
 CALLS = (names.NONLINEAR, names.AFFINE, names.INCONCLUSIVE)
 """Calls of associated pairs, in the order of every picture."""
+WORDS = {
+    names.NONLINEAR: "non-linear",
+    names.AFFINE: "affine",
+    names.INCONCLUSIVE: "inconclusive",
+    names.NOT_ASSOCIATED: "not associated",
+}
+"""The word for each call."""
 FIGURES = (
     "calls_by_strength",
     "share_against_r2",
@@ -215,13 +224,26 @@ def _gallery(result: Linearity) -> dict[str, pd.DataFrame]:
     parts: list[dict[str, pd.DataFrame]] = []
     place = {gene: i for i, gene in enumerate(result.expression.genes)}
     for call in CALLS:
-        first = result.table.iloc[_rows(result.table, call)[:N_LOOKED_AT]]
+        first = result.table.iloc[_most_telling(result, call)[:N_LOOKED_AT]]
         for row in islice(_without_repeats(first), N_GALLERY):
             genes = np.array([place[row["regulator"].iloc[0]], place[row["target"].iloc[0]]])
             parts.append(_pair_tables(result, genes, row, len(parts) + 1, N_SAMPLES))
     if not parts:
         return _empty_gallery()
     return {name: pd.concat([part[name] for part in parts], ignore_index=True) for name in parts[0]}
+
+
+def _most_telling(result: Linearity, call: str) -> np.ndarray:
+    """Positions of the pairs with a call, strongest first.
+
+    With noise taken out, too few counts can give an estimate of r2 beyond 1, which is then set to 1; such
+    pairs come last.
+    """
+    rows = _rows(result.table, call)
+    if result.summary["test"] != "corrected":
+        return rows
+    r2 = result.table["r2_spline"].to_numpy()[rows]
+    return rows[np.argsort(r2 >= 1, kind="stable")]
 
 
 def _without_repeats(pairs: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -267,9 +289,11 @@ def _depth(result: Linearity) -> pd.DataFrame:
     low, high = (total.min(), total.max()) if len(total) else (0.0, 1.0)
     if low > 0 and high > 20 * low:
         edges = np.geomspace(low, high, 31)
+    elif high - low < 0.01 * abs(high) or high == low:  # totals made equal, as those of TPM
+        edges = np.linspace(low - 0.05 * abs(low) - (low == 0), high + 0.05 * abs(high) + (low == 0), 31)
     else:
-        edges = np.linspace(low, high if high > low else low + 1, 31)
-    return _histogram(total, edges, "n_obs")
+        edges = np.linspace(low, high, 31)
+    return _histogram(total, edges, "n_cells" if expression.kind == "single-cell" else "n_samples")
 
 
 def _histogram(values: np.ndarray, edges: np.ndarray, name: str) -> pd.DataFrame:
@@ -286,3 +310,92 @@ def _mean_variance(result: Linearity) -> pd.DataFrame:
         table = table.iloc[by_name[np.sort(random.choice(len(table), N_SCATTER, replace=False))]]
     counts = result.expression.scale_tested == "counts"
     return table.assign(counting=table["mean"] if counts else np.nan).reset_index(drop=True)
+
+
+# --- in words ----------------------------------------------------------------------------------------
+
+
+def describe_figure(name: str, table: pd.DataFrame) -> str:
+    """Say what a picture shows, for those who do not see it.
+
+    Parameters
+    ----------
+    name
+        One of ``FIGURES``, the parts of the gallery aside: there :func:`describe_pair` speaks.
+    table
+        Its numbers, at least one row; of ``genes`` those of one role.
+
+    Examples
+    --------
+    >>> describe_figure("zeros", pd.DataFrame({"low": [0.0, 0.5], "high": [0.5, 1.0], "n_genes": [7, 2]}))
+    'Histogram of the share of zeros: 2 of 9 genes are zero in half of the data or more.'
+    """
+    return _DESCRIBE[name](table)
+
+
+def _tell_calls(table: pd.DataFrame) -> str:
+    said = []
+    for where, half in (
+        ("below 0.5", table[table["r2_low"] < 0.45]),
+        ("from 0.5", table[table["r2_low"] > 0.45]),
+    ):
+        n = half["n_pairs"].sum()
+        shares = [(call, half.loc[half["call"] == call, "n_pairs"].sum() / max(n, 1)) for call in CALLS]
+        split = ", ".join(f"{share:.0%} {WORDS[call]}" for call, share in shares)
+        said.append(f"Of {n:,} pairs with r² {where}: {split}." if n else f"No pair has r² {where}.")
+    return "Stacked bars, one for each tenth of r². " + " ".join(said)
+
+
+def _tell_shares(table: pd.DataFrame) -> str:
+    medians = table.groupby("call")["nonlinear_share"].median()
+    said = [f"{WORDS[call]} {medians[call]:.0%}" for call in CALLS if call in medians]
+    return f"Scatter of {len(table):,} pairs. Median non-linear share by call: {', '.join(said)}."
+
+
+def _tell_genes(table: pd.DataFrame) -> str:
+    first = table.iloc[0]
+    return (
+        f"Bars of {len(table):,} genes with most non-linear pairs as {first['role']}. First: "
+        f"{printable(first['symbol'])}, non-linear in {first['n_nonlinear']:,} of {first['n_associated']:,} "
+        "associated pairs."
+    )
+
+
+def _tell_depth(table: pd.DataFrame) -> str:
+    n = table.iloc[:, -1]
+    of = table.columns[-1].removeprefix("n_")
+    low, high = table["low"].iloc[0], table["high"].iloc[-1]
+    return f"Histogram of the totals of {n.sum():,} {of}: {low:,.5g} to {high:,.5g}."
+
+
+def _tell_zeros(table: pd.DataFrame) -> str:
+    n, many = table["n_genes"].sum(), table.loc[table["low"] > 0.49, "n_genes"].sum()
+    return f"Histogram of the share of zeros: {many:,} of {n:,} genes are zero in half of the data or more."
+
+
+def _tell_noise(table: pd.DataFrame) -> str:
+    text = f"Scatter of the variance of {len(table):,} genes against their mean, both scales logarithmic."
+    if table["counting"].isna().all():
+        return text
+    above = (table["variance"] > 2 * table["counting"]).sum()
+    return f"{text} {above:,} vary more than twice as much as counting alone would make them."
+
+
+def describe_pair(row: Mapping[Any, Any]) -> str:
+    """Say what the picture of a pair shows; ``row`` is its row of ``gallery``."""
+    share = row["nonlinear_share"]
+    return (
+        f"Scatter of {printable(row['target_symbol'])} against {printable(row['regulator_symbol'])}, called "
+        f"{WORDS[row['call']]}: r² {row['r2_spline']:.2f} of the curve, {row['r2_linear']:.2f} of the "
+        f"line{'' if pd.isna(share) else f', {share:.0%} non-linear'}; n = {row['n']:,}."
+    )
+
+
+_DESCRIBE: dict[str, Callable[[pd.DataFrame], str]] = {
+    "calls_by_strength": _tell_calls,
+    "share_against_r2": _tell_shares,
+    "genes": _tell_genes,
+    "depth": _tell_depth,
+    "zeros": _tell_zeros,
+    "mean_variance": _tell_noise,
+}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,6 +33,8 @@ RESULTS = (
     "edges.parquet",
     MARK,
 )
+_NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+"""What a full, read-only or broken disk says."""
 
 
 @contextmanager
@@ -51,30 +56,54 @@ def result_folder(folder: str | Path, *, force: bool = False) -> Iterator[Path]:
         home = folder.resolve() if folder.is_dir() else folder.parent  # one file system for all
         made = [parent for parent in reversed(folder.parents) if not parent.exists()]
         home.mkdir(parents=True, exist_ok=True)
-        for left_from in {home, folder.parent}:
-            _sweep(left_from, prefix)
-        place = Path(tempfile.mkdtemp(prefix=prefix, dir=home))
+        with hold(home):  # no other run sweeps a new place before it is marked as alive
+            for left_from in {home, folder.parent}:
+                _sweep(left_from, prefix)
+            place = Path(tempfile.mkdtemp(prefix=prefix, dir=home))
+            alive = os.open(place, os.O_RDONLY)
+            fcntl.flock(alive, fcntl.LOCK_EX)
     except OSError as error:
-        raise InputError(f"--out {printable(folder)} cannot be written to: {error.strerror}") from error
-    alive = os.open(place, os.O_RDONLY)
-    fcntl.flock(alive, fcntl.LOCK_EX)
+        raise _not_written(folder, error) from error
     try:
         yield place
         _move_in(place, folder, force)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(place, ignore_errors=True)
         for parent in reversed(made):
             with suppress(OSError):
                 parent.rmdir()
+        if isinstance(error, OSError) and error.errno in _NOT_WRITABLE:
+            raise _not_written(folder, error) from error
         raise
     finally:
         os.close(alive)
     shutil.rmtree(place, ignore_errors=True)
 
 
+@contextmanager
+def hold(folder: Path) -> Iterator[int]:
+    """Wait until no other run changes a folder, and keep the others waiting; gives its file descriptor."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _not_written(folder: Path, error: OSError) -> InputError:
+    reason = os.strerror(error.errno) if error.errno else type(error).__name__
+    return InputError(f"--out {printable(folder)} cannot be written to: {reason}; name another folder")
+
+
 def _check_free(folder: Path, force: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {printable(folder)} is a file; name a folder")
+    if (folder / FIGURES).exists() and not (folder / FIGURES).is_dir():
+        raise InputError(f"--out {printable(folder)} holds a file named {FIGURES}; name another folder")
+    for name in RESULTS:
+        if (folder / name).is_dir():
+            raise InputError(f"--out {printable(folder)} holds a folder named {name}; name another folder")
     present = [name for name in RESULTS if (folder / name).exists()]
     if present and not force:
         raise InputError(
@@ -104,9 +133,7 @@ def _sweep(parent: Path, prefix: str) -> None:
 def _move_in(place: Path, folder: Path, force: bool) -> None:
     """Replace the results of a folder under a lock, the mark first out and last in."""
     folder.mkdir(exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with hold(folder) as handle, _uninterrupted():
         _check_free(folder, force)
         for name in (MARK, *RESULTS):
             (folder / name).unlink(missing_ok=True)
@@ -120,8 +147,24 @@ def _move_in(place: Path, folder: Path, force: bool) -> None:
             if (place / name).exists():
                 os.replace(place / name, folder / name)
         os.fsync(handle)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Put off what the signals to stop would do, so that no change ends half-way."""
+    if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
+        yield
+        return
+    came: list[int] = []
+    stops = (signal.SIGINT, signal.SIGTERM)
+    before = {stop: signal.signal(stop, lambda number, _: came.append(number)) for stop in stops}
+    try:
+        yield
     finally:
-        os.close(handle)
+        for stop, handler in before.items():
+            signal.signal(stop, signal.SIG_DFL if handler is None else handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def write_parquet(table: pd.DataFrame, path: Path) -> None:

@@ -17,7 +17,6 @@ from typing import Any
 import h5py
 import numpy as np
 import pandas as pd
-import scipy.io
 import scipy.sparse as sp
 from anndata import AnnData
 
@@ -76,6 +75,13 @@ def read_decompressed(path: Path) -> bytes:
     """Return the bytes of a file, unpacked if they are gzip, whatever the name says."""
     data = path.read_bytes()
     return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+
+
+def _opened(path: Path) -> io.BufferedIOBase:
+    """Open a file that may be gzip, whatever its name says."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if packed else path.open("rb")
 
 
 def decode(data: bytes) -> str:
@@ -437,22 +443,53 @@ def read_10x_folder(path: Path) -> tuple[AnnData, list[str]]:
     folder = matrices[0].parent
     features = _rows_beside(folder, prefix, ("features.tsv", "genes.tsv"))
     barcodes = [row[0] for row in _rows_beside(folder, prefix, ("barcodes.tsv",))]
-    matrix: Any = sp.csr_matrix(scipy.io.mmread(matrices[0]))
+    shapes = (len(features), len(barcodes)), (len(barcodes), len(features))
+    matrix: Any = read_matrix_market(matrices[0], shapes)
     warnings: list[str] = []
-    if matrix.shape == (len(features), len(barcodes)):
+    if matrix.shape == shapes[0]:
         matrix = matrix.T
-    elif matrix.shape == (len(barcodes), len(features)):
-        warnings.append("the matrix has cells in rows, unlike what CellRanger writes: taken so")
     else:
-        raise InputError(
-            f"expected a matrix of {len(features)} features x {len(barcodes)} barcodes; found "
-            f"{matrix.shape[0]} x {matrix.shape[1]}; the files may not belong together or may have been cut"
-        )
+        warnings.append("the matrix has cells in rows, unlike what CellRanger writes: taken so")
     columns = list(zip(*features, strict=True))
     var = {"symbol": columns[1] if len(columns) > 1 else columns[0]}
     if len(columns) > 2:
         var["feature_type"] = columns[2]
     return _cells_by_genes(matrix.tocsr(), barcodes, list(columns[0]), var, warnings)
+
+
+def read_matrix_market(path: Path, shapes: tuple[tuple[int, int], ...]) -> sp.csr_matrix:
+    """Read a sparse Matrix Market file, plain or gzip, of one of the given shapes.
+
+    SciPy's reader takes ``1 1.5 7`` for column 1 and ``1 1 2.7`` in a file of whole numbers for 2, and
+    crashes on some damaged files; here each line is three numbers or the file is refused.
+    """
+    with _opened(path) as file:
+        kind = file.readline(1000).decode("latin-1").lower().split()
+        if kind not in (
+            ["%%matrixmarket", "matrix", "coordinate", of, "general"] for of in ("integer", "real")
+        ):
+            raise InputError(
+                "expected a Matrix Market file of coordinates, general, integer or real; found "
+                f"{printable(' '.join(kind), 60)!r}"
+            )
+        sizes = next((line for line in file if line.strip() and not line.startswith(b"%")), b"")
+        n_rows, n_columns, n_entries = (int(n) for n in sizes.split())
+        if (n_rows, n_columns) not in shapes:
+            raise InputError(
+                f"expected a matrix of {shapes[0][0]} features x {shapes[0][1]} barcodes; found {n_rows} x "
+                f"{n_columns}; the files may not belong together or may have been cut"
+            )
+        types = {0: np.int64, 1: np.int64, 2: np.int64 if kind[3] == "integer" else np.float64}
+        table = pd.read_csv(file, sep=r"\s+", header=None, dtype=types, float_precision="round_trip")
+    if table.shape != (n_entries, 3) or table.isna().to_numpy().any():
+        raise InputError(
+            f"expected {n_entries} lines of row, column and value, as the head of the matrix says; found "
+            f"{table.shape[0]}; the file may have been cut"
+        )
+    rows, columns, values = (table[j].to_numpy() for j in range(3))
+    if min(rows.min(), columns.min()) < 1 or rows.max() > n_rows or columns.max() > n_columns:
+        raise InputError(f"expected rows 1 to {n_rows} and columns 1 to {n_columns}; found others")
+    return sp.csr_matrix((values, (rows - 1, columns - 1)), shape=(n_rows, n_columns))
 
 
 def _rows_beside(folder: Path, prefix: str, names: tuple[str, ...]) -> list[list[str]]:

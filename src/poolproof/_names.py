@@ -76,3 +76,34 @@ GENE_COLUMNS = (
     Column("n_inconclusive_as_target", "int64", "of those, called inconclusive"),
     Column("n_contradicting", "int64", "unordered pairs with this gene that contradict the affine model"),
 )
+
+LEVEL_COLUMN = Column("level", "str", "level of --within; the other columns are those of pairs.parquet")
+
+EQUATION_COLUMNS = (
+    Column("target", "str", "the child"),
+    Column("n_parents", "int32", "parents in the network"),
+    Column("parents", "str", "their names, joined by semicolons"),
+    Column("n", "int32", "samples or cells used"),
+    Column("k", "int32", "columns of each parent's spline basis, the linear one included"),
+    Column("df", "int32", "degrees of freedom of the test"),
+    Column("r2_linear", "float64", "share of the variance of the child that an affine equation explains"),
+    Column("r2_spline", "float64", "share that a sum of splines of the parents explains"),
+    Column("gain", "float64", "r2_spline minus r2_linear"),
+    Column("nonlinear_share", "float64", "gain as a share of r2_spline"),
+    Column("nonlinear_share_upper", "float64", "upper 95 % bound of nonlinear_share"),
+    Column("statistic", "float64", "statistic of the joint test of non-linearity"),
+    Column("p_value", "float64", "p-value of the joint test of non-linearity"),
+    Column("q_value", "float64", "Benjamini-Hochberg adjusted p_value over the children tested"),
+    Column("call", "category", "as in pairs.parquet; missing where there is no test"),
+    Column("status", "category", "ok, or why numbers are missing"),
+)
+
+EDGE_COLUMNS = (
+    Column("regulator", "str", "the parent"),
+    Column("target", "str", "the child"),
+    Column("joint_statistic", "float64", "statistic of the bend of this parent, beside the other parents"),
+    Column("joint_df", "int32", "its degrees of freedom"),
+    Column("joint_p_value", "float64", "its p-value"),
+    Column("joint_q_value", "float64", "Benjamini-Hochberg adjusted joint_p_value over the edges tested"),
+    Column("joint_status", "category", "ok, or why numbers are missing; collinear: others carry it"),
+)

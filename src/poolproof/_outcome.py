@@ -145,6 +145,8 @@ class Engine(Protocol):
     """Status of each gene as regulator."""
     target_status: np.ndarray
     """Status of each gene as target."""
+    has_replicates: bool
+    """Whether standard errors come from whole replicates."""
     bend_df: float
     """Degrees of freedom of the test of non-linearity with full bases, for statements of power."""
     columns: dict[str, int]

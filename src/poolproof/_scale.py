@@ -13,6 +13,9 @@ import scipy.sparse as sp
 from ._checks import InputError, printable
 from ._names import SCALES
 
+LARGEST = 1e50
+"""No value is larger: its sixth power is still a number."""
+
 LARGEST_LOG = 60.0
 """No log of expression is larger: base 2 would stand for 1e18."""
 
@@ -325,10 +328,10 @@ def undo_log(matrix: Any, base: float, offset: float) -> Any:
     with np.errstate(over="ignore"):
         # expm1 keeps the digits of values near 0
         raised = np.expm1(values * np.log(base)) if offset == 1.0 else np.power(base, values) - offset
-    if np.isinf(raised).any():
+    if (raised > LARGEST).any():
         raise InputError(
-            f"expected logs to base {base:.6g}; {base:.6g} to the power {np.nanmax(values):.6g} is infinite; "
-            "check --log-base and --scale"
+            f"expected logs to base {base:.6g}; {base:.6g} to the power {np.nanmax(values):.6g} is infinite "
+            "or too large; check --log-base and --scale"
         )
     if is_sparse(matrix):
         return sp.csr_matrix((raised, matrix.indices, matrix.indptr), shape=matrix.shape)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import re
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,24 +14,9 @@ from typing import Any
 import click
 
 from ._checks import InputError, PoolproofError, printable
+from ._cli_options import parse_memory
 from ._names import KINDS, SCALES, TESTS
-
-_UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
-
-
-class Memory(click.ParamType[float]):
-    """Bytes, with an optional unit: 500M, 4G."""
-
-    name = "SIZE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Parse the text."""
-        if isinstance(value, float):
-            return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", str(value).strip().lower())
-        if not match or float(match[1]) <= 0:
-            self.fail(f"expected a size such as 500M or 4G; found {printable(value)!r}", param, ctx)
-        return float(match[1]) * _UNITS[match[2]]
+from .cli_models import check_command, simulate_command
 
 
 def common_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -39,7 +25,12 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."),
         click.option("--quiet", is_flag=True, help="Print nothing but the result and errors."),
         click.option(
-            "--memory", type=Memory(), default="4G", show_default=True, help="Memory for pair arrays."
+            "--memory",
+            callback=parse_memory,
+            metavar="SIZE",
+            default="4G",
+            show_default=True,
+            help="Memory for pair arrays.",
         ),
         click.option(
             "--threads", type=click.IntRange(1), default=None, help="Threads [default: all processors]."
@@ -226,6 +217,10 @@ def audit_command(
         say(f"Report: {printable(out / 'report.html', 400)}")
 
 
+commands.add_command(check_command)
+commands.add_command(simulate_command)
+
+
 @commands.command(name="report")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 def report_command(folder: Path) -> None:
@@ -233,9 +228,12 @@ def report_command(folder: Path) -> None:
 
     Example: poolproof report audit
     """
+    from ._files import hold
     from .report import write_report
 
-    click.echo(printable(write_report(folder), 400))
+    with hold(folder) if folder.is_dir() else contextlib.nullcontext():  # no audit moves in meanwhile
+        page = write_report(folder)
+    click.echo(printable(page, 400))
 
 
 @commands.group()
@@ -311,8 +309,15 @@ def _say(quiet: bool, text: str) -> None:
         click.echo(text, err=True)
 
 
+def _stop(number: int, _: object) -> None:
+    """End as after Ctrl-C: what was begun is cleaned up."""
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Run the command line: bad input gives one line and exit code 2, our bugs a traceback and 1."""
+    with contextlib.suppress(ValueError):  # not in the main thread, which alone may handle signals
+        signal.signal(signal.SIGTERM, _stop)
     try:
         commands(standalone_mode=False)
     except click.exceptions.Abort:

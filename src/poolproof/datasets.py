@@ -23,13 +23,17 @@ class Dataset:
     name: str
     """What :func:`load_dataset` calls it, and ``dataset:NAME`` on the command line."""
     title: str
+    """What was measured, in one line."""
     organism: str
+    """Species, and strain where one is stated."""
     assay: str
+    """How it was measured."""
     kind: str
     """``bulk`` or ``single-cell``."""
     n_obs: int
     """Samples (bulk) or cells (single-cell)."""
     n_genes: int
+    """Genes in the file."""
     scale: str
     """Scale of ``X``: ``counts``, ``additive`` or ``log``."""
     licence: str

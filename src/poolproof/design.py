@@ -20,6 +20,7 @@ class Level:
     """Samples that are analysed together: all of them, or one level of the ``within`` columns."""
 
     name: str
+    """Values of the ``within`` columns, joined; empty without ``within``."""
     rows: np.ndarray
     """Samples, shape ``(n,)``, sorted by cluster, then by stratum."""
     covariates: np.ndarray
@@ -52,10 +53,13 @@ class Design:
     """The levels of an analysis, and what had to be left out of it."""
 
     levels: tuple[Level, ...]
+    """In the order of their names."""
     n_clusters: int
     """Replicates over all levels; 0 where samples count as independent."""
     numeric_covariates: tuple[str, ...]
+    """Names of the covariates that are numbers, those added by the test included."""
     warnings: tuple[str, ...]
+    """Samples and levels left out, and why."""
 
 
 def make_design(

@@ -15,6 +15,7 @@ from ._checks import InputError, check_choice, check_column, printable
 from ._depth import find_depth
 from ._names import KINDS, SCALES
 from ._scale import (
+    LARGEST,
     Facts,
     guess_scale,
     is_sparse,
@@ -48,6 +49,7 @@ class Expression:
     symbols: np.ndarray
     """Names for matching and display, shape ``(n_genes,)``: ``genes`` unless a gene column was given."""
     obs_names: np.ndarray
+    """Unique names of samples or cells (str), shape ``(n_obs,)``."""
     kind: str
     """``bulk`` or ``single-cell``."""
     scale: str
@@ -323,7 +325,15 @@ def _symbols(var: pd.DataFrame, genes: np.ndarray, column: str | None, warnings:
 
 def _check_values(matrix: Any, genes: np.ndarray, obs_names: np.ndarray, warnings: list[str]) -> None:
     """Refuse infinite values, too few samples or genes; note missing values and constant genes."""
-    _refuse(matrix, np.isinf, "finite numbers", "is infinite", "write NaN where missing", genes, obs_names)
+    _refuse(
+        matrix,
+        lambda v: (v > LARGEST) | (v < -LARGEST),
+        f"finite numbers up to {LARGEST:.0e}",
+        "is infinite or too large",
+        "write NaN where missing",
+        genes,
+        obs_names,
+    )
     if matrix.shape[0] < 10:
         raise InputError(
             f"expected at least 10 samples in rows; found {matrix.shape[0]} (and {matrix.shape[1]} genes in "

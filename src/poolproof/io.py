@@ -21,6 +21,7 @@ from anndata import AnnData
 
 from . import _formats
 from ._checks import InputError, PoolproofError, check_choice, printable
+from ._containers import check_hdf5, check_zarr
 from ._formats import Table
 from ._scale import is_sparse
 
@@ -85,6 +86,7 @@ def read(path: str | Path, *, orientation: str = "auto", format: str = "auto") -
         python_warnings.simplefilter("ignore")  # the parsers' own; what matters is said in uns
         chosen = "data"
         try:
+            _check_container(path)
             chosen = _detect(path) if format == "auto" else format
             adata, found, said = _READERS[chosen](path, orientation)
         except PoolproofError as error:
@@ -133,17 +135,34 @@ def _check_exists(path: Path) -> None:
         ) from error
 
 
+def _check_container(path: Path) -> None:
+    """Look through an HDF5 file or a zarr folder before any reader follows what it says."""
+    if path.is_dir():
+        if _is_zarr(path):
+            check_zarr(path)
+    elif _head(path) == _HDF5:
+        check_hdf5(path)
+
+
+def _is_zarr(folder: Path) -> bool:
+    return any((folder / name).exists() for name in (".zgroup", "zarr.json", ".zmetadata"))
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(8)
+
+
 def _detect(path: Path) -> str:
     """Return the format of a path: by its content where that is telling, else by its name."""
     if path.is_dir():
-        if any((path / name).exists() for name in (".zgroup", "zarr.json", ".zmetadata")):
+        if _is_zarr(path):
             return "zarr"
         if _formats.find_10x(path):
             return "10x"
         inside = ", ".join(printable(p.name, 40) for p in sorted(path.iterdir())[:5]) or "nothing"
         raise InputError(f"expected a zarr AnnData or a 10x folder (matrix.mtx); the folder holds {inside}")
-    with path.open("rb") as file:
-        head = file.read(8)
+    head = _head(path)
     suffixes = [s.lower() for s in path.suffixes]
     suffix = next((s for s in reversed(suffixes) if s != ".gz"), "")
     if head == _HDF5:
@@ -214,6 +233,8 @@ def _checked(matrix: Any, where: str) -> np.ndarray | sp.csr_matrix:
         raise InputError(f"expected real numbers in {where}; found {printable(matrix.dtype, 40)}")
     if isinstance(matrix, np.ndarray):
         return matrix
+    if matrix.dtype == np.float16:
+        matrix.data = matrix.data.astype(np.float64)  # SciPy does not compute with half precision
     if hasattr(matrix, "check_format"):
         matrix.check_format(full_check=True)  # a mutated file must not lead compiled code out of bounds
     return matrix.tocsr()

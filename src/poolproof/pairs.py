@@ -14,7 +14,9 @@ from anndata import AnnData
 from tqdm.auto import tqdm
 
 from ._analysis import Analyst, NothingTestable, Sink
+from ._annotate import annotate
 from ._checks import check_share, printable
+from ._notebook import summary_html
 from ._plan import as_list, check_keep, choose_test, plan_design, plan_task
 from ._screen import Rule
 from .basis import N_COLUMNS
@@ -42,6 +44,7 @@ class Linearity:
     settings: dict[str, Any]
     """All options, defaults filled in."""
     seed: int
+    """Of every random draw."""
     warnings: tuple[str, ...]
     """What was guessed, left out or renamed."""
     expression: Expression = field(repr=False)
@@ -57,10 +60,58 @@ class Linearity:
         return (
             f"{s['n_pairs_tested']:,} ordered pairs tested ({s['test']}), {s['n_associated']:,} associated: "
             f"{s['share_nonlinear']:.1%} non-linear, {s['share_affine']:.1%} affine by equivalence, "
-            f"{s['share_inconclusive']:.1%} cannot be told"
+            f"{s['share_inconclusive']:.1%} inconclusive"
         )
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return summary_html("Linearity of pairs of genes", [str(self)], self.table, self.warnings)
+
+    def to_anndata(self, adata: AnnData, *, copy: bool = True) -> AnnData:
+        """Write the result into an AnnData with the genes that were tested, or a part of them.
+
+        Parameters
+        ----------
+        adata
+            Genes are matched by name; those that the result does not know have the status ``not_audited``.
+        copy
+            Whether to leave ``adata`` unchanged and return a copy of it.
+
+        Returns
+        -------
+        AnnData with, beside what it held:
+
+        - ``varp``: ``poolproof_r2_linear``, ``poolproof_r2_spline``, ``poolproof_nonlinear_share``,
+          ``poolproof_nonlinear_share_upper`` and ``poolproof_call``, sparse, regulators in rows and targets
+          in columns, an entry for each associated pair of ``table``; ``poolproof_call`` holds codes.
+        - ``var``: the columns of ``genes`` as ``poolproof_*``.
+        - ``uns``: ``poolproof_call_codes`` (the call of each code), ``poolproof_linearity`` (``summary`` as
+          JSON), ``poolproof_settings`` (JSON) and ``poolproof_n_pairs_left_out`` (pairs of genes that
+          ``adata`` has not).
+
+        Raises
+        ------
+        InputError
+            ``adata`` has none of the genes, or is a view and ``copy`` is false.
+
+        Examples
+        --------
+        >>> rng = np.random.default_rng(0)
+        >>> x = rng.gamma(2.0, size=(200, 1))
+        >>> adata = AnnData(np.hstack([x, x + rng.normal(size=x.shape)]))
+        >>> adata.var_names = ["X", "Y"]
+        >>> marked = linearity(adata, kind="bulk", scale="additive").to_anndata(adata)
+        >>> marked.varp["poolproof_call"].toarray().tolist()  # X -> Y is affine; read backwards, it is bent
+        [[0, 2], [3, 0]]
+        >>> marked.uns["poolproof_call_codes"]
+        ['not_associated', 'inconclusive', 'affine', 'nonlinear']
+        """
+        return annotate(adata, self.table, self.genes, self._slots(), copy=copy)
+
+    def _slots(self) -> dict[str, Any]:
+        """Entries of uns."""
+        return {"linearity": self.summary, "settings": self.settings | {"seed": self.seed}}
 
     def curve(self, regulator: str, target: str, n_points: int = 100) -> pd.DataFrame:
         """Return the fitted line and curve of one pair; see :func:`poolproof.curves.fitted_curve`."""

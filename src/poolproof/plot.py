@@ -15,30 +15,35 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import (
+    EngFormatter,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+    PercentFormatter,
+)
 
 from . import _names as names
 from ._checks import InputError, check_choice, printable
-from ._figures import CALLS, figure_data, pair_data
+from ._figures import CALLS, WORDS, figure_data, pair_data
 from .pairs import Linearity
 from .verdict import Audit
 
-WORDS = {
-    names.NONLINEAR: "non-linear",
-    names.AFFINE: "affine",
-    names.INCONCLUSIVE: "cannot be told",
-    names.NOT_ASSOCIATED: "not associated",
-}
-"""The word for each call."""
-
 # Okabe & Ito (2008): told apart by readers with any kind of colour vision.
-COLOURS = {names.NONLINEAR: "#d55e00", names.AFFINE: "#0072b2", names.INCONCLUSIVE: "#c3c9cf"}
+COLOURS = {names.NONLINEAR: "#d55e00", names.AFFINE: "#0072b2", names.INCONCLUSIVE: "#6b7681"}
+"""Of marks and of the edges of bars: each stands out from white by 3 to 1 at least."""
+FILLS = COLOURS | {names.INCONCLUSIVE: "#dde2e7"}
+"""Of bars; in grey they still differ."""
 HATCHES = {names.NONLINEAR: "////", names.AFFINE: "", names.INCONCLUSIVE: ""}
 MARKERS = {names.NONLINEAR: "^", names.AFFINE: "o", names.INCONCLUSIVE: "x"}
-LEVEL_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#3b9fd6")
+LEVEL_COLOURS = ("#0072b2", "#d55e00", "#008563", "#b4578c", "#8a6d00", "#1d2733")
 LEVEL_MARKERS = ("o", "^", "s", "D", "v", "P")
 FEW = 200
 """Points so few that each is drawn large."""
+FEW_GENES = 8
+"""Places for genes that a picture has at least."""
 INK = "#1d2733"
 SOFT = "#5b6773"
 
@@ -68,7 +73,7 @@ def pair(result: Result, regulator: str, target: str, ax: Axes | None = None) ->
     InputError
         A gene is not in the data, or the pair is not in the gallery.
     """
-    ax = ax or _new_axes(3.1, 2.8)
+    ax = ax or _new_axes(2.75, 2.6)
     row, points, curves = _pair_tables(result, regulator, target)
     levels = list(dict.fromkeys([*points["level"], *curves["level"]]))
     many, few = len(levels) > len(LEVEL_COLOURS), len(points) < FEW
@@ -82,7 +87,7 @@ def pair(result: Result, regulator: str, target: str, ax: Axes | None = None) ->
             s=20 if few else 9,
             marker=marker,
             color=colour,
-            alpha=0.8 if few else 0.35,
+            alpha=0.8 if few else 0.5,
             edgecolor="white" if few else "none",
             linewidth=0.5,
             zorder=3,  # a single far point may make the curve: it must show
@@ -93,7 +98,7 @@ def pair(result: Result, regulator: str, target: str, ax: Axes | None = None) ->
         low, high = fit["curve"] - 1.96 * fit["curve_error"], fit["curve"] + 1.96 * fit["curve_error"]
         ax.fill_between(fit["x"], low, high, color=colour, alpha=0.16, linewidth=0)
     _frame_points(ax, points)
-    ax.set_xlabel(f"{_shown(row['regulator_symbol'])}, {row['unit']}", parse_math=False)
+    ax.set_xlabel(f"{_shown(row['regulator_symbol'])}\n{row['unit']}", parse_math=False)
     ax.set_ylabel(_shown(row["target_symbol"]), parse_math=False)
     ax.set_title(_pair_title(row), fontsize=8.5, parse_math=False)
     if len(levels) > 1 and not many:
@@ -134,7 +139,7 @@ def share_against_r2(result: Result, ax: Axes | None = None) -> Axes:
             marker=MARKERS[call],
             color=COLOURS[call],
             alpha=0.7,
-            linewidth=0.8 if MARKERS[call] == "x" else 0,
+            linewidth=0.7 if MARKERS[call] == "x" else 0,
             label=WORDS[call],
             rasterized=True,
         )
@@ -158,7 +163,7 @@ def genes(result: Result, role: str = "regulator", ax: Axes | None = None) -> Ax
         Axes to draw into; None makes a figure.
     """
     check_choice("role", role, ("regulator", "target"))
-    ax = ax or _new_axes(4.6, 3.6)
+    ax = ax or _new_axes(4.0, 3.5)
     table = _table(result, "genes")
     table = table[table["role"] == role]
     place = np.arange(len(table))
@@ -168,11 +173,11 @@ def genes(result: Result, role: str = "regulator", ax: Axes | None = None) -> Ax
         _bars(ax.barh, place, width, call, left=left, height=0.75)
         left += width
     ax.set_yticks(place, [_shown(name) for name in table["symbol"]], parse_math=False)
-    ax.invert_yaxis()
+    ax.set_ylim(max(len(table), FEW_GENES) - 0.4, -0.6)  # first gene on top, bars never fat
     ax.tick_params(axis="y", length=0)
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda n, _: _short(n)))
-    ax.set_xlabel(f"associated pairs with the gene as {role}")
+    ax.set_xlabel(f"associated pairs as {role}")
     _legend_above(ax)
     return ax
 
@@ -191,26 +196,37 @@ def data_overview(result: Result, part: str = "mean_variance", ax: Axes | None =
         Axes to draw into; None makes a figure.
     """
     check_choice("part", part, ("depth", "zeros", "mean_variance"))
-    ax = ax or _new_axes(3.1, 2.6)
+    ax = ax or _new_axes(2.75, 2.4)
     table = _table(result, part)
     if part == "mean_variance":
         _mean_variance(ax, table)
         return ax
     n = table.columns[-1]
+    counted = "samples or cells" if n == "n_obs" else n.removeprefix("n_")
     ax.stairs(table[n], [*table["low"], table["high"].iloc[-1]], fill=True, color="#7d8b99")
-    steps = np.diff(table["low"])
-    if part == "depth" and steps[-1] > 1.5 * steps[0]:
-        ax.set_xscale("log")
-    ax.set_xlabel({"depth": "total of a sample or cell", "zeros": "share of zeros"}[part])
-    ax.set_ylabel({"depth": "samples or cells", "zeros": "genes"}[part])
-    if part == "zeros":
-        ax.set_xlim(0, 1)
-        ax.xaxis.set_major_formatter(PercentFormatter(1))
-    elif ax.get_xscale() == "linear":
-        ax.xaxis.set_major_locator(MaxNLocator(4))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+    ax.set_ylabel(counted)
     ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    if part == "zeros":
+        ax.set(xlim=(0, 1), xlabel="share of zeros of a gene")
+        ax.xaxis.set_major_formatter(PercentFormatter(1))
+    else:
+        ax.set_xlabel("total")
+        _scale_of_totals(ax, table)
     return ax
+
+
+def _scale_of_totals(ax: Axes, table: pd.DataFrame) -> None:
+    """Logarithmic where the bins are, with few ticks, so that their labels have room."""
+    steps = np.diff(table["low"])
+    if steps[-1] > 1.5 * steps[0]:
+        decades = np.log10(table["high"].iloc[-1] / table["low"].iloc[0])
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2 else (1,), numticks=6))
+        ax.xaxis.set_minor_locator(NullLocator())
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+    thousands = EngFormatter(sep="")
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda n, _: thousands(n) if abs(n) >= 1 else f"{n:g}"))
 
 
 def _mean_variance(ax: Axes, table: pd.DataFrame) -> None:
@@ -233,7 +249,7 @@ def _mean_variance(ax: Axes, table: pd.DataFrame) -> None:
 # --- what the functions share ------------------------------------------------------------------------
 
 
-def _new_axes(width: float = 4.6, height: float = 3.1) -> Axes:
+def _new_axes(width: float = 4.0, height: float = 2.9) -> Axes:
     ax = Figure(figsize=(width, height), layout="constrained").subplots()
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=8)
@@ -287,10 +303,10 @@ def _bars(draw: Any, place: Any, length: np.ndarray, call: str, **where: Any) ->
     draw(
         place,
         length,
-        color=COLOURS[call],
+        facecolor=FILLS[call],
         hatch=HATCHES[call],
-        edgecolor="white",
-        linewidth=0.4,
+        edgecolor="white" if HATCHES[call] else COLOURS[call],  # the hatch takes the colour of the edge
+        linewidth=0.6,
         label=WORDS[call],
         **where,
     )
@@ -334,9 +350,10 @@ def _short(n: float) -> str:
 
     Examples
     --------
-    >>> [_short(n) for n in (0, 950, 12_345, 3_400_000)]
-    ['0', '950', '12k', '3.4M']
+    >>> [_short(n) for n in (0, 950, 12_345, 999_999, 3_400_000)]
+    ['0', '950', '12k', '1M', '3.4M']
     """
+    n = float(f"{n:.3g}")
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(n) >= size:
             return (

@@ -1,6 +1,7 @@
 "use strict";
 // Tables: search, filter, sort, leaf through, save. Names enter the page as text, never as markup.
-const PAGE = 25;
+// The page holds the first rows already; this takes over.
+const PAGE = matchMedia("(max-width: 600px)").matches ? 10 : 25; // rows: cards are tall
 const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/;
 
 function element(tag, options = {}, ...children) {
@@ -15,6 +16,7 @@ function start(box) {
   const symbols = data.symbols || genes;
   const say = box.querySelector("[role=status]");
   const table = box.querySelector("table");
+  const heads = table.tHead.rows[0].cells;
   const filters = new Map(); // column -> word
   let query = "", sorted = -1, down = true, page = 0, rows = data.rows;
 
@@ -48,13 +50,14 @@ function start(box) {
     draw();
   }
 
-  function cell(value, { kind }) {
+  function cell(value, { kind, label }) {
+    const made = element("td", { className: kind });
+    made.dataset.label = label; // shown on narrow screens
     if (kind === "gene") {
       const id = genes[value], symbol = symbols[value];
       const title = id === symbol ? id : `${symbol} (${id})`;
-      return element("td", {}, element("bdi", { className: "name", title, textContent: symbol }));
-    }
-    const made = element("td", { className: kind, textContent: shown(value, kind) });
+      made.append(element("bdi", { className: "name", title, textContent: symbol }));
+    } else made.textContent = shown(value, kind);
     if (kind === "word" && words[value]) made.classList.add(value);
     return made;
   }
@@ -64,10 +67,11 @@ function start(box) {
     table.tBodies[0].replaceChildren(
       ...part.map((row) => element("tr", {}, ...row.map((value, i) => cell(value, columns[i])))));
     const range = rows.length ? `${first + 1} to ${first + part.length} of ` : "";
-    say.textContent = `${range}${rows.length.toLocaleString("en")} rows`;
-    back.disabled = page === 0;
-    next.disabled = first + PAGE >= rows.length;
-    [...table.tHead.rows[0].cells].forEach((head, i) => {
+    const order = sorted < 0 ? "" : `, sorted by ${columns[sorted].label}, ${down ? "falling" : "rising"}`;
+    say.textContent = `${range}${rows.length.toLocaleString("en")} ${rows.length === 1 ? "row" : "rows"}${order}`;
+    back.ariaDisabled = String(page === 0); // not `disabled`, which would lose the focus of the keyboard
+    next.ariaDisabled = String(first + PAGE >= rows.length);
+    [...heads].forEach((head, i) => {
       if (i === sorted) head.ariaSort = down ? "descending" : "ascending";
       else head.removeAttribute("aria-sort");
     });
@@ -93,8 +97,13 @@ function start(box) {
   }
 
   const button = (textContent, onclick) => element("button", { type: "button", textContent, onclick });
-  const back = button("Previous", () => { page -= 1; draw(); });
-  const next = button("Next", () => { page += 1; draw(); });
+  const leaf = (step) => ({ currentTarget }) => {
+    if (currentTarget.ariaDisabled === "true") return;
+    page += step;
+    draw();
+  };
+  const back = button("Previous", leaf(-1));
+  const next = button("Next", leaf(1));
   const search = element("input", { type: "search", oninput: () => { query = search.value.trim(); choose(); } });
   const controls = element("div", { className: "controls" },
     element("label", {}, "Search a gene ", search));
@@ -107,15 +116,16 @@ function start(box) {
     controls.append(element("label", {}, `${column.label} `, select));
   });
   controls.append(button("Save these rows as CSV", save));
-  table.tHead.append(element("tr", {}, ...columns.map((column, i) => {
-    const sort = button(column.label, () => {
+  [...heads].forEach((head, i) => {
+    const column = columns[i];
+    head.replaceChildren(button(column.label, () => {
       [sorted, down] = [i, sorted === i ? !down : column.kind !== "gene"];
       choose();
-    });
-    return element("th", { scope: "col", className: column.kind }, sort);
-  })));
+    }));
+  });
   say.before(controls);
-  box.append(element("div", { className: "pages" }, back, next));
+  const pages = element("div", { className: "pages", role: "group", ariaLabel: "Pages of the table" }, back, next);
+  box.append(pages);
   draw();
 }
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import hashlib
 import io
 import json
-import os
+import re
 import shlex
-import tempfile
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from importlib.resources import files
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +18,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
-from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from . import _names as names
 from . import plot
 from ._checks import InputError, printable
-from ._figures import CALLS, FIGURES
+from ._figures import (
+    CALLS,
+    FIGURES,
+    N_OF_A_CALL,
+    N_SAMPLES,
+    WORDS,
+    describe_figure,
+    describe_pair,
+)
 from ._files import MARK
+from ._page import address_of, json_of, name_of, plural, policy, replace_file, resource, svg_of, text_of
 
 REPORT = "report.html"
 MAX_PAIRS = 5_000
@@ -39,8 +42,8 @@ MAX_EDGES = 10_000
 """Rows of the tables of a network."""
 MAX_JSON = 1_200_000
 """Characters of one table on the page; with longer names, fewer rows."""
-MAX_TEXT = 2_000
-"""Characters of one sentence or name."""
+STATIC_ROWS = 25
+"""Rows of a table that stand in the page itself and are read without JavaScript: its first page."""
 
 VERDICTS = {
     (names.CONTRADICTED, "bulk"): (
@@ -66,12 +69,6 @@ VERDICTS = {
 }
 """The verdict in one sentence, by verdict and kind; bulk is never compatible."""
 
-TESTS = {
-    "robust": "a spline against a line, by a score test that does not assume equal variance",
-    "corrected": "a cubic against a line, with the noise of counting molecules removed",
-    "classical": "a spline against a line, by the F test, which assumes equal variance (expression has not)",
-}
-
 PAIR_TABLE = {
     "regulator": ("Regulator", "gene"),
     "target": ("Target", "gene"),
@@ -88,27 +85,38 @@ EDGE_TABLE = {
     "regulator": ("Regulator", "gene"),
     "target": ("Target", "gene"),
     "call": ("Call as a pair", "word"),
-    "status": ("Status of the pair", "word"),
+    "joint_call": ("Beside the other parents", "word"),
     "r2_spline": ("r² of the curve", "number"),
     "nonlinear_share": ("Non-linear share", "number"),
     "q_value": ("q of the bend as a pair", "number"),
     "joint_q_value": ("q beside the other parents", "number"),
+    "status": ("Status of the pair", "word"),
     "joint_status": ("Status of the joint test", "word"),
 }
 CHILD_TABLE = {
     "target": ("Child", "gene"),
     "n_parents": ("Parents", "count"),
     "call": ("Call of the equation", "word"),
-    "status": ("Status", "word"),
     "r2_spline": ("r² of the curves", "number"),
     "nonlinear_share": ("Non-linear share", "number"),
     "nonlinear_share_upper": ("Its upper bound", "number"),
     "q_value": ("q of the bend", "number"),
     "n": ("n", "count"),
+    "status": ("Status", "word"),
 }
+LEVEL_COLUMNS = (
+    "n_pairs_tested",
+    "n_associated",
+    "n_nonlinear",
+    "n_affine",
+    "n_inconclusive",
+    "share_nonlinear",
+    "share_affine",
+    "share_inconclusive",
+)
 
-NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 
 
 def write_report(folder: str | Path) -> Path:
@@ -131,6 +139,7 @@ def write_report(folder: str | Path) -> Path:
 
     Examples
     --------
+    >>> import tempfile
     >>> import poolproof
     >>> values = np.random.default_rng(0).gamma(2.0, size=(100, 5))
     >>> data = pd.DataFrame(values, columns=list("ABCDE"))
@@ -150,13 +159,16 @@ def write_report(folder: str | Path) -> Path:
     equations = [folder / "equations.parquet", folder / "edges.parquet"]
     children, edges = (_read_table(path) if path.exists() else None for path in equations)
     pairs_path = folder / "pairs.parquet"
-    pairs = _strongest(pairs_path, MAX_PAIRS)
+    found = verdict["linearity"]
+    pairs = _strongest(pairs_path, MAX_PAIRS, ceiling_last=found["test"] == "corrected")
+    if children is not None:
+        children = _strong_first(children)
     if edges is not None:
-        edges = _with_pairs(edges, pairs_path)
+        edges = _strong_first(_with_pairs(edges, pairs_path, found["fdr"]))
     with _parquet(pairs_path) as file:
         n_pairs = file.metadata.num_rows
     page = render(verdict, pairs, genes, figures, n_pairs=n_pairs, children=children, edges=edges)
-    return _replace(folder / REPORT, page)
+    return replace_file(folder / REPORT, page)
 
 
 def render(
@@ -170,16 +182,18 @@ def render(
     edges: pd.DataFrame | None = None,
 ) -> str:
     """Return the page as text; arguments are the contents of the result files, ``n_pairs`` all rows there."""
-    style, script = _resource("report.css"), _resource("report.js")
+    style, script = resource("report.css"), resource("report.js")
     data, found = verdict["data"], verdict["linearity"]
     kind = data["kind"]
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"text": _text, "name": _name, "share": _share, "level": _level, "count": _count}
+    environment.filters |= {"text": text_of, "name": name_of, "prose": _prose, "when": _when}
+    environment.filters |= {"share": _share, "level": _level, "count": _count, "plural": plural}
     command = verdict.get("command") or verdict["settings"].get("command")
-    return environment.from_string(_resource("report.html.j2")).render(
-        policy=_policy(style, script),
+    limit = verdict["settings"].get("max_contradicting", 0.05)
+    return environment.from_string(resource("report.html.j2")).render(
+        policy=policy(style, script),
         style=Markup(style),
         script=Markup(script),
         verdict=verdict,
@@ -188,13 +202,17 @@ def render(
         kind=kind,
         rows="cells" if kind == "single-cell" else "samples",
         sentence=VERDICTS[verdict["verdict"], kind],
-        method=TESTS[found["test"]],
         command=command if isinstance(command, str) or not command else shlex.join(map(str, command)),
         settings={name: json.dumps(value, ensure_ascii=False) for name, value in verdict["settings"].items()},
-        interval=_interval(found["share_contradicting"], verdict["settings"].get("max_contradicting", 0.05)),
+        limit=limit,
+        n_level_marks=len(plot.LEVEL_COLOURS),
+        n_dots=N_SAMPLES,
+        n_of_a_call=N_OF_A_CALL,
+        interval=_interval(found["share_contradicting"], limit),
         pictures=_pictures(figures),
         gallery=_gallery(figures),
-        calls=[(call, plot.WORDS[call], found[f"n_{call}"], found[f"share_{call}"]) for call in CALLS],
+        levels_csv=_csv_address(_levels(found["levels"])),
+        calls=[(call, WORDS[call], found[f"n_{call}"], found[f"share_{call}"]) for call in CALLS],
         pairs=_table(pairs, PAIR_TABLE, genes),
         children=None if children is None else _table(children.head(MAX_EDGES), CHILD_TABLE, genes),
         edges=None if edges is None else _table(edges.head(MAX_EDGES), EDGE_TABLE, genes),
@@ -246,11 +264,15 @@ def _batches(path: Path) -> Iterator[pd.DataFrame]:
             yield batch.to_pandas()
 
 
-def _strongest(path: Path, n: int) -> pd.DataFrame:
-    """Return the n strongest pairs, associated ones first; the file may be larger than memory."""
+def _strongest(path: Path, n: int, *, ceiling_last: bool) -> pd.DataFrame:
+    """Return the n strongest pairs, associated ones first; the file may be larger than memory.
+
+    With ``ceiling_last``, associated pairs with an r2 of 1 follow the others: see ``_figures``.
+    """
     best: pd.DataFrame | None = None
     for part in _batches(path):
-        part["_order"] = part["r2_spline"].fillna(-1) + 10 * part["call"].isin(CALLS)
+        r2 = part["r2_spline"].fillna(-1)
+        part["_order"] = r2 + 10 * part["call"].isin(CALLS) - (5 * (r2 >= 1) if ceiling_last else 0)
         part = part.nlargest(n, "_order", keep="first")
         best = part if best is None else pd.concat([best, part]).nlargest(n, "_order", keep="first")
     if best is None:
@@ -258,9 +280,19 @@ def _strongest(path: Path, n: int) -> pd.DataFrame:
     return best.drop(columns="_order")
 
 
-def _with_pairs(edges: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Edges with the columns of the same pair in the table of pairs."""
+def _strong_first(table: pd.DataFrame) -> pd.DataFrame:
+    """Associated rows first, each kind with the best explained first."""
+    associated = table["call"].isin(CALLS)
+    return table.assign(_last=~associated).sort_values(
+        ["_last", "r2_spline"], ascending=[True, False], kind="stable", na_position="last"
+    )
+
+
+def _with_pairs(edges: pd.DataFrame, path: Path, fdr: float) -> pd.DataFrame:
+    """Edges with the columns of the same pair in the table of pairs, and a word for the joint test."""
     key = ["regulator", "target"]
+    q = edges["joint_q_value"].astype(float)
+    edges = edges.assign(joint_call=np.where(q <= fdr, "bent", np.where(q.isna(), "", "no_bend_found")))
     wanted = edges[key]
     parts = [part.merge(wanted, on=key) for part in _batches(path)]
     if not parts:
@@ -271,30 +303,15 @@ def _with_pairs(edges: pd.DataFrame, path: Path) -> pd.DataFrame:
 # --- text ------------------------------------------------------------------------------------------
 
 
-def _resource(name: str) -> str:
-    return (files(__package__) / name).read_text(encoding="utf-8")
+def _prose(value: object) -> Markup:
+    """A sentence of ours: option names unbroken, no line break before a per cent sign."""
+    text = str(escape(text_of(value))).replace(" %", "\u00a0%")
+    return Markup(_OPTION.sub(r"<code>\g<0></code>", text))
 
 
-def _policy(style: str, script: str) -> str:
-    """Content-security policy: our style and script by their hashes, pictures in the page, no more."""
-    style_hash, script_hash = (
-        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)
-    )
-    return (
-        f"default-src 'none'; style-src 'sha256-{style_hash}'; script-src 'sha256-{script_hash}'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-
-
-def _text(value: object) -> str:
-    """Text from data, control characters and direction marks as escapes."""
-    return printable(value, MAX_TEXT)
-
-
-def _name(value: object) -> Markup:
-    """A name apart from the direction of what surrounds it; cut by the style, whole in its title."""
-    text = escape(_text(value))
-    return Markup('<bdi class="name" title="{0}">{0}</bdi>').format(text)
+def _when(value: object) -> str:
+    """Date and time of verdict.json, readable."""
+    return re.sub(r"^([\d-]+)T(\d\d:\d\d).*\+00:00$", r"\1 \2 UTC", text_of(value))
 
 
 def _share(value: float | None) -> str:
@@ -334,59 +351,36 @@ def _cells(column: pd.Series) -> list[str]:
     return ["'" + cell if cell.startswith(_FORMULA) else cell for cell in text]
 
 
-def _json(value: Any) -> Markup:
-    """JSON that cannot end the element it stands in."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
-
-
 # --- pictures --------------------------------------------------------------------------------------
 
 
-def _svg(ax: Axes) -> dict[str, Any]:
-    """A picture as a data address, with its size in pixels."""
-    figure = ax.figure
-    assert isinstance(figure, Figure)
-    text = io.StringIO()
-    with warnings.catch_warnings(), rc_context({"svg.fonttype": "path", "svg.hashsalt": "poolproof"}):
-        warnings.filterwarnings("ignore", message="Glyph")  # a name in a script that the font lacks
-        figure.savefig(text, format="svg", dpi=150, metadata=NO_METADATA)
-    width, height = (round(96 * inches) for inches in figure.get_size_inches())
-    return {"src": _address(text.getvalue(), "image/svg+xml"), "width": width, "height": height}
+def _csv_address(table: pd.DataFrame) -> str:
+    return address_of(safe_csv(table), "text/csv;charset=utf-8")
 
 
-def _address(text: str, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}"
-
-
-def _picture(ax: Axes, table: pd.DataFrame, file: str) -> dict[str, Any]:
-    return _svg(ax) | {"file": f"{file}.csv", "csv": _address(safe_csv(table), "text/csv;charset=utf-8")}
+def _picture(ax: Axes, table: pd.DataFrame, file: str, alt: str) -> dict[str, Any]:
+    return svg_of(ax) | {"file": f"{file}.csv", "csv": _csv_address(table), "alt": text_of(alt)}
 
 
 def _pictures(figures: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, Any] | None]:
     """Pictures by name; None where the table is missing or empty."""
-    found: dict[str, dict[str, Any] | None] = {}
-    for name, draw in (
-        ("calls_by_strength", plot.calls_by_strength),
-        ("share_against_r2", plot.share_against_r2),
-    ):
-        found[name] = _picture(draw(figures), figures[name], name) if _has_rows(figures, name) else None
+    none = pd.DataFrame({"role": []})
+    drawn: list[tuple[str, str, pd.DataFrame, Callable[[], Axes]]] = [
+        (name, name, figures.get(name, none), partial(draw, figures))
+        for name, draw in (
+            ("calls_by_strength", plot.calls_by_strength),
+            ("share_against_r2", plot.share_against_r2),
+        )
+    ]
+    for part in ("depth", "zeros", "mean_variance"):
+        drawn.append((part, part, figures.get(part, none), partial(plot.data_overview, figures, part)))
     for role in ("regulator", "target"):
-        table = figures["genes"].query("role == @role") if "genes" in figures else pd.DataFrame()
-        found[f"genes_{role}"] = (
-            _picture(plot.genes(figures, role), table, f"genes_as_{role}") if len(table) else None
-        )
-    for name in ("depth", "zeros", "mean_variance"):
-        found[name] = (
-            _picture(plot.data_overview(figures, name), figures[name], name)
-            if _has_rows(figures, name)
-            else None
-        )
-    return found
-
-
-def _has_rows(figures: Mapping[str, pd.DataFrame], name: str) -> bool:
-    return name in figures and len(figures[name]) > 0
+        table = figures.get("genes", none).query("role == @role")
+        drawn.append((f"genes_as_{role}", "genes", table, partial(plot.genes, figures, role)))
+    return {
+        file: _picture(draw(), table, file, describe_figure(name, table)) if len(table) else None
+        for file, name, table, draw in drawn
+    }
 
 
 def _gallery(figures: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
@@ -402,28 +396,25 @@ def _gallery(figures: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
                 name: of[of["panel"] == row["panel"]] for name, of in figures.items() if "gallery" in name
             }
             file = f"pair_{int(row['panel']):02d}"
-            picture = _picture(
-                plot.pair(parts, row["regulator"], row["target"]), parts["gallery_points"], f"{file}_points"
-            )
-            curves = safe_csv(parts["gallery_curves"])
+            drawn = plot.pair(parts, row["regulator"], row["target"])
             panels.append(
-                picture
-                | {"curves": _address(curves, "text/csv;charset=utf-8"), "curves_file": f"{file}_curves.csv"}
+                _picture(drawn, parts["gallery_points"], f"{file}_points", describe_pair(row))
+                | {"curves": _csv_address(parts["gallery_curves"]), "curves_file": f"{file}_curves.csv"}
                 | {"regulator": row["regulator_symbol"], "target": row["target_symbol"]}
             )
         if panels:
-            rows.append({"call": call, "word": plot.WORDS[call], "panels": panels})
+            rows.append({"call": call, "word": WORDS[call], "panels": panels})
     return rows
 
 
 def _interval(share: Mapping[str, float | None], limit: float) -> dict[str, float] | None:
-    """Places on a scale of 400 steps: the interval of the contradicting share, and its limit."""
+    """Places on a scale of 300 steps: the interval of the contradicting share, and its limit."""
     estimate, low, high = (share[of] for of in ("estimate", "low", "high"))
     if estimate is None or low is None or high is None:
         return None
     top = min(max(1.4 * high, 2 * limit), 1.0)
     places = {"estimate": estimate, "low": low, "high": high, "limit": limit}
-    return {name: round(400 * value / top, 1) for name, value in places.items()} | {"top": top}
+    return {name: round(300 * value / top, 1) for name, value in places.items()} | {"top": top}
 
 
 # --- tables ----------------------------------------------------------------------------------------
@@ -435,10 +426,17 @@ def _table(
     """Return a table as the page's script reads it: names once, rows that point to them."""
     n_rows = len(table)
     while True:
-        text = _json(_table_content(table.head(n_rows), columns, genes))
+        content = _table_content(table.head(n_rows), columns, genes)
+        text = json_of(content)
         if len(text) <= MAX_JSON or n_rows == 0:
-            return {"json": text, "n_rows": n_rows}
+            break
         n_rows = min(n_rows - 1, int(0.95 * n_rows * MAX_JSON / len(text)))
+    return {
+        "json": text,
+        "n_rows": n_rows,
+        "columns": content["columns"],
+        "head": [_static_row(row, content) for row in content["rows"][:STATIC_ROWS]],
+    }
 
 
 def _table_content(
@@ -452,11 +450,46 @@ def _table_content(
     values = [_column(table[name], kind, place) for name, (_, kind) in columns.items()]
     return {
         "columns": [{"name": name, "label": label, "kind": kind} for name, (label, kind) in columns.items()],
-        "words": plot.WORDS,
-        "genes": [_text(gene) for gene in used],
-        "symbols": [_text(symbol) for symbol in shown] if shown != list(used) else None,
+        "words": WORDS,
+        "genes": [text_of(gene) for gene in used],
+        "symbols": [text_of(symbol) for symbol in shown] if shown != list(used) else None,
         "rows": [list(row) for row in zip(*values, strict=True)],
     }
+
+
+def _static_row(row: Sequence[Any], content: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Cells as the page's script would show them."""
+    shown = content["symbols"] or content["genes"]
+    return [
+        {
+            "kind": column["kind"],
+            "label": column["label"],
+            "call": value if column["kind"] == "word" and value in WORDS else "",
+            "text": shown[value] if column["kind"] == "gene" else _cell(value, column["kind"]),
+        }
+        for value, column in zip(row, content["columns"], strict=True)
+    ]
+
+
+def _cell(value: Any, kind: str) -> str:
+    if value is None or value == "":
+        return "–"
+    if kind == "word":
+        return WORDS.get(value) or value.replace("_", " ")
+    if kind == "count":
+        return f"{value:,.0f}"
+    return f"{value:.3f}" if value == 0 or abs(value) >= 0.001 else f"{value:.1e}".replace("e-0", "e-")
+
+
+def _levels(levels: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Results of each level, one row a level."""
+    rows = [
+        {"level": level}
+        | {name: part[name] for name in LEVEL_COLUMNS}
+        | {f"contradicting_{name}": value for name, value in part["share_contradicting"].items()}
+        for level, part in levels.items()
+    ]
+    return pd.DataFrame(rows)
 
 
 def _column(column: pd.Series, kind: str, place: Mapping[Any, int]) -> Sequence[Any]:
@@ -468,22 +501,3 @@ def _column(column: pd.Series, kind: str, place: Mapping[Any, int]) -> Sequence[
 
 
 # --- writing ---------------------------------------------------------------------------------------
-
-
-def _replace(path: Path, text: str) -> Path:
-    """Write a file aside and move it into place."""
-    try:
-        handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(aside, 0o666 & ~mask)
-            os.replace(aside, path)
-        except BaseException:
-            os.unlink(aside)
-            raise
-    except OSError as error:
-        raise InputError(f"{printable(path, 400)} cannot be written: {error.strerror}") from error
-    return path

@@ -14,10 +14,12 @@ import pandas as pd
 from anndata import AnnData
 
 from . import _names as names
+from ._annotate import annotate
 from ._arrays import dense_columns
 from ._checks import InputError, check_share, printable
 from ._figures import figure_data
 from ._files import FIGURES, result_folder, write_json, write_parquet
+from ._notebook import summary_html
 from .control import LARGEST_SIZE
 from .equations import Equations, joint_equations
 from .expression import Expression, describe
@@ -42,13 +44,17 @@ class Audit:
     limits: tuple[str, ...]
     """What the verdict does not say."""
     linearity: Linearity
+    """The tests of pairs of genes."""
     equations: Equations | None
     """Joint tests of a network's equations, where one was given."""
     data: dict[str, Any]
     """The entry ``data`` of verdict.json."""
     settings: dict[str, Any]
+    """All options, defaults filled in."""
     seed: int
+    """Of every random draw."""
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    """UTC, to the second."""
 
     @property
     def table(self) -> pd.DataFrame:
@@ -81,6 +87,39 @@ class Audit:
         return "\n".join(lines)
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        sentences = [*self.reasons, str(self.linearity)]
+        more = [*self.limits, *self.data["warnings"]]
+        return summary_html(f"Verdict: {self.verdict}", sentences, self.table, more)
+
+    def to_anndata(self, adata: AnnData, *, copy: bool = True) -> AnnData:
+        """Write the verdict and the pairs into an AnnData.
+
+        The slots are those of :meth:`poolproof.pairs.Linearity.to_anndata`; ``uns`` has two more:
+        ``poolproof_verdict`` (one word) and ``poolproof_summary`` (the content of verdict.json, as JSON).
+
+        Parameters
+        ----------
+        adata
+            With the genes that were audited, or a part of them.
+        copy
+            Whether to leave ``adata`` unchanged and return a copy of it.
+
+        Raises
+        ------
+        InputError
+            ``adata`` has none of the genes, or is a view and ``copy`` is false.
+
+        Examples
+        --------
+        >>> rng = np.random.default_rng(0)
+        >>> adata = AnnData(rng.gamma(2.0, size=(50, 3)))
+        >>> audit(adata, kind="bulk", scale="additive").to_anndata(adata).uns["poolproof_verdict"]
+        'inconclusive'
+        """
+        slots = self.linearity._slots() | {"verdict": self.verdict, "summary": self.summary}
+        return annotate(adata, self.table, self.linearity.genes, slots, copy=copy)
 
     def save(self, folder: str | Path, *, force: bool = False) -> Path:
         """Write pairs, genes, levels, equations, the figures' data and, last, verdict.json into a folder.
@@ -340,7 +379,8 @@ def _limits(
     limits = [
         "Linearity is judged for the conditional mean of one gene given another; a common cause, or a second "
         "parent related non-linearly to the first, can bend a pair whose own equation is affine.",
-        "Affine here means a non-linear share below the margin in the range of these data, not everywhere.",
+        "Affine here means a non-linear share below the margin in the range of these data, not everywhere; "
+        "a few far samples can carry a relation, so look at its picture.",
     ]
     if expression.kind == "bulk":
         limits.append(
@@ -377,11 +417,29 @@ def _limits(
             f"Cells were not separated by {listed}: mixing cell types or conditions bends affine relations "
             f"(--within {printable(labels[0], 40)})."
         )
+    limits.append(
+        "Shares and calls are those of the genes that were tested: with more or other genes the "
+        "false-discovery cut moves, and so do they."
+    )
+    if equations is not None:
+        limits += _left_out_of_equations(equations, result)
     if equations is not None and result.summary["test"] == "corrected":
         limits.append(
             "The joint equations use the robust test on depth-normalised counts, without noise correction."
         )
     return limits
+
+
+def _left_out_of_equations(equations: Equations, result: Linearity) -> list[str]:
+    """Levels that are too small for a gene with several parents."""
+    used = equations.table.loc[equations.table["status"] == names.OK, "n"]
+    n = sum(len(level.rows) for level in result.design.levels)
+    if used.empty or int(used.min()) == n:
+        return []
+    return [
+        "Levels with too few samples for all parents of a gene were left out of its joint equation: "
+        f"{used.min():,} to {used.max():,} of {n:,} samples were used."
+    ]
 
 
 _LABEL_WORDS = (

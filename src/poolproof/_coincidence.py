@@ -1,0 +1,236 @@
+"""Finite supports: the smallest pools that have equal sums and different values (science 2).
+
+A function f on a finite set of states survives the pooling of K cells iff any two multisets of K states with
+equal sums have equal f-sums. Two multisets differ by an integer vector d with sum(d) = 0 and
+sum(d * state) = 0; f survives at K iff every such d with at most K positive units has sum(d * f) = 0. It
+survives at every K iff f is affine on the states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import lcm
+
+import numpy as np
+import sympy
+from scipy.optimize import Bounds, LinearConstraint, milp
+
+AFFINE_TOLERANCE = 1e-9
+"""Largest residual of the affine fit, relative to the spread of f, that is rounding."""
+SMALLEST_DIFFERENCE = 1e-4
+"""Differences of f-sums below this share of the largest residual are not looked for."""
+TIME_LIMIT = 10.0
+"""Seconds of one search."""
+TIMED_OUT = 1
+MAX_ASSIGNMENTS = 20_000
+MAX_LEFT_OUT = 60
+
+
+@dataclass(frozen=True)
+class Coincidence:
+    """Two pools of the same size, as counts of each state, with equal sums."""
+
+    first: tuple[int, ...]
+    second: tuple[int, ...]
+
+    @property
+    def n_cells(self) -> int:
+        """Cells in each pool."""
+        return sum(self.first)
+
+
+def smallest_coincidence(
+    states: Sequence[Sequence[sympy.Expr]], values: np.ndarray, *, max_cells: int
+) -> Coincidence | None:
+    """Return the smallest pools with equal sums of states and different sums of values.
+
+    Parameters
+    ----------
+    states
+        One tuple of exact numbers for each state, all of one length.
+    values
+        Values of one or several functions, shape ``(n_states,)`` or ``(n_states, n_functions)``.
+    max_cells
+        Larger pools are of no interest.
+
+    Returns
+    -------
+    None if no pools of at most ``max_cells`` cells coincide: the functions survive pooling up to there.
+
+    Raises
+    ------
+    TimeoutError
+        The search took too long to say.
+
+    Examples
+    --------
+    >>> points = [(sympy.Integer(v),) for v in (0, 1, 3)]
+    >>> squares = np.array([0.0, 1.0, 9.0])
+    >>> smallest_coincidence(points, squares, max_cells=2) is None
+    True
+    >>> smallest_coincidence(points, squares, max_cells=3)
+    Coincidence(first=(0, 3, 0), second=(2, 0, 1))
+    """
+    values = np.asarray(values, dtype=float).reshape(len(states), -1)
+    found: Coincidence | None = None
+    for column in values.T:
+        bound = max_cells if found is None else found.n_cells - 1
+        found = _smallest_of_one(states, column, bound) or found
+    return found
+
+
+def _smallest_of_one(
+    states: Sequence[Sequence[sympy.Expr]], values: np.ndarray, max_cells: int
+) -> Coincidence | None:
+    """The same for one function; states far off are taken out one by one, so that they hide no other."""
+    left = np.arange(len(states))
+    best: Coincidence | None = None
+    while len(left) >= 3 and max_cells >= 2:
+        mine = [states[int(i)] for i in left]
+        rows = _whole_rows(mine)
+        residual = _affine_residuals(rows, values[left][:, None])[:, 0]
+        if not np.any(residual):
+            break
+        found = _search(mine, rows, residual, max_cells)
+        if found is not None:
+            best = _among_all(found, left, len(states))
+            max_cells = best.n_cells - 1
+        left = np.delete(left, _outlier(rows, values[left], residual))
+    return best
+
+
+def _outlier(rows: np.ndarray, values: np.ndarray, residual: np.ndarray) -> int:
+    """The state without which the others are closest to affine."""
+    if len(values) > MAX_LEFT_OUT:
+        return int(np.abs(residual).argmax())
+    sizes = []
+    for i in range(len(values)):
+        others = np.delete(np.arange(len(values)), i)
+        basis = np.vstack([np.ones(len(others)), rows[:, others]]).T
+        fitted = basis @ np.linalg.lstsq(basis, values[others], rcond=None)[0]
+        sizes.append(np.abs(values[others] - fitted).max())
+    return int(np.argmin(sizes))
+
+
+def _among_all(found: Coincidence, left: np.ndarray, n_states: int) -> Coincidence:
+    """Counts of all states, from those of some."""
+    counts = np.zeros((2, n_states), dtype=int)
+    counts[:, left] = found.first, found.second
+    first, second = (tuple(int(c) for c in row) for row in counts)
+    return Coincidence(first, second)
+
+
+def is_affine_on(states: Sequence[Sequence[sympy.Expr]], values: np.ndarray) -> bool:
+    """Tell whether functions are affine on the states, and so survive pooling at every size.
+
+    Examples
+    --------
+    >>> is_affine_on([(sympy.Integer(0),), (sympy.Integer(7),)], np.array([3.0, -1.0]))
+    True
+    """
+    values = np.asarray(values, dtype=float).reshape(len(states), -1)
+    return not np.any(_affine_residuals(_whole_rows(states), values))
+
+
+def _whole_rows(states: Sequence[Sequence[sympy.Expr]]) -> np.ndarray:
+    """One row for each coordinate, scaled to whole numbers where it is rational."""
+    rows = []
+    for coordinate in zip(*states, strict=True):
+        numbers = [sympy.nsimplify(v, rational=True) if isinstance(v, float) else v for v in coordinate]
+        if all(v.is_Rational for v in numbers):
+            scale = lcm(*(int(v.q) for v in numbers))
+            rows.append([float(v * scale) for v in numbers])
+        else:
+            rows.append([float(v) for v in numbers])
+    return np.array(rows, dtype=float).reshape(-1, len(states))
+
+
+def _affine_residuals(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """What the best affine function leaves of each value, largest 1; zero where it is rounding."""
+    basis = np.vstack([np.ones(rows.shape[1]), rows]).T
+    basis = basis / np.maximum(np.abs(basis).max(axis=0), 1e-300)
+    left = values - basis @ np.linalg.lstsq(basis, values, rcond=None)[0]
+    size = np.abs(left).max(axis=0)
+    spread = np.abs(values).max(axis=0)
+    return np.where(size > AFFINE_TOLERANCE * spread, left / np.where(size > 0, size, 1), 0.0)
+
+
+def _search(
+    states: Sequence[Sequence[sympy.Expr]], rows: np.ndarray, residual: np.ndarray, max_cells: int
+) -> Coincidence | None:
+    """Integer programme: least cells such that sums are equal and the residual's sum is not."""
+    m = len(residual)
+    equal = np.vstack([np.ones(m), rows])
+    both = np.hstack([equal, -equal])
+    apart = np.concatenate([residual, -residual])[None]
+    count = np.concatenate([np.ones(m), np.zeros(m)])[None]
+    solved = milp(
+        c=count[0],
+        constraints=[
+            LinearConstraint(both, 0, 0),
+            LinearConstraint(apart, SMALLEST_DIFFERENCE, np.inf),
+            LinearConstraint(count, 2, max_cells),
+        ],
+        integrality=np.ones(2 * m, dtype=int),
+        bounds=Bounds(0, max_cells),
+        options={"time_limit": TIME_LIMIT},
+    )
+    if solved.x is None:
+        if solved.status == TIMED_OUT:
+            raise TimeoutError("the search for pools with equal sums took too long")
+        return None
+    counts = np.rint(solved.x).astype(int)
+    common = np.minimum(counts[:m], counts[m:])
+    first, second = (tuple(int(c) for c in part) for part in (counts[:m] - common, counts[m:] - common))
+    for coordinate in zip(*states, strict=True):  # exactly, where the programme used floats
+        terms = zip(coordinate, first, second, strict=True)
+        if sympy.simplify(sum((v * (a - b) for v, a, b in terms), sympy.Integer(0))) != 0:
+            raise TimeoutError("sums that are equal but for rounding hide those that are equal")
+    return Coincidence(*sorted((first, second)))
+
+
+def weighted_coincidence(
+    states: Sequence[Sequence[sympy.Expr]], values: np.ndarray, weights: Sequence[float]
+) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Return two assignments of states to weighted cells with equal sums and different values.
+
+    Parameters
+    ----------
+    states
+        One tuple of exact numbers for each state.
+    values
+        What a cell adds in each state, for each weight: shape ``(n_cells, n_states, n_functions)``.
+    weights
+        Of the cells, shape ``(n_cells,)``.
+
+    Raises
+    ------
+    TimeoutError
+        There are too many assignments to compare.
+
+    Examples
+    --------
+    >>> points = [(sympy.Integer(0),), (sympy.Integer(1),)]
+    >>> added = np.array([1.0, 2.0])[:, None, None] * np.array([[0.0], [5.0]])
+    >>> weighted_coincidence(points, added, [1, 2]) is None      # 0, 1, 2 and 3 tell the cells apart
+    True
+    """
+    n_cells, n_states = len(weights), len(states)
+    if n_states**n_cells > MAX_ASSIGNMENTS:
+        raise TimeoutError(f"{n_states}**{n_cells} assignments of states to weighted cells are too many")
+    exact = [sympy.Rational(repr(float(w))) for w in weights]
+    seen: dict[tuple[sympy.Expr, ...], tuple[int, ...]] = {}
+    scale = np.abs(values).sum(axis=0).max()
+    for assigned in product(range(n_states), repeat=n_cells):
+        cells = [states[i] for i in assigned]
+        sums = tuple(
+            sympy.Add(*(w * v for w, v in zip(exact, column, strict=True)))
+            for column in zip(*cells, strict=True)
+        )
+        other = seen.setdefault(sums, assigned)
+        gap = sum(values[c, a] - values[c, b] for c, (a, b) in enumerate(zip(assigned, other, strict=True)))
+        if np.abs(gap).max() > AFFINE_TOLERANCE * scale:
+            return other, assigned
+    return None

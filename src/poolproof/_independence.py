@@ -1,0 +1,198 @@
+"""Does a d-separation of the cells hold in pools, and which dependences fade (CIC, science 3 to 5)?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import combinations
+from typing import Any
+
+import networkx as nx
+import numpy as np
+
+from ._affine_form import FAILS, HOLDS, LAW, LIMIT, UNDECIDED, UNIFORM
+from ._enumeration import independent_in_pools
+from ._one_edge import FAIL, PASS
+from ._pooled_model import PooledModel, hides_number
+from ._separations import Separation, kept, kept_for_this_law
+
+N_SIGMA = 5.0
+"""Standard errors beyond which a simulated partial correlation is not zero."""
+LOST = 0.01
+"""Simulated partial correlations in the limit below this count as lost."""
+ZERO = 1e-9
+"""Exact ones below this are rounding."""
+
+
+def judge_separation(pooled: PooledModel, statement: Separation) -> dict[str, Any]:
+    """The row of one d-separation."""
+    cic, quantifier, rule = _decide(pooled, statement)
+    rho, error = _limit(pooled, statement)
+    if cic == UNDECIDED and rho is not None:
+        apart = abs(rho) > max(N_SIGMA * error, ZERO)
+        if apart and not pooled.random_number:  # such pools are mixtures, not Gaussian in the limit
+            cic, quantifier, rule = FAILS, LIMIT, "partial correlation of many cells"
+        elif not apart and _zero_in_the_limit(pooled, statement):
+            cic, quantifier, rule = (
+                HOLDS,
+                LIMIT,
+                "means are affine in the parents: uncorrelated, in the limit",
+            )
+    return {
+        "x": statement.x,
+        "y": statement.y,
+        "given": list(statement.given),
+        "cic": cic,
+        "quantifier": quantifier,
+        "rule": rule,
+        "limit_partial_correlation": rho,
+        "limit_standard_error": error,
+        "uniform": _uniform(pooled, statement, cic, quantifier),
+        "monte_carlo": None,
+    }
+
+
+def _decide(pooled: PooledModel, statement: Separation) -> tuple[str, str, str]:
+    if pooled.is_one_cell and kept(statement, pooled.graph, pooled.passes, by_type=pooled.by_type):
+        return HOLDS, UNIFORM, "pools of one cell"
+    if not pooled.has_algebra:
+        return UNDECIDED, LAW, f"no rule for {pooled.linear.name}"
+    if pooled.keeps_everything or kept(
+        statement, pooled.graph, pooled.passes, by_type=pooled.by_type, by_number=pooled.by_number
+    ):
+        return HOLDS, *_proof(pooled, statement)
+    if _number_breaks(pooled, statement):
+        return FAILS, LAW, "the number of cells varies and moves both"
+    if pooled.random_number:
+        return UNDECIDED, LAW, "the number of cells varies"
+    if pooled.cells_are_alike and kept_for_this_law(
+        statement, pooled.graph, pooled.families, pooled.passes_reversed, by_type=pooled.by_type
+    ):
+        return HOLDS, LAW, "a reversed kernel depends on the sum only"
+    if pooled.cells_are_alike and pooled.linear.kind == "linear":
+        genes = _ancestors(pooled.graph, statement)
+        exact = independent_in_pools(
+            pooled.scm, statement.x, statement.y, statement.given, genes, pooled.numbers[0], pooled.weights
+        )
+        if exact is not None:
+            return (HOLDS if exact else FAILS), LAW, "enumeration of all sums"
+    return UNDECIDED, LAW, "no rule decides it"
+
+
+def _proof(pooled: PooledModel, statement: Separation) -> tuple[str, str]:
+    """Quantifier and rule of a statement that the graph of pools keeps."""
+    genes = _ancestors(pooled.graph, statement)
+    edges = [(g, p) for g in genes for p in pooled.graph.predecessors(g)]
+    found = [pooled.families[g].edges[p] for g, p in edges]
+    passing = [e for e in found if e.status == PASS]
+    uniform = all(e.any_cells and e.any_law for e in passing)
+    if not edges or (not passing and not statement.given):
+        rule = "no common cause"
+    elif not all(e.any_cells for e in passing):
+        rule = "sums of this many cells tell all that matters of their cells"
+    elif len(passing) == len(found):
+        affine = all(e.any_weights for e in passing)
+        rule = "affine equations" if affine else "every law is affine in its parents' cells"
+    else:
+        rule = "the edges that pass the one-edge criterion separate them"
+    return (UNIFORM if uniform else LAW), rule
+
+
+def _number_breaks(pooled: PooledModel, statement: Separation) -> bool:
+    """A varying number of cells moves both sums: two products of laws that differ, mixed."""
+    if not pooled.random_number or pooled.linear.divides_by_cells or pooled.by_type:
+        return False
+    if not kept(statement, pooled.graph, pooled.passes):
+        return False
+    given = set(statement.given)
+    for end, other in ((statement.x, statement.y), (statement.y, statement.x)):
+        if end not in pooled.by_number or not set(pooled.graph.predecessors(end)) <= given:
+            return False
+        if given & nx.descendants(pooled.graph, end) or other in nx.descendants(pooled.graph, end):
+            return False
+    return all(hides_number(pooled.scm.mechanism(g)) for g in given)
+
+
+def _uniform(pooled: PooledModel, statement: Separation, cic: str, quantifier: str) -> str:
+    """Whether the separation holds for all laws of the noises: for forks and chains of three, exactly."""
+    if cic == HOLDS and quantifier == UNIFORM:
+        return HOLDS
+    equal = pooled.has_algebra and pooled.weights is None and pooled.cells_are_alike
+    if not equal or pooled.largest < 4 or len(statement.given) != 1:
+        return UNDECIDED
+    (middle,) = statement.given
+    x, z = statement.x, statement.y
+    local = pooled.graph.subgraph({x, z, middle})
+    if nx.ancestors(pooled.graph, middle) - {x, z} or len(local.edges) != 2:
+        return UNDECIDED
+    arms = [g for g in (x, z) if local.has_edge(middle, g)]
+    ends = [g for g in (x, z) if set(pooled.graph.predecessors(g)) - {middle}]
+    if ends or not arms or any(pooled.families[g].edges[middle].status != FAIL for g in arms):
+        return UNDECIDED
+    return FAILS
+
+
+def _limit(pooled: PooledModel, statement: Separation) -> tuple[float | None, float]:
+    if pooled.largest == 1 or pooled.moments is None:
+        return None, 0.0
+    place = {gene: i for i, gene in enumerate(pooled.scm.genes)}
+    rho, error = pooled.moments.partial_correlation(
+        place[statement.x], place[statement.y], [place[g] for g in statement.given]
+    )
+    return (rho, error) if np.isfinite(rho) else (None, 0.0)
+
+
+def _zero_in_the_limit(pooled: PooledModel, statement: Separation) -> bool:
+    """Residuals uncorrelated, exactly: all means affine, or one end is a sink with an affine mean."""
+    if pooled.by_type or pooled.linear.kind == "composition":
+        return False
+    if pooled.random_number and not pooled.linear.divides_by_cells:
+        return False
+    genes = _ancestors(pooled.graph, statement)
+    if all(pooled.families[g].mean_affine for g in genes):
+        return True
+    given = set(statement.given)
+    for end, other in ((statement.x, statement.y), (statement.y, statement.x)):
+        below = nx.descendants(pooled.graph, end)
+        parents_given = set(pooled.graph.predecessors(end)) <= given
+        if pooled.families[end].mean_affine and parents_given and not below & (given | {other}):
+            return True
+    return False
+
+
+def lost_dependences(pooled: PooledModel) -> list[dict[str, Any]]:
+    """Edges and colliders whose dependence fades in pools of many cells."""
+    if pooled.largest == 1 or pooled.moments is None:
+        return []
+    listed = []
+    for x, y, given, kind in _dependences(pooled.graph):
+        rho, error = _limit(pooled, Separation(x, y, given))
+        if rho is not None and abs(rho) < (max(LOST, N_SIGMA * error) if error else ZERO):
+            listed.append(
+                {
+                    "x": x,
+                    "y": y,
+                    "given": list(given),
+                    "kind": kind,
+                    "limit_partial_correlation": rho,
+                    "limit_standard_error": error,
+                }
+            )
+    return listed
+
+
+def _dependences(graph: nx.DiGraph) -> Iterable[tuple[str, str, tuple[str, ...], str]]:
+    """Edges, alone and given the child's other parents; parents of a common child, given it."""
+    for a, b in graph.edges:
+        others = tuple(p for p in graph.predecessors(b) if p != a)
+        yield a, b, (), "edge"
+        if others:
+            yield a, b, others, "edge"
+    for child in graph:
+        for a, b in combinations(list(graph.predecessors(child)), 2):
+            if not (graph.has_edge(a, b) or graph.has_edge(b, a)):
+                yield a, b, (child,), "collider"
+
+
+def _ancestors(graph: nx.DiGraph, statement: Separation) -> set[str]:
+    ends = {statement.x, statement.y, *statement.given}
+    return ends.union(*(nx.ancestors(graph, g) for g in ends))

@@ -1,0 +1,69 @@
+"""Results as HTML in a notebook: a few lines and a small table, every text from a file escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+import pandas as pd
+
+from ._checks import printable
+
+N_ROWS = 8
+"""Rows of a table that a notebook shows."""
+COLUMNS = (
+    "regulator",
+    "target",
+    "n",
+    "r2_linear",
+    "r2_spline",
+    "nonlinear_share",
+    "nonlinear_share_upper",
+    "q_value",
+    "call",
+)
+
+
+def summary_html(title: str, sentences: Sequence[str], table: pd.DataFrame, more: Iterable[str] = ()) -> str:
+    """Return a fragment of HTML: a title, sentences, the strongest pairs, and what unfolds on a click.
+
+    Parameters
+    ----------
+    title
+        First line, set in bold.
+    sentences
+        One paragraph each.
+    table
+        Pairs, strongest first; columns as ``PAIR_COLUMNS``.
+    more
+        Sentences shown when the reader opens "Limits and notes".
+    """
+    parts = [f"<strong>{_text(title)}</strong>", *(f"<p>{_text(s)}</p>" for s in sentences)]
+    if len(table):
+        n_shown = min(N_ROWS, len(table))
+        parts += [
+            _table_html(table),
+            f"<p>The {n_shown:,} strongest of {len(table):,} rows of <code>.table</code>.</p>",
+        ]
+    listed = "".join(f"<li>{_text(s)}</li>" for s in more)
+    if listed:
+        parts.append(f"<details><summary>Limits and notes</summary><ul>{listed}</ul></details>")
+    return "<div>" + "\n".join(parts) + "</div>"
+
+
+def _table_html(table: pd.DataFrame) -> str:
+    top = table.head(N_ROWS)
+    shown = top[[c for c in COLUMNS if c in top]].astype(object)
+    cells = shown.apply(lambda column: column.map(_cell))
+    cells.columns = [c.replace("_", " ") for c in cells.columns]
+    return cells.to_html(index=False, border=0, escape=True)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "" if pd.isna(value) else f"{value:.3g}"
+    return printable(value, 40)
+
+
+def _text(text: str) -> str:
+    return escape(printable(text, 1000))

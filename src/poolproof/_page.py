@@ -1,0 +1,99 @@
+"""What every page shares: its policy, text that stays text, pictures inside it, moving it into place."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import tempfile
+import warnings
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup, escape
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ._checks import InputError, printable
+
+NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+MAX_TEXT = 2_000
+"""Characters of one sentence or name."""
+
+
+def resource(name: str) -> str:
+    """Text of a file of the package."""
+    return (files(__package__) / name).read_text(encoding="utf-8")
+
+
+def policy(style: str, script: str) -> str:
+    """Content-security policy: our style and script by their hashes, pictures in the page, no more."""
+    style_hash, script_hash = (
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)
+    )
+    return (
+        f"default-src 'none'; style-src 'sha256-{style_hash}'; script-src 'sha256-{script_hash}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def text_of(value: object) -> str:
+    """Text from data, control characters and direction marks as escapes."""
+    return printable(str(value)[: MAX_TEXT + 1], MAX_TEXT)
+
+
+def name_of(value: object) -> Markup:
+    """A name apart from the direction of what surrounds it; cut by the style, whole in its title."""
+    text = escape(text_of(value))
+    return Markup('<bdi class="name" title="{0}">{0}</bdi>').format(text)
+
+
+def plural(n: int, word: str) -> str:
+    """A count with its noun."""
+    return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"
+
+
+def json_of(value: Any) -> Markup:
+    """JSON that cannot end the element it stands in."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+def svg_of(ax: Axes) -> dict[str, Any]:
+    """A picture as a data address, with its size in pixels."""
+    figure = ax.figure
+    assert isinstance(figure, Figure)
+    text = io.StringIO()
+    with warnings.catch_warnings(), rc_context({"svg.fonttype": "path", "svg.hashsalt": "poolproof"}):
+        warnings.filterwarnings("ignore", message="Glyph")  # a name in a script that the font lacks
+        figure.savefig(text, format="svg", dpi=150, metadata=NO_METADATA)
+    width, height = (round(96 * inches) for inches in figure.get_size_inches())
+    return {"src": address_of(text.getvalue(), "image/svg+xml"), "width": width, "height": height}
+
+
+def replace_file(path: Path, text: str) -> Path:
+    """Write a file aside and move it into place."""
+    try:
+        handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(aside, 0o666 & ~mask)
+            os.replace(aside, path)
+        except BaseException:
+            os.unlink(aside)
+            raise
+    except OSError as error:
+        raise InputError(f"{printable(path, 400)} cannot be written: {error.strerror}") from error
+    return path
+
+
+def address_of(text: str, kind: str) -> str:
+    """Text as a data address."""
+    return f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}"

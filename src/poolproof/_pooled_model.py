@@ -1,0 +1,212 @@
+"""What is worked out once about a model and its pooling, before anything is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+
+import networkx as nx
+import numpy as np
+
+from ._axis import unequal_weights
+from ._checks import InputError, printable
+from ._laws import Law
+from ._limits import Moments, pool_moments
+from ._model_file import Model
+from ._one_edge import PASS, Family, judge_family
+from ._random import stream
+from ._support import Support
+from .aggregation import Aggregation
+from .mechanisms import Equation, Kernel
+
+N_CORE = 20_000
+"""Cells that are drawn to see where most values lie."""
+
+
+class PooledModel:
+    """A model with its pooling, and what each gene's law given its parents says of sums."""
+
+    def __init__(self, model: Model, seed: int) -> None:
+        self.model, self.scm, self.seed = model, model.scm, seed
+        self.graph: nx.DiGraph = model.scm.graph
+        self.linear = model.aggregation.inner or model.aggregation
+        self.random_number = isinstance(model.cells, Law) and not model.cells.is_constant
+        self.numbers = _cell_numbers(model.cells)
+        self.largest = max(self.numbers)
+        self.weights = unequal_weights(self.linear)
+        if self.linear.weights is not None and {*self.numbers} != {len(self.linear.weights)}:
+            raise InputError(
+                f"expected one weight for each cell; found {len(self.linear.weights)} weights and "
+                f"{self.largest} cells; set the number of cells to that of the weights"
+            )
+        self.supports = model.scm.supports()
+        _check_signs(self.supports, self.linear)
+
+    @cached_property
+    def cores(self) -> dict[str, tuple[float, float]]:
+        """Where most values of each gene lie."""
+        drawn = self.scm.sample(N_CORE, stream(self.seed, "cores"))
+        low, high = np.quantile(drawn, [0.02, 0.98], axis=0)
+        return {g: (float(a), float(b)) for g, a, b in zip(self.scm.genes, low, high, strict=True)}
+
+    def of_types(self, gene: str) -> dict[str, Equation | Kernel]:
+        """The mechanism of a gene in each cell type."""
+        return {name: self.scm.mechanism(gene, name) for name in self.scm.fractions}
+
+    def reachable(self, cells: Mapping[str, np.ndarray]) -> np.ndarray | bool:
+        """Whether cells with these values of some genes can be, elementwise.
+
+        Of a gene whose equation is affine and whose parents are all among them, the noise is known: it
+        must lie in its support. Other genes are taken at their word.
+        """
+        possible: np.ndarray | bool = True
+        for gene, value in cells.items():
+            mechanism = self.scm.genes.get(gene)
+            if not isinstance(mechanism, Equation) or self.scm.cell_types:
+                continue
+            affine = mechanism.affine()
+            if affine is None or not set(mechanism.parents) <= set(cells):
+                continue
+            coefficients, of_noise, constant = affine
+            rest = value - float(constant) - sum(float(c) * cells[p] for p, c in coefficients.items())
+            if mechanism.noise is None or of_noise == 0:
+                possible = possible & (np.abs(rest) <= 1e-9 * (1 + np.abs(value)))
+                continue
+            support, noise = mechanism.noise.support, rest / float(of_noise)
+            possible = possible & (noise >= support.low - 1e-9) & (noise <= support.high + 1e-9)
+        return possible
+
+    @cached_property
+    def families(self) -> dict[str, Family]:
+        """What the one-edge criterion says of each gene."""
+        return {
+            gene: judge_family(
+                list(self.of_types(gene).values()), self.supports, self.model.aggregation, self.largest
+            )
+            for gene in self.scm.genes
+        }
+
+    @cached_property
+    def moments(self) -> Moments | None:
+        """Covariances of pools of many cells."""
+        return pool_moments(self.scm, self.model.aggregation, self.model.cells, self.seed)
+
+    @property
+    def has_algebra(self) -> bool:
+        """Whether pooling is a sum on some axis."""
+        return self.linear.kind in ("linear", "quasi-arithmetic")
+
+    @property
+    def is_one_cell(self) -> bool:
+        """Whether a pool is a single cell, as it is."""
+        return self.largest == 1 and self.linear.kind != "composition"
+
+    def passes(self, gene: str, parent: str) -> bool:
+        """Whether the pooled gene depends on that parent's sum only."""
+        return self.is_one_cell or self.families[gene].edges[parent].status == PASS
+
+    @cached_property
+    def keeps_everything(self) -> bool:
+        """Whether pools surely obey the graph of the cells: every edge passes, and nothing is hidden."""
+        hidden = self.by_type or self.by_number
+        return not hidden and all(self.passes(child, parent) for parent, child in self.graph.edges)
+
+    @cached_property
+    def by_type(self) -> list[str]:
+        """Genes whose law depends on the type of the cell."""
+        return [g for g, family in self.families.items() if family.differs_by_type]
+
+    @cached_property
+    def by_number(self) -> list[str]:
+        """Genes whose pooled law depends directly on a number of cells that varies."""
+        if not self.random_number:
+            return []
+        if self.linear.divides_by_cells:
+            return [g for g in self.scm.genes if not _is_silent(self.scm.mechanism(g))]
+        return [g for g, family in self.families.items() if not family.no_constant]
+
+    @property
+    def cells_are_alike(self) -> bool:
+        """Whether cells are independent draws of one model."""
+        return not self.scm.cell_types and not self.random_number
+
+    def passes_reversed(self, gene: str, parents: frozenset[str]) -> frozenset[str]:
+        """Parents, in an equivalent graph, on whose sums alone the pooled gene depends."""
+        if len(parents) == 1 and self.weights is None:
+            (only,) = parents
+            if self.supports[only].kind == "finite" and len(self.supports[only].values) == 2:
+                return parents
+            if self._gamma_of_poisson(gene, only):
+                return parents
+        return parents if self.is_gaussian({gene, *parents}) else frozenset()
+
+    def _gamma_of_poisson(self, gene: str, child: str) -> bool:
+        """A gamma rate given its Poisson count is gamma again, its shape affine in the count."""
+        root, kernel = self.scm.mechanism(gene), self.scm.mechanism(child)
+        if self.linear.kind != "linear" or not isinstance(root, Equation) or not isinstance(kernel, Kernel):
+            return False
+        if root.parents or root.noise is None or root.noise.name not in ("gamma", "exponential"):
+            return False
+        plain = root.affine()
+        scaled = plain is not None and plain[1] > 0 and plain[2] == 0
+        alone = kernel.law == "poisson" and kernel.parents == (gene,)
+        return bool(scaled and alone and self.families[child].no_constant and self.passes(child, gene))
+
+    def is_gaussian(self, genes: Iterable[str]) -> bool:
+        """Whether some genes are jointly Gaussian: all their ancestors affine with Gaussian noise."""
+        if self.linear.kind != "linear":
+            return False
+        start = set(genes)
+        for gene in start.union(*(nx.ancestors(self.graph, g) for g in start)):
+            mechanism = self.scm.mechanism(gene)
+            if not isinstance(mechanism, Equation) or mechanism.affine() is None:
+                return False
+            if mechanism.noise is not None and not (
+                mechanism.noise.is_gaussian or mechanism.noise.is_constant
+            ):
+                return False
+        return True
+
+
+def _check_signs(supports: Mapping[str, Support], aggregation: Aggregation) -> None:
+    """Shares and power means are of amounts, which are not negative."""
+    if aggregation.kind not in ("composition", "quasi-arithmetic"):
+        return
+    above = aggregation.name in ("geometric", "harmonic")
+    for gene, support in supports.items():
+        zero = above and support.low == 0 and (support.kind != "interval" or not support.open_low)
+        if support.low < 0 or zero:
+            raise InputError(
+                f"{aggregation.name} needs values {'above' if above else 'of at least'} 0; gene "
+                f"{printable(gene, 40)} can be as low as {support.low:g}; give it a positive noise, or take "
+                "another aggregation"
+            )
+
+
+def _cell_numbers(cells: int | Law) -> tuple[int, ...]:
+    """The number of cells; of a random one, the smallest, a middle and a large one that occur."""
+    if isinstance(cells, int):
+        return (cells,)
+    if cells.atoms is not None:
+        return tuple(sorted(round(float(v)) for v, _ in cells.atoms))
+    drawn = np.rint(cells.sample(np.random.default_rng(0), 2000)).astype(int)
+    drawn = drawn[drawn >= 1]
+    return tuple(int(v) for v in np.unique(np.quantile(drawn, [0.1, 0.5, 0.9]).astype(int)))
+
+
+def hides_number(mechanism: Equation | Kernel) -> bool:
+    """Tell whether the sum of a gene leaves the number of cells open, because its noise has no end."""
+    if isinstance(mechanism, Kernel):
+        return mechanism.law in ("poisson", "gamma", "negative_binomial", "normal")
+    affine = mechanism.affine()
+    if mechanism.noise is None or affine is None or affine[1] == 0:
+        return False
+    return bool(np.isinf(mechanism.noise.support.low) or np.isinf(mechanism.noise.support.high))
+
+
+def _is_silent(mechanism: Equation | Kernel) -> bool:
+    """A deterministic affine equation with parents: its mean does not know how many cells there are."""
+    if not isinstance(mechanism, Equation) or not mechanism.parents:
+        return False
+    affine = mechanism.affine()
+    return affine is not None and (mechanism.noise is None or affine[1] == 0)

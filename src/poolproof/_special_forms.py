@@ -1,0 +1,314 @@
+"""Forms that no axis makes linear: cell types that differ, kernels, shares, medians (science 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from ._affine_form import (
+    FAILS,
+    HOLDS,
+    LAW,
+    UNDECIDED,
+    UNIFORM,
+    Cores,
+    Form,
+    Pooling,
+    Supports,
+    algebraic_form,
+    completed,
+    with_noise,
+)
+from ._algebra import NOISE_NAME
+from ._one_edge import Family
+from ._support import Support
+from ._witness import counted, describe_pools, readable_values
+from .aggregation import Aggregation, parse_aggregation
+from .mechanisms import Equation, Kernel
+
+N_TRIES = 20_000
+MOST_CELLS_TRIED = 30
+
+
+def types_differ(
+    mechanisms: Mapping[str, Equation | Kernel],
+    supports: Supports,
+    cores: Cores,
+    pooling: Pooling,
+) -> Form:
+    """Cells of two types trade their values, or one stands for the other: sums stay, the child does not."""
+    equations = {name: m for name, m in mechanisms.items() if isinstance(m, Equation)}
+    if len(equations) == len(mechanisms) and len({m.expression.sympy for m in equations.values()}) == 1:
+        return algebraic_form(next(iter(equations.values())), supports, cores, pooling)  # other noise only
+    rule = "cell types differ in this mechanism: the pool shows its form only beside its composition"
+    for one, two in combinations(equations, 2):
+        pair = {name: equations[name] for name in (one, two)}
+        witness = _type_witness(pair, supports, cores, pooling)
+        if witness is not None:
+            return Form(FAILS, LAW, rule, witness)
+    kernels = {name: m for name, m in mechanisms.items() if isinstance(m, Kernel)}
+    for one, two in combinations(kernels, 2):
+        pair_of_laws = {name: kernels[name] for name in (one, two)}
+        witness = _kernel_type_witness(pair_of_laws, supports, cores, pooling)
+        if witness is not None:
+            return Form(FAILS, LAW, rule, witness)
+    return Form(FAILS, LAW, rule)
+
+
+def _kernel_type_witness(
+    pair: Mapping[str, Kernel], supports: Supports, cores: Cores, pooling: Pooling
+) -> dict[str, Any] | None:
+    """A cell of the one type stands for one of the other, with the same parents: the cumulants differ."""
+    parents = sorted({p for kernel in pair.values() for p in kernel.parents})
+    grids = {p: readable_values(supports[p], cores[p]) for p in parents}
+    for place in (2, 1, 0):
+        cell = {p: float(grid[min(place, len(grid) - 1)]) for p, grid in grids.items()}
+        values = {p: np.array([v]) for p, v in cell.items()}
+        cumulants = {name: kernel.cumulants(values, 4)[:, 0] for name, kernel in pair.items()}
+        first, second = cumulants.values()
+        if np.abs(first - second).max() <= 1e-6 * (np.abs(first) + np.abs(second)).max():
+            continue
+        pools = [
+            {
+                "cells": [{"values": cell, "cell_type": name, "times": 1}],
+                "pooled": {"values": cell},
+                "child_cumulants": [float(c) for c in of_type],
+            }
+            for name, of_type in cumulants.items()
+        ]
+        return completed({"pools": pools, "same_noise": True}, pooling)
+    return None
+
+
+def _type_witness(
+    pair: Mapping[str, Equation], supports: Supports, cores: Cores, pooling: Pooling
+) -> dict[str, Any] | None:
+    """Two cells of two types trade parents' values; else a cell of the one type stands for the other's."""
+    of: dict[str, Support] = {}
+    inner: dict[str, tuple[float, float]] = {}
+    for equation in pair.values():
+        own_supports, own_cores = with_noise(equation, supports, cores)
+        of, inner = {**own_supports, **of}, {**own_cores, **inner}
+    grids = {name: readable_values(of[name], inner[name]) for name in of}
+    low = {name: float(grid[len(grid) // 3]) for name, grid in grids.items()}
+    high = {name: float(grid[(2 * len(grid)) // 3]) for name, grid in grids.items()}
+    if NOISE_NAME in low:
+        high[NOISE_NAME] = low[NOISE_NAME]
+    one, two = pair
+    trading = [[(one, low), (two, high)], [(one, high), (two, low)]]
+    standing_in = [[[(one, cell)], [(two, cell)]] for cell in (low, high)]
+    for pools in (trading, *standing_in) if pooling.largest > 1 else standing_in:
+        witness = _of_types(pools, pair, list(of), pooling)
+        if witness is not None:
+            return completed(witness, pooling)
+    return None
+
+
+def _of_types(
+    pools: Sequence[Sequence[tuple[str, Mapping[str, float]]]],
+    pair: Mapping[str, Equation],
+    names: Sequence[str],
+    pooling: Pooling,
+) -> dict[str, Any] | None:
+    """Describe pools of which each cell is a type and its values."""
+    kinds = iter([[kind for kind, _ in pool] for pool in pools])
+
+    def child(values: Mapping[str, np.ndarray]) -> np.ndarray:
+        rows = enumerate(next(kinds))
+        n = len(next(iter(values.values())))
+        return np.array([np.broadcast_to(pair[kind].expression.evaluate(values), n)[i] for i, kind in rows])
+
+    cells = [[values for _, values in pool] for pool in pools]
+    weights = [[1.0] * len(pool) for pool in pools]
+    witness = describe_pools(cells, child, names, pooling.linear, weights)
+    if witness is None:
+        return None
+    for shown, pool in zip(witness["pools"], pools, strict=True):
+        for cell, (kind, _) in zip(shown["cells"], pool, strict=True):
+            cell["cell_type"] = kind
+    return witness
+
+
+def kernel_form(
+    mechanism: Kernel,
+    family: Family,
+    supports: Supports,
+    cores: Cores,
+    pooling: Pooling,
+) -> Form:
+    """A kernel is judged in law: the pooled child may depend on the parents' sums only."""
+    if pooling.linear.kind != "linear":
+        return Form(UNDECIDED, LAW, f"a kernel under {pooling.linear.name}: no rule is known")
+    statuses = {edge.status for edge in family.edges.values()}
+    if statuses == {"pass"}:
+        if len(pooling.cell_numbers) > 1 and not family.no_constant and not pooling.linear.divides_by_cells:
+            return Form(FAILS, LAW, "its law has a constant part, and the number of cells varies")
+        everywhere = all(edge.any_cells for edge in family.edges.values())
+        rules = "; ".join(dict.fromkeys(edge.rule for edge in family.edges.values()))
+        return Form(HOLDS, UNIFORM if everywhere else LAW, f"in law: {rules}")
+    if "fail" in statuses:
+        name, edge = next((n, e) for n, e in family.edges.items() if e.status == "fail")
+        witness = kernel_witness(mechanism, name, supports, cores, pooling)
+        return Form(FAILS, LAW, f"in law: {edge.rule}", witness)
+    return Form(UNDECIDED, LAW, "in law: the one-edge criterion could not be decided")
+
+
+def kernel_witness(
+    mechanism: Kernel,
+    parent: str,
+    supports: Supports,
+    cores: Cores,
+    pooling: Pooling,
+) -> dict[str, Any] | None:
+    """Two configurations of the parents with equal sums, and the cumulants of the pooled child in each."""
+    grids = {name: readable_values(supports[name], cores[name]) for name in mechanism.parents}
+    weights = np.array(pooling.two_weights())
+    rng = np.random.default_rng(0)
+    best: tuple[float, list[list[dict[str, float]]], list[list[float]]] | None = None
+    for _ in range(400):
+        first, second = ({n: float(rng.choice(g)) for n, g in grids.items()} for _ in range(2))
+        if parent not in first or first[parent] == second[parent]:
+            continue
+        middle = float(np.dot(weights, [first[parent], second[parent]]) / weights.sum())
+        pools = [[first, second], [first | {parent: middle}, second | {parent: middle}]]
+        if not supports[parent].contains(middle):
+            if weights[0] != weights[1] or len(mechanism.parents) == 1:
+                continue
+            pools[1] = [first | {parent: second[parent]}, second | {parent: first[parent]}]
+        cumulants = [_pooled_cumulants(mechanism, pool, weights) for pool in pools]
+        gap = np.abs(np.subtract(*cumulants)) / (np.abs(cumulants[0]) + np.abs(cumulants[1]) + 1e-12)
+        if np.isfinite(gap).all() and gap.max() > max(1e-6, 0 if best is None else best[0]):
+            best = float(gap.max()), pools, [list(map(float, c)) for c in cumulants]
+    if best is None:
+        return None
+    shown = [
+        {
+            "cells": counted([{"values": cell} for cell in pool]),
+            "pooled": {
+                "values": {n: float(np.dot(weights, [cell[n] for cell in pool])) for n in mechanism.parents}
+            },
+            "child_cumulants": cumulants,
+        }
+        for pool, cumulants in zip(best[1], best[2], strict=True)
+    ]
+    return completed({"pools": shown, "same_noise": True}, pooling)
+
+
+def _pooled_cumulants(
+    mechanism: Kernel, pool: Sequence[Mapping[str, float]], weights: np.ndarray
+) -> np.ndarray:
+    values = {n: np.array([cell[n] for cell in pool]) for n in mechanism.parents}
+    per_cell = np.asarray(mechanism.cumulants(values, 4))  # order x cell
+    return np.array([np.dot(weights ** (order + 1), per_cell[order]) for order in range(4)])
+
+
+def composition_form(
+    gene: str,
+    mechanism: Equation,
+    supports: Supports,
+    cores: Cores,
+    pooling: Pooling,
+    all_genes: Sequence[str],
+) -> Form:
+    """Shares of a total: linear equations without constant survive, the noise being a share too."""
+    if set(all_genes) == {gene, *mechanism.parents}:
+        return Form(HOLDS, UNIFORM, "shares sum to one, which says nothing of the mechanism")
+    affine = mechanism.affine()
+    if affine is not None and affine[2] == 0:
+        return Form(HOLDS, UNIFORM, "linear without constant: the same equation among shares")
+    if affine is not None:
+        rule = "its constant becomes a share that depends on the total"
+        return Form(FAILS, LAW, rule, _share_witness(mechanism, supports, cores, pooling))
+    additive = Pooling(_plain_sum(), pooling.cell_numbers, pooling.reachable)
+    form = algebraic_form(mechanism, supports, cores, additive)
+    return Form(form.ffc, form.quantifier, f"{form.rule}; the other genes can keep the total", form.witness)
+
+
+def _plain_sum() -> Aggregation:
+    return parse_aggregation("sum", "aggregation")
+
+
+def _share_witness(
+    mechanism: Equation, supports: Supports, cores: Cores, pooling: Pooling
+) -> dict[str, Any] | None:
+    """Pools of equal cells, in the second everything doubled: parents and noise keep their shares.
+
+    The child does not, its constant being what it is; other genes make up the totals.
+    """
+    of, inner = with_noise(mechanism, supports, cores)
+    if not all(s.kind == "interval" and np.isinf(s.high) and s.low <= 0 for s in of.values()):
+        return None
+    single = {name: float(max(readable_values(of[name], inner[name]).max(), 1.0)) for name in of}
+    cells = [{name: times * v for name, v in single.items()} for times in (1.0, 2.0)]
+    children = [float(mechanism.expression.evaluate({k: np.array(v) for k, v in c.items()})) for c in cells]
+    n = pooling.largest
+    own = [
+        n * (child + sum(cell[p] for p in mechanism.parents))
+        for cell, child in zip(cells, children, strict=True)
+    ]
+    total = own[0] + n * abs(children[0])
+    totals = [total, 2 * total]
+    if totals[1] < own[1]:
+        return None
+    pools = [
+        {
+            "cells": [{"values": cell, "child": child, "times": n}],
+            "pooled": {"values": {k: n * v / total for k, v in cell.items()}, "child": n * child / total},
+            "other_genes": total - mine,
+        }
+        for cell, child, total, mine in zip(cells, children, totals, own, strict=True)
+    ]
+    return {"pools": pools, "same_noise": False, "further_cells": 0}
+
+
+def searched_form(
+    mechanism: Equation,
+    supports: Supports,
+    cores: Cores,
+    pooling: Pooling,
+) -> Form:
+    """Change the parents of some cells at an unchanged pooled value, and see whether the child's changes."""
+    n_cells = pooling.largest
+    name = pooling.linear.name
+    if n_cells > MOST_CELLS_TRIED:
+        n_cells = MOST_CELLS_TRIED
+    of, inner = with_noise(mechanism, supports, cores)
+    rng = np.random.default_rng(0)
+    n_tries = N_TRIES // n_cells
+    first = {n: rng.choice(readable_values(of[n], inner[n]), (n_tries, n_cells)) for n in of}
+    second = dict(first)
+    changed = rng.random((n_tries, n_cells)) < 0.3
+    for parent in mechanism.parents:
+        drawn = rng.choice(readable_values(of[parent], inner[parent]), (n_tries, n_cells))
+        second[parent] = np.where(changed, drawn, first[parent])
+    pooled = [
+        {n: pooling.linear.pool_blocks(v[:, :, None])[:, 0] for n, v in p.items()} for p in (first, second)
+    ]
+    equal = np.all([pooled[0][n] == pooled[1][n] for n in mechanism.parents], axis=0)
+    children = [
+        np.broadcast_to(mechanism.expression.evaluate(p), (n_tries, n_cells)) for p in (first, second)
+    ]
+    sums = [pooling.linear.pool_blocks(c[:, :, None])[:, 0] for c in children]
+    gap = np.abs(sums[0] - sums[1]) / (np.abs(sums[0]) + np.abs(sums[1]) + 1e-12)
+    hits = np.flatnonzero(equal & (gap > 1e-6))
+    if not len(hits):
+        return Form(UNDECIDED, LAW, f"no algebra for {name}, and no witness was found in {n_tries:,} pools")
+    cost = [np.sum([p[n][h] != first[n][h] for p in (second,) for n in of]) for h in hits]
+    best = hits[int(np.argmin(cost))]
+    shown: list[dict[str, Any]] = []
+    for values, child, total in zip((first, second), children, sums, strict=True):
+        cells = [
+            {"values": {n: float(values[n][best, i]) for n in of}, "child": float(child[best, i])}
+            for i in range(n_cells)
+        ]
+        at = {n: float(pooling.linear.pool_blocks(values[n][best][None, :, None])[0, 0]) for n in of}
+        shown.append({"cells": counted(cells), "pooled": {"values": at, "child": float(total[best])}})
+    difference = shown[1]["pooled"]["child"] - shown[0]["pooled"]["child"]
+    witness = {"pools": shown, "difference": difference, "same_noise": True}
+    if n_cells < pooling.largest:
+        rule = f"no algebra for {name}; it fails in pools of {n_cells} cells"
+        return Form(UNDECIDED, LAW, rule, completed(witness, pooling))
+    return Form(FAILS, LAW, f"a witness under {name}", completed(witness, pooling))

@@ -1,0 +1,261 @@
+"""Decide for a model what survives pooling: forms and conditional independences (science 1 to 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from importlib.metadata import version
+from typing import Any
+
+import networkx as nx
+import pandas as pd
+
+from ._affine_form import FAILS, LAW, LIMIT, UNDECIDED, Pooling
+from ._break_test import find_breaks
+from ._check_text import check_text
+from ._checks import InputError, printable
+from ._functional_form import judge_form
+from ._independence import judge_separation, lost_dependences
+from ._laws import Law
+from ._model_file import Model, cell_number, read_model
+from ._model_verdict import model_verdict
+from ._pooled_model import PooledModel
+from ._separations import Separation, d_separations, pairwise_separations
+from .aggregation import Aggregation, parse_aggregation
+from .scm import SCM
+
+ALL_GIVEN_UP_TO = 6
+"""Genes up to which every d-separation is listed; up to twice as many, those given at most two genes."""
+MAX_CELLS = 20_000_000
+"""Cells that are simulated at most, with fewer pools where they are large."""
+FEWEST_POOLS = 200
+"""Pools without which nothing is simulated."""
+PAIRWISE_FROM = 21
+"""Genes from which one d-separation is listed for each pair that is not adjacent."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Check:
+    """What of a model survives its pooling."""
+
+    summary: dict[str, Any]
+    """The answer, as ``poolproof check --json`` prints it."""
+    model: Model
+    seed: int
+
+    @property
+    def verdict(self) -> str:
+        """``recoverable``, ``markov-class``, ``partial``, ``not-recoverable`` or ``undecided``."""
+        return str(self.summary["verdict"])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All options, defaults filled in."""
+        return dict(self.summary["settings"])
+
+    @cached_property
+    def mechanisms(self) -> pd.DataFrame:
+        """One row per gene: gene, parents, ffc, quantifier, rule."""
+        rows = [{**m, "parents": ", ".join(m["parents"])} for m in self.summary["mechanisms"]]
+        return pd.DataFrame(rows, columns=["gene", "parents", "ffc", "quantifier", "rule"])
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row per d-separation: x, y, given, cic, quantifier, rule, limit_partial_correlation."""
+        rows = [{**s, "given": ", ".join(s["given"])} for s in self.summary["separations"]]
+        columns = ["x", "y", "given", "cic", "quantifier", "rule", "limit_partial_correlation"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def __str__(self) -> str:
+        return check_text(self.summary)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
+
+
+def check(
+    model: Model | SCM | Mapping[str, Any] | str,
+    aggregation: Aggregation | str | Mapping[str, Any] | None = None,
+    *,
+    cells: int | str | Law | None = None,
+    max_given: int | None = None,
+    monte_carlo: bool = True,
+    n_pools: int = 2000,
+    seed: int = 0,
+) -> Check:
+    """Decide which mechanisms and which conditional independences of a model survive pooling.
+
+    Parameters
+    ----------
+    model
+        A :class:`Model`, an :class:`SCM`, the path of a model file, or its content as a mapping.
+    aggregation
+        What a pool does to its cells; None: what the model says, else the sum.
+    cells
+        Cells in a pool, or their law; None: what the model says.
+    max_given
+        Most genes that a listed d-separation is given. None: all for at most 6 genes, 2 for at most 12,
+        1 for at most 20; beyond, one d-separation for each pair that is not adjacent.
+    monte_carlo
+        Whether separations that no rule decides are tested on simulated pools.
+    n_pools
+        How many pools are simulated for that.
+    seed
+        Of everything that is drawn.
+
+    Returns
+    -------
+    Check
+
+    Raises
+    ------
+    InputError
+        The model or an option cannot be used.
+
+    Notes
+    -----
+    A conditional independence ``holds`` with a proof, ``uniform`` over all laws of the noises, for this
+    ``law`` and number of cells, or in the ``limit`` of many cells. A simulation never proves one: it can
+    show that one ``fails``; otherwise the answer is ``undecided``.
+
+    Examples
+    --------
+    >>> fork = {
+    ...     "name": "fork",
+    ...     "genes": {
+    ...         "Y": {"noise": "gamma(2, 1)"},
+    ...         "X": {"equation": "tanh(Y) + 0.15*N", "noise": "normal(0, 1)"},
+    ...         "Z": {"equation": "Y/5 + 0.2*N", "noise": "normal(0, 1)"},
+    ...     },
+    ...     "aggregation": "sum",
+    ...     "cells": 20,
+    ... }
+    >>> found = check(fork)
+    >>> found.verdict
+    'markov-class'
+    >>> found.table[["x", "y", "given", "cic", "quantifier"]].values.tolist()
+    [['X', 'Z', 'Y', 'holds', 'uniform']]
+    """
+    of = _as_model(model, aggregation, cells)
+    if max_given is not None and (not isinstance(max_given, int) or max_given < 0):
+        raise InputError(f"max_given must be a whole number of at least 0; found {printable(max_given)}")
+    if not isinstance(n_pools, int) or n_pools < 100:
+        raise InputError(f"n_pools must be a whole number of at least 100; found {printable(n_pools)}")
+    pooled = PooledModel(of, seed)
+    listed, listing = _statements(pooled.graph, max_given)
+    mechanisms = [_mechanism_row(pooled, gene) for gene in of.scm.genes]
+    separations = [judge_separation(pooled, s) for s in listed]
+    tested = _test_open_ones(pooled, separations, n_pools, seed) if monte_carlo else None
+    lost = lost_dependences(pooled)
+    summary = {
+        "name": of.name,
+        "aggregation": of.aggregation.spec,
+        "cells": of.cells.text if isinstance(of.cells, Law) else of.cells,
+        "verdict": "",
+        "reasons": [],
+        "mechanisms": mechanisms,
+        "separations": separations,
+        "lost_dependences": lost,
+        "surviving_edges": [],
+        "monte_carlo": tested,
+        "settings": {
+            "max_given": max_given,
+            "separations_listed": listing,
+            "monte_carlo": monte_carlo,
+            "n_pools": n_pools,
+            "seed": seed,
+        },
+        "tool": {"name": "poolproof", "version": version("poolproof")},
+    }
+    summary |= model_verdict(pooled, mechanisms, separations, lost)
+    return Check(summary, of, seed)
+
+
+def _as_model(
+    model: Model | SCM | Mapping[str, Any] | str,
+    aggregation: Aggregation | str | Mapping[str, Any] | None,
+    cells: int | str | Law | None,
+) -> Model:
+    if isinstance(model, SCM):
+        if cells is None:
+            raise InputError("expected the number of cells in a pool; pass cells=, such as cells=100")
+        model = Model(model.name, model, parse_aggregation("sum", "aggregation"), cell_number(cells))
+    elif not isinstance(model, Model):
+        model = read_model(model)
+    if isinstance(aggregation, str | Mapping):
+        aggregation = parse_aggregation(aggregation, "aggregation")
+    chosen = cell_number(model.cells if cells is None else cells)
+    return Model(model.name, model.scm, aggregation or model.aggregation, chosen, model.source)
+
+
+def _statements(graph: nx.DiGraph, max_given: int | None) -> tuple[list[Separation], str]:
+    """The d-separations that are judged, and what they are in words."""
+    n = len(graph)
+    if max_given is None and n >= PAIRWISE_FROM:
+        return list(pairwise_separations(graph)), "one for each pair of genes that is not adjacent"
+    if max_given is None:
+        max_given = n if n <= ALL_GIVEN_UP_TO else 2 if n <= 2 * ALL_GIVEN_UP_TO else 1
+    most = min(max_given, max(n - 2, 0))
+    words = "all" if most == max(n - 2, 0) else f"all given at most {most} genes"
+    return list(d_separations(graph, most)), words
+
+
+def _test_open_ones(
+    pooled: PooledModel, separations: list[dict[str, Any]], n_pools: int, seed: int
+) -> dict[str, Any] | None:
+    """Simulate pools for the statements that no exact rule decides for this law; write the findings in."""
+    open_ones = [s for s in separations if s["cic"] == UNDECIDED or s["quantifier"] == LIMIT]
+    if not open_ones:
+        return None
+    n_pools = min(n_pools, int(MAX_CELLS // pooled.largest))
+    if n_pools < FEWEST_POOLS:
+        return None
+    place = {gene: i for i, gene in enumerate(pooled.scm.genes)}
+    where = [(place[s["x"]], place[s["y"]], tuple(place[g] for g in s["given"])) for s in open_ones]
+    found = find_breaks(
+        pooled.scm, pooled.model.aggregation, pooled.model.cells, where, n_pools=n_pools, seed=seed
+    )
+    for statement, broken in zip(open_ones, found.broken, strict=True):
+        statement["monte_carlo"] = "broken" if broken else "no break found"
+        if broken:
+            statement.update(cic=FAILS, quantifier=LAW, rule="monte-carlo")
+        elif statement["cic"] == UNDECIDED:
+            statement["rule"] = (
+                f"no break found in {n_pools:,} simulated pools, which would have shown a residual "
+                f"correlation of {found.detectable:.2f} in the means, and less surely one of the variances"
+            )
+    return {
+        "n_pools": n_pools,
+        "n_tested": len(open_ones),
+        "n_broken": sum(found.broken),
+        "level": found.level,
+        "detectable": found.detectable,
+        "power": 0.8,
+        "seed": seed,
+    }
+
+
+def _mechanism_row(pooled: PooledModel, gene: str) -> dict[str, Any]:
+    """The row of one mechanism."""
+    pooling = Pooling(pooled.model.aggregation, pooled.numbers, pooled.reachable)
+    form = judge_form(
+        gene,
+        pooled.of_types(gene),
+        pooled.families[gene],
+        pooled.supports,
+        pooled.cores,
+        pooling,
+        all_genes=list(pooled.scm.genes),
+    )
+    return {
+        "gene": gene,
+        "parents": list(pooled.scm.parents(gene)),
+        "ffc": form.ffc,
+        "quantifier": form.quantifier,
+        "rule": form.rule,
+        "witness": form.witness,
+    }
