@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import logging
 import os
 import pty
 import random
@@ -670,3 +671,14 @@ def test_law__threads_and_gene_order_change_no_file(call, tmp_path):
 def rounded(content):
     """Numbers to ten digits: sums over genes in another order round differently."""
     return json.loads(json.dumps(content), parse_float=lambda text: float(f"{float(text):.10g}"))
+
+
+def test_fonts__that_matplotlib_misses_are_no_news(monkeypatch):
+    logger = logging.getLogger("matplotlib.font_manager")
+    before = logger.level
+    monkeypatch.setattr(sys, "argv", ["poolproof", "datasets", "list"])
+    try:
+        cli.main()
+        assert not logger.isEnabledFor(logging.WARNING)
+    finally:
+        logger.setLevel(before)

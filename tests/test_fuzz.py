@@ -86,14 +86,15 @@ class Worker:
     def start(self):
         self.out, self.err = ((self.folder / name).open("a", encoding="utf-8") for name in ("out", "err"))
         self.answers, there = os.pipe()
-        threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS")}
+        settings = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS")}
+        settings["MPLCONFIGDIR"] = str(self.folder)  # a list of fonts of its own
         self.process = subprocess.Popen(
             [sys.executable, __file__, str(there)],
             stdin=subprocess.PIPE,
             stdout=self.out,
             stderr=self.err,
             pass_fds=[there],
-            env=os.environ | threads | {"PYTHONIOENCODING": "utf-8:backslashreplace"},
+            env=os.environ | settings | {"PYTHONIOENCODING": "utf-8:backslashreplace"},
             text=True,
         )
         os.close(there)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import logging
 import random
 import shutil
 import signal
@@ -437,6 +438,17 @@ def test_read__zarr_that_claims_too_much_refused(tmp_path):
         if summary.name == ".zmetadata":
             summary.unlink()
     assert "too few" in refusal(path)
+
+
+def test_read__zarr_leaves_no_noise_of_its_tasks(tmp_path, caplog):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        make_adata(COUNTS).write_zarr(tmp_path / "a.zarr")
+    read(tmp_path / "a.zarr")
+    for where in ("zarr/core/group.py", "mine.py"):
+        said = "Task exception was never retrieved\nfuture: <Task coro=<f() done, defined at %s:1>>"
+        logging.getLogger("asyncio").error(said, where)
+    assert [record.args for record in caplog.records] == [("mine.py",)]
 
 
 @pytest.mark.parametrize("end", ["hang", "crash", "not started", "error"])

@@ -53,6 +53,7 @@ ORDER = (
     "_figures",
     "_additive",
     "equations",
+    "citest",
     "verdict",
     "plot",
     "_page",
@@ -72,6 +73,8 @@ ORDER = (
     "_model_file",
     "_blocks",
     "simulate",
+    "_pooling",
+    "pools",
     "_axis",
     "_coincidence",
     "_witness",
@@ -93,6 +96,7 @@ ORDER = (
     "model_page",
     "_cli_options",
     "cli_models",
+    "cli_pools",
     "cli",
 )
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")

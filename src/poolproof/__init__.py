@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .model_page import write_model_page
     from .networks import read_edges, read_regulators
     from .pairs import linearity
+    from .pools import pool_cells
     from .report import write_report
     from .scm import SCM
     from .simulate import simulate_pools
@@ -41,6 +42,7 @@ __all__ = [
     "list_datasets",
     "list_models",
     "load_dataset",
+    "pool_cells",
     "read",
     "read_edges",
     "read_model",
@@ -63,6 +65,7 @@ _MODULE_OF = {
     "list_datasets": "datasets",
     "list_models": "examples",
     "load_dataset": "datasets",
+    "pool_cells": "pools",
     "read": "io",
     "read_edges": "networks",
     "read_model": "_model_file",

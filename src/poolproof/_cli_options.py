@@ -1,13 +1,24 @@
-"""What the options of several commands mean."""
+"""What several commands share: what their options mean, and how they write one file."""
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ._checks import printable
+from ._checks import InputError, printable
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from .aggregation import Aggregation
+
+MAX_TEXT = 2_000
+"""Characters of an aggregation on the command line."""
 _UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 
 
@@ -17,3 +28,40 @@ def parse_memory(context: click.Context, parameter: click.Parameter, value: str)
     if not match or float(match[1]) <= 0:
         raise click.BadParameter(f"expected a size such as 500M or 4G; found {printable(value)!r}")
     return float(match[1]) * _UNITS[match[2]]
+
+
+def read_aggregation(text: str) -> Aggregation:
+    """The aggregation as a model file would have it: a word, or a mapping in braces."""
+    from .aggregation import parse_aggregation
+
+    if not text.lstrip().startswith("{"):
+        return parse_aggregation(text, "--aggregation")
+    import yaml
+
+    try:
+        return parse_aggregation(yaml.safe_load(text[:MAX_TEXT]), "--aggregation")
+    except (yaml.YAMLError, RecursionError) as error:
+        raise InputError(f"--aggregation: expected a mapping in braces; found {printable(text)!r}") from error
+
+
+def check_free(out: Path, force: bool) -> None:
+    """Refuse a place that cannot be written to before the work is done."""
+    if out.is_dir():
+        raise InputError(f"--out {printable(out, 400)} is a folder; name a file")
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"--out {printable(out, 400)} is in a folder that does not exist; make it first")
+    if out.exists() and not force:
+        raise InputError(f"--out {printable(out, 400)} exists; name another file, or pass --force")
+
+
+def write_h5ad(adata: AnnData, out: Path) -> None:
+    """Write aside and move into place."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{out.name[:80]}.", dir=out.absolute().parent) as folder:
+            aside = Path(folder) / out.name
+            adata.write_h5ad(aside)
+            os.replace(aside, out)
+    except OSError as error:
+        raise InputError(
+            f"--out {printable(out, 400)} cannot be written: {error.strerror or error}"
+        ) from error

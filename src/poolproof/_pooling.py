@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import h5py
@@ -14,7 +15,7 @@ from anndata.abc import CSCDataset, CSRDataset
 
 from ._checks import InputError, printable
 from ._scale import Facts, is_sparse, measure
-from .aggregation import LINEAR, OTHER, Aggregation
+from .aggregation import LINEAR, Aggregation
 
 BLOCK_VALUES = 2**18
 """Values of cells, and of pools, that are worked on at a time: they stay in the processor's cache."""
@@ -41,7 +42,7 @@ class Members:
     weights: np.ndarray | None = None
     """Weight of each entry of ``cells``; None: all 1."""
 
-    @property
+    @cached_property
     def ends(self) -> np.ndarray:
         """Where pools begin and end in ``cells``, shape ``(n_pools + 1,)``."""
         return np.concatenate([[0], np.cumsum(self.n_cells)])
@@ -96,7 +97,7 @@ class Seen:
 
 def pool_matrix(matrix: Any, members: Members, aggregation: Aggregation, seen: Seen) -> Any:
     """Values of the pools, shape ``(n_pools, n_genes)``; CSR for sparse cells and a linear aggregation."""
-    if not _is_additive(aggregation):
+    if not aggregation.adds_parts:
         return _each_pool(matrix, members, aggregation, seen)
     return _finish(_totals(matrix, members, aggregation, seen), members.n_cells, aggregation, matrix.dtype)
 
@@ -105,18 +106,13 @@ def pool_counted(
     matrix: Any, members: Members, aggregation: Aggregation, seen: Seen
 ) -> tuple[Any, np.ndarray]:
     """Values of the pools, and the total of each pool's cells over all genes."""
-    plain = _is_additive(aggregation) and aggregation.exponent is None and aggregation.cell_weights is None
+    plain = aggregation.adds_parts and aggregation.exponent is None and aggregation.cell_weights is None
     if not plain:
         sums = _totals(matrix, replace(members, weights=None), Aggregation.sum(), Seen())
         return pool_matrix(matrix, members, aggregation, seen), _row_sums(sums)
     sums = _totals(matrix, members, aggregation, seen)
     counts = _row_sums(sums)
     return _finish(sums, members.n_cells, aggregation, matrix.dtype), counts
-
-
-def _is_additive(aggregation: Aggregation) -> bool:
-    """Whether parts of a pool may be added, and a zero adds nothing."""
-    return aggregation.kind != OTHER and (aggregation.exponent is None or aggregation.exponent > 0)
 
 
 def _row_sums(totals: Any) -> np.ndarray:

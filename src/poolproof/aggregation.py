@@ -201,6 +201,11 @@ class Aggregation:
         return self.name
 
     @property
+    def adds_parts(self) -> bool:
+        """Whether parts of a pool may be added, a zero adding nothing: zeros of sparse cells stay out."""
+        return self.kind != OTHER and (self.exponent is None or self.exponent > 0)
+
+    @property
     def axis(self) -> tuple[Any, Any] | None:
         """Of a power mean: the axis phi on which it is linear, and back, as ``sympy.Lambda``.
 
@@ -361,8 +366,7 @@ class Aggregation:
             )
 
     def _pool_sparse(self, values: Any, groups: np.ndarray, n_groups: int) -> Any:
-        keeps_zeros = self.kind != OTHER and (self.exponent is None or self.exponent > 0)
-        if not keeps_zeros:
+        if not self.adds_parts:
             return self._pool_columns(values, groups, n_groups)
         used = values.tocsr()[groups >= 0].astype(np.float64)
         used.data = self.on_axis(used.data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import shlex
 import signal
 import sys
@@ -17,6 +18,7 @@ from ._checks import InputError, PoolproofError, printable
 from ._cli_options import parse_memory
 from ._names import KINDS, SCALES, TESTS
 from .cli_models import check_command, simulate_command
+from .cli_pools import pool_command
 
 
 def common_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -217,6 +219,7 @@ def audit_command(
         say(f"Report: {printable(out / 'report.html', 400)}")
 
 
+commands.add_command(pool_command)
 commands.add_command(check_command)
 commands.add_command(simulate_command)
 
@@ -318,6 +321,7 @@ def main() -> None:
     """Run the command line: bad input gives one line and exit code 2, our bugs a traceback and 1."""
     with contextlib.suppress(ValueError):  # not in the main thread, which alone may handle signals
         signal.signal(signal.SIGTERM, _stop)
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # fonts found or not: no one's news
     try:
         commands(standalone_mode=False)
     except click.exceptions.Abort:

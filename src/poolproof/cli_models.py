@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,18 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ._checks import InputError, printable
-from ._cli_options import parse_memory
+from ._cli_options import check_free, parse_memory, read_aggregation, write_h5ad
 
 if TYPE_CHECKING:
-    from anndata import AnnData
-
     from ._laws import Law
     from ._model_file import Model
 
 Command = Callable[..., None]
-
-MAX_TEXT = 2_000
-"""Characters of an aggregation on the command line."""
 
 
 def model_options(command: Command) -> Command:
@@ -107,10 +100,10 @@ def check_command(
         _print_examples(as_json)
         return
     if out is not None:
-        _check_free(out, force)
+        check_free(out, force)
     found = check(
         _read(source, example),
-        None if aggregation is None else _aggregation(aggregation),
+        None if aggregation is None else read_aggregation(aggregation),
         cells=None if cells is None else _cells(cells),
         max_given=max_given,
         monte_carlo=not no_monte_carlo,
@@ -208,7 +201,7 @@ def simulate_command(
     """
     from .simulate import simulate_pools
 
-    _check_free(out, force)
+    check_free(out, force)
     if out.suffix != ".h5ad":
         raise InputError(f"expected --out to end in .h5ad; found {printable(out, 400)}")
     adata = simulate_pools(
@@ -219,7 +212,7 @@ def simulate_command(
         progress=not quiet and sys.stderr.isatty(),
         **options,
     )
-    _write(adata, out)
+    write_h5ad(adata, out)
     if not quiet:
         click.echo(f"{adata.n_obs:,} pools x {adata.n_vars:,} genes: {printable(out, 400)}", err=True)
 
@@ -255,20 +248,6 @@ def _cells(text: str) -> int | Law:
     return parse_law(text, "--cells")
 
 
-def _aggregation(text: str) -> Any:
-    """The aggregation as a model file would have it: a word, or a mapping in braces."""
-    from .aggregation import parse_aggregation
-
-    if not text.lstrip().startswith("{"):
-        return parse_aggregation(text, "--aggregation")
-    import yaml
-
-    try:
-        return parse_aggregation(yaml.safe_load(text[:MAX_TEXT]), "--aggregation")
-    except (yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"--aggregation: expected a mapping in braces; found {printable(text)!r}") from error
-
-
 def _print_examples(as_json: bool) -> None:
     from ._files import to_json
     from .examples import list_models
@@ -279,29 +258,3 @@ def _print_examples(as_json: bool) -> None:
         return
     for name, shows in models.items():
         click.echo(f"{name}: {shows}")
-
-
-# --- what comes out -------------------------------------------------------------------------------------
-
-
-def _check_free(out: Path, force: bool) -> None:
-    """Refuse a place that cannot be written to before the work is done."""
-    if out.is_dir():
-        raise InputError(f"--out {printable(out, 400)} is a folder; name a file")
-    if not out.absolute().parent.is_dir():
-        raise InputError(f"--out {printable(out, 400)} is in a folder that does not exist; make it first")
-    if out.exists() and not force:
-        raise InputError(f"--out {printable(out, 400)} exists; name another file, or pass --force")
-
-
-def _write(adata: AnnData, out: Path) -> None:
-    """Write aside and move into place."""
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{out.name[:80]}.", dir=out.absolute().parent) as folder:
-            aside = Path(folder) / out.name
-            adata.write_h5ad(aside)
-            os.replace(aside, out)
-    except OSError as error:
-        raise InputError(
-            f"--out {printable(out, 400)} cannot be written: {error.strerror or error}"
-        ) from error
