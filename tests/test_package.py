@@ -26,6 +26,7 @@ ORDER = (
     "_depth",
     "_containers",
     "_formats",
+    "_tenx",
     "io",
     "expression",
     "samples",

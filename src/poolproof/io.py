@@ -19,7 +19,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from . import _formats
+from . import _formats, _tenx
 from ._checks import InputError, PoolproofError, check_choice, printable
 from ._containers import check_hdf5, check_zarr
 from ._formats import Table
@@ -158,7 +158,7 @@ def _detect(path: Path) -> str:
     if path.is_dir():
         if _is_zarr(path):
             return "zarr"
-        if _formats.find_10x(path):
+        if _tenx.find_10x(path):
             return "10x"
         inside = ", ".join(printable(p.name, 40) for p in sorted(path.iterdir())[:5]) or "nothing"
         raise InputError(f"expected a zarr AnnData or a 10x folder (matrix.mtx); the folder holds {inside}")
@@ -312,8 +312,8 @@ _READERS: dict[str, Callable[[Path, str], _Read]] = {
     "text": _read_table(_formats.read_text),
     "gct": _read_table(_formats.read_gct),
     "parquet": _read_table(_formats.read_parquet),
-    "10x": _read_10x(_formats.read_10x_folder),
-    "10x-h5": _read_10x(_formats.read_10x_h5),
+    "10x": _read_10x(_tenx.read_10x_folder),
+    "10x-h5": _read_10x(_tenx.read_10x_h5),
 }
 
 
