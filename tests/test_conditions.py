@@ -903,3 +903,24 @@ def test_kernels_that_differ_by_type__have_a_witness_in_law():
     rate = first["pooled"]["values"]["Y"]
     means = {pool["cells"][0]["cell_type"]: pool["child_cumulants"][0] for pool in witness["pools"]}
     assert means == {"T": pytest.approx(2 * rate), "other": pytest.approx(rate)}
+
+
+def test_mean_over_a_random_number__types_that_differ_show_the_number():
+    """B = 0.8 A, plus 1 in one type: how far the share of that type varies tells K, and so does D."""
+    found = check(
+        {
+            "name": "types and number",
+            "genes": {
+                "A": {"noise": "uniform(0.5, 2)"},
+                "B": {"equation": "0.8*A"},
+                "D": {"kernel": "gamma(0.5 + A, 0.7)"},
+            },
+            "aggregation": "mean",
+            "cells": "discrete({2: 0.5, 9: 0.5})",
+            "cell_types": {"T": {"fraction": 0.4, "genes": {"B": {"equation": "0.8*A + 1"}}}},
+        },
+        monte_carlo=False,
+    )
+    (statement,) = found.summary["separations"]
+    assert (statement["x"], statement["y"], statement["given"]) == ("B", "D", ["A"])
+    assert statement["cic"] != "holds" or statement["quantifier"] == "limit"

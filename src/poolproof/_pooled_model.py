@@ -122,7 +122,11 @@ class PooledModel:
         if not self.random_number:
             return []
         if self.linear.divides_by_cells:
-            return [g for g in self.scm.genes if not _is_silent(self.scm.mechanism(g))]
+            return [
+                g
+                for g, family in self.families.items()
+                if family.differs_by_type or not _is_silent(self.scm.mechanism(g))
+            ]
         return [g for g, family in self.families.items() if not family.no_constant]
 
     @property
