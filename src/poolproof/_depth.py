@@ -88,8 +88,7 @@ def find_depth(matrix: Any, obs: pd.DataFrame, *, method: str, kind: str, scale:
         factors = _median_ratio_or_none(matrix, said)
         method = "total" if factors is None else method
         totals = nan_sum(matrix, axis=1) if totals is None else totals
-    if method == "total" and factors is None:
-        assert totals is not None
+    if method == "total" and factors is None and totals is not None:
         factors = totals
         if library is None:
             _warn_of_few_genes(matrix, said)

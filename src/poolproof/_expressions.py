@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 import sympy
+from sympy import S
 
 from ._algebra import NOISE, NOISE_NAME, constant_value, degree_and_terms, evaluate_sympy, gene_symbol
 from ._checks import InputError, printable
@@ -27,6 +28,7 @@ MAX_DEGREE = 1_000
 MAX_ARGUMENTS = 20  # of min, max, AND, OR, noisy_or
 _MAX_BITS = 20_000
 _MAX_VALUE = 1e100
+TWO = sympy.Integer(2)
 
 Need = Literal["nonzero", "positive", "nonnegative", "probability", "count", "real"]
 
@@ -385,8 +387,7 @@ def _extreme(function: Any, parts: tuple[Any, ...]) -> Any:
     return pick(parts, key=constant_value)
 
 
-def _hill_repression(place: _Place, x: Any, vmax: Any = 1, k: Any = 1, n: Any = 2) -> Any:
-    k, n = sympy.sympify(k), sympy.sympify(n)
+def _hill_repression(place: _Place, x: Any, vmax: Any = S.One, k: Any = S.One, n: Any = TWO) -> Any:
     if n.free_symbols or not n.is_positive:
         raise place.error("n must be a constant above 0")
     place.need("nonzero", k)
@@ -395,16 +396,16 @@ def _hill_repression(place: _Place, x: Any, vmax: Any = 1, k: Any = 1, n: Any = 
     return vmax / below
 
 
-def _hill(place: _Place, x: Any, vmax: Any = 1, k: Any = 1, n: Any = 2) -> Any:
+def _hill(place: _Place, x: Any, vmax: Any = S.One, k: Any = S.One, n: Any = TWO) -> Any:
     # x stands once in this form, so its range is found exactly, and no power overflows
     return vmax - _hill_repression(place, x, vmax, k, n)
 
 
-def _michaelis_menten(place: _Place, x: Any, vmax: Any = 1, km: Any = 1) -> Any:
-    return _hill(place, x, vmax, km, 1)
+def _michaelis_menten(place: _Place, x: Any, vmax: Any = S.One, km: Any = S.One) -> Any:
+    return _hill(place, x, vmax, km, S.One)
 
 
-def _threshold(place: _Place, x: Any, at: Any = 0) -> Any:
+def _threshold(place: _Place, x: Any, at: Any = S.Zero) -> Any:
     if not (x - at).free_symbols:
         return sympy.Integer(constant_value(x - at) > 0)
     return sympy.Heaviside(x - at, 0)
@@ -422,12 +423,12 @@ def _not(place: _Place, a: Any) -> Any:
     return 1 - a
 
 
-def _noisy_or(place: _Place, a: Any, *others: Any, p: Any = None, leak: Any = 0) -> Any:
+def _noisy_or(place: _Place, a: Any, *others: Any, p: Any = None, leak: Any = S.Zero) -> Any:
     causes = (a, *others)
     p = [sympy.Integer(1)] * len(causes) if p is None else p
     if not isinstance(p, list) or len(p) != len(causes):
         raise place.error(f"p must be a list of {len(causes)} probabilities, one for each cause")
-    for share in (*p, sympy.sympify(leak)):
+    for share in (*p, leak):
         place.need("probability", share)
     return 1 - (1 - leak) * sympy.Mul(*(1 - share * cause for share, cause in zip(p, causes, strict=True)))
 

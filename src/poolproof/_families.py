@@ -5,6 +5,7 @@ One small class per family. All are frozen and hashable; the public way to make 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from math import expm1, factorial, inf, isfinite
 from typing import Any, ClassVar
@@ -36,7 +37,7 @@ _TREE_INVERSIONS: dict[int, tuple[int, ...]] = {
 
 
 @dataclass(frozen=True)
-class Law:
+class Law(ABC):
     """A law of one real variable."""
 
     name: ClassVar[str] = ""
@@ -73,9 +74,9 @@ class Law:
         return None
 
     @property
+    @abstractmethod
     def support(self) -> Support:
         """Where the values lie."""
-        raise NotImplementedError
 
     @property
     def mean(self) -> float:
@@ -99,31 +100,31 @@ class Law:
             raise InputError(f"cumulants are known for orders 1 to {MAX_ORDER}; found {order}")
         return float(self._cumulant(order))
 
-    def _cumulant(self, order: int) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    def _cumulant(self, order: int) -> float: ...
 
+    @abstractmethod
     def log_cf(self, u: np.ndarray) -> np.ndarray | None:
         """Logarithm of E exp(iuX), complex, shape of ``u``; None where it has no closed form.
 
         The branch is 0 at u = 0 and continuous as far as the transform has no zero; beyond a zero of it
         (uniform, finite laws) the imaginary part is known up to multiples of 2 pi only.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """Independent draws, float64, shape ``(size,)``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def quantile(self, q: np.ndarray) -> np.ndarray:
         """Quantiles at probabilities strictly between 0 and 1, shape of ``q``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def quadrature(self, n: int = 64) -> tuple[np.ndarray, np.ndarray]:
         """Nodes and weights: sum(weights * g(nodes)) is close to E g(X) for smooth g.
 
         About ``n`` nodes; exact for finite laws, which have one node per value.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

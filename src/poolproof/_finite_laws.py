@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,8 +37,8 @@ class Finite(Law):
     is_continuous = False
 
     @property
-    def atoms(self) -> Atoms:
-        raise NotImplementedError
+    @abstractmethod
+    def atoms(self) -> Atoms: ...
 
     def quadrature(self, n: int = 64) -> tuple[np.ndarray, np.ndarray]:
         """The values and their probabilities."""

@@ -11,7 +11,7 @@ import tempfile
 import warnings
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from markupsafe import Markup, escape
 from matplotlib import rc_context
@@ -65,8 +65,7 @@ def json_of(value: Any) -> Markup:
 
 def svg_of(ax: Axes) -> dict[str, Any]:
     """A picture as a data address, with its size in pixels."""
-    figure = ax.figure
-    assert isinstance(figure, Figure)
+    figure = cast(Figure, ax.figure)
     text = io.StringIO()
     with warnings.catch_warnings(), rc_context({"svg.fonttype": "path", "svg.hashsalt": "poolproof"}):
         warnings.filterwarnings("ignore", message="Glyph")  # a name in a script that the font lacks

@@ -222,19 +222,15 @@ def simulate_command(
 
 def _read(source: str | None, example: str | None) -> Model:
     """The model that the command names."""
-    if (source is None) == (example is None):
-        found = "none" if source is None else "both"
-        raise InputError(
-            f"expected a model file or --example NAME; found {found}; see --list-examples of check"
-        )
-    if example is not None:
-        from .examples import example_model
-
-        return example_model(example)
     from ._model_file import read_model
+    from .examples import example_model
 
-    assert source is not None
-    return read_model(Path(source))
+    if source is not None and example is None:
+        return read_model(Path(source))
+    if example is not None and source is None:
+        return example_model(example)
+    found = "none" if source is None else "both"
+    raise InputError(f"expected a model file or --example NAME; found {found}; see --list-examples of check")
 
 
 def _cells(text: str) -> int | Law:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -136,7 +137,7 @@ def parse_equation(
 
 
 @dataclass(frozen=True)
-class Kernel:
+class Kernel(ABC):
     """A law given the parents: its parameters are formulas in them, and no noise is named."""
 
     arguments: tuple[Expression, ...]
@@ -233,20 +234,20 @@ class Kernel:
         """Supports by symbol."""
         return {gene_symbol(name): parent_supports[name] for name in self.parents}
 
-    def _draw(self, rng: np.random.Generator, *p: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+    @abstractmethod
+    def _draw(self, rng: np.random.Generator, *p: np.ndarray) -> np.ndarray: ...
 
-    def _cumulants(self, *p: np.ndarray) -> tuple[np.ndarray, ...]:
-        raise NotImplementedError
+    @abstractmethod
+    def _cumulants(self, *p: np.ndarray) -> tuple[np.ndarray, ...]: ...
 
-    def _log_cf(self, u: np.ndarray, *p: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+    @abstractmethod
+    def _log_cf(self, u: np.ndarray, *p: np.ndarray) -> np.ndarray: ...
 
-    def _natural(self, *p: sympy.Expr) -> Terms | None:
-        raise NotImplementedError
+    @abstractmethod
+    def _natural(self, *p: sympy.Expr) -> Terms | None: ...
 
-    def _support(self, *p: Support) -> Support:
-        raise NotImplementedError
+    @abstractmethod
+    def _support(self, *p: Support) -> Support: ...
 
 
 class PoissonKernel(Kernel):

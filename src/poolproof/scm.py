@@ -346,17 +346,16 @@ class SCM:
         """Cells from a Sobol sequence in the noises, or random ones where that is not possible."""
         kinds = list(self.fractions)
         parts = {gene: self.mechanism(gene, kinds[0]) for gene in self.order}
-        noisy = [gene for gene, part in parts.items() if isinstance(part, Equation) and part.noise]
-        if len(kinds) > 1 or not noisy or any(isinstance(part, Kernel) for part in parts.values()):
+        equations = {gene: part for gene, part in parts.items() if isinstance(part, Equation)}
+        noisy = [gene for gene, part in equations.items() if part.noise]
+        if len(kinds) > 1 or not noisy or len(equations) < len(parts):
             return self.sample(n, rng)
         from scipy.stats import qmc  # loads slowly
 
         points = (qmc.Sobol(len(noisy), scramble=False).random(n) + rng.random(len(noisy))) % 1
         points = np.clip(points, 1e-12, 1 - 1e-12)
         values: dict[str, np.ndarray] = {}
-        for gene in self.order:
-            part = parts[gene]
-            assert isinstance(part, Equation)
+        for gene, part in equations.items():
             noise = part.noise.quantile(points[:, noisy.index(gene)]) if part.noise else np.nan
             values[gene] = checked(np.broadcast_to(part.value(values, noise), (n,)), part.text)
         return _columns(values, self.genes, n)
@@ -401,10 +400,8 @@ class _Noises:
     def _replaced(self, expr: sympy.Expr, gene: str) -> sympy.Expr | None:
         """An expression of a gene's parents and its N in noises, or None where that is too long."""
         parts = {symbol: self.written[symbol] for symbol in expr.free_symbols - {NOISE}}
-        if NOISE in expr.free_symbols:
-            mechanism = self.scm.mechanism(gene, self.cell_type)
-            assert isinstance(mechanism, Equation)
-            assert mechanism.noise is not None
+        mechanism = self.scm.mechanism(gene, self.cell_type)
+        if NOISE in expr.free_symbols and isinstance(mechanism, Equation) and mechanism.noise is not None:
             parts[NOISE] = gene_symbol(f"`N` of {gene}")  # no gene's name has backticks
             self.supports[parts[NOISE]] = mechanism.noise.support
         sizes = {symbol: 1 + part.count_ops() for symbol, part in parts.items()}
