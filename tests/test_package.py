@@ -58,6 +58,7 @@ ORDER = (
     "verdict",
     "plot",
     "_page",
+    "_page_table",
     "report",
     "_syntax",
     "_support",

@@ -29,10 +29,9 @@ from poolproof._checks import InputError
 from poolproof._figures import FIGURES, figure_data
 from poolproof._files import write_json, write_parquet
 from poolproof._page import svg_of
+from poolproof._page_table import MAX_JSON, STATIC_ROWS
 from poolproof.report import (
-    MAX_JSON,
     MAX_PAIRS,
-    STATIC_ROWS,
     VERDICTS,
     _prose,
     _strong_first,

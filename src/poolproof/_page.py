@@ -9,10 +9,12 @@ import json
 import os
 import tempfile
 import warnings
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -28,6 +30,19 @@ MAX_TEXT = 2_000
 def resource(name: str) -> str:
     """Text of a file of the package."""
     return (files(__package__) / name).read_text(encoding="utf-8")
+
+
+def template(name: str, filters: Mapping[str, Callable[..., Any]]) -> Template:
+    """A template of the package; text from data is escaped, a missing value is an error."""
+    environment = Environment(
+        loader=FunctionLoader(resource),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"text": text_of, "name": name_of, "plural": plural, **filters}
+    return environment.get_template(name)
 
 
 def policy(style: str, script: str) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from ._check_text import (
@@ -25,7 +24,8 @@ from ._check_text import (
 )
 from ._checks import InputError, printable
 from ._graph_picture import STYLES, draw_graph
-from ._page import json_of, name_of, plural, policy, replace_file, resource, svg_of, text_of
+from ._page import plural, policy, replace_file, resource, svg_of, template, text_of
+from ._page_table import Columns, headings, page_table
 from .mechanisms import Equation, Mechanism
 
 if TYPE_CHECKING:
@@ -34,10 +34,6 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 10_000
 """Rows of one table."""
-MAX_JSON = 1_200_000
-"""Characters of one table; with longer names, fewer rows."""
-STATIC_ROWS = 25
-"""Rows that stand in the page itself and are read without JavaScript."""
 MAX_WITNESSES = 60
 MAX_LOST = 200
 MAX_EDGES = 300
@@ -140,17 +136,13 @@ def render(
     """
     style = resource("report.css") + resource("model_page.css")
     script = resource("report.js")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"text": text_of, "name": name_of, "plural": plural}
-    environment.filters |= {"limit": limit_text, "count": "{:,}".format}
+    filters = {"limit": limit_text, "count": "{:,}".format}
     edges = [(parent, gene) for gene, parents in genes.items() for parent in parents]
     status = edge_status(summary, edges)
     forms, independences = summary["mechanisms"], summary["separations"]
     lost = summary["lost_dependences"]
     witnesses = [m for m in forms if m["witness"]]
-    return environment.from_string(resource("model_page.html.j2")).render(
+    return template("model_page.html.j2", filters).render(
         policy=policy(style, script),
         style=Markup(style),
         script=Markup(script),
@@ -280,24 +272,16 @@ def _separation_row(found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
-    """Return a table as the page's script reads it: names once, rows that point to them."""
-    n_rows = min(len(rows), MAX_ROWS)
-    while True:
-        content = _content(rows[:n_rows], columns)
-        text = json_of(content)
-        if len(text) <= MAX_JSON or n_rows == 0:
-            break
-        n_rows = int(0.95 * n_rows * MAX_JSON / len(text))
-    head = [_static_row(row, content) for row in content["rows"][:STATIC_ROWS]]
-    return {"json": text, "n_rows": n_rows, "columns": content["columns"], "head": head}
+def _table(rows: Sequence[Mapping[str, Any]], columns: Columns) -> dict[str, Any]:
+    """A table as the page reads it: names once, rows that point to them."""
+    return page_table(lambda n_rows: _content(rows[:n_rows], columns), min(len(rows), MAX_ROWS))
 
 
-def _content(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+def _content(rows: Sequence[Mapping[str, Any]], columns: Columns) -> dict[str, Any]:
     place: dict[str, int] = {}
     listed = [[_entry(row[name], kind, place) for name, (_, kind) in columns.items()] for row in rows]
     return {
-        "columns": [{"name": name, "label": label, "kind": kind} for name, (label, kind) in columns.items()],
+        "columns": headings(columns),
         "words": ANSWERS,
         "genes": list(place),
         "symbols": None,
@@ -311,24 +295,3 @@ def _entry(value: Any, kind: str, place: dict[str, int]) -> Any:
     if kind == "word":
         return text_of(value)
     return None if value is None else float(f"{value:.4g}")
-
-
-def _static_row(row: Sequence[Any], content: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Cells as the page's script would show them."""
-    return [
-        {
-            "kind": column["kind"],
-            "label": column["label"],
-            "mark": value if column["kind"] == "word" and value in ANSWERS else "",
-            "text": content["genes"][value] if column["kind"] == "gene" else _shown(value),
-        }
-        for value, column in zip(row, content["columns"], strict=True)
-    ]
-
-
-def _shown(value: Any) -> str:
-    if value is None or value == "":
-        return "–"
-    if isinstance(value, str):
-        return ANSWERS.get(value) or value.replace("_", " ")
-    return f"{value:.3f}" if value == 0 or abs(value) >= 0.001 else f"{value:.1e}"

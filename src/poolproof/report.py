@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 
@@ -33,17 +32,22 @@ from ._figures import (
     describe_pair,
 )
 from ._files import MARK
-from ._page import address_of, json_of, name_of, plural, policy, replace_file, resource, svg_of, text_of
+from ._page import (
+    address_of,
+    policy,
+    replace_file,
+    resource,
+    svg_of,
+    template,
+    text_of,
+)
+from ._page_table import Columns, headings, page_table
 
 REPORT = "report.html"
 MAX_PAIRS = 5_000
 """Rows of the table of pairs."""
 MAX_EDGES = 10_000
 """Rows of the tables of a network."""
-MAX_JSON = 1_200_000
-"""Characters of one table on the page; with longer names, fewer rows."""
-STATIC_ROWS = 25
-"""Rows of a table that stand in the page itself and are read without JavaScript: its first page."""
 
 VERDICTS = {
     (names.CONTRADICTED, "bulk"): (
@@ -185,14 +189,10 @@ def render(
     style, script = resource("report.css"), resource("report.js")
     data, found = verdict["data"], verdict["linearity"]
     kind = data["kind"]
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"text": text_of, "name": name_of, "prose": _prose, "when": _when}
-    environment.filters |= {"share": _share, "level": _level, "count": _count, "plural": plural}
+    filters = {"prose": _prose, "when": _when, "share": _share, "level": _level, "count": _count}
     command = verdict.get("command") or verdict["settings"].get("command")
     limit = verdict["settings"].get("max_contradicting", 0.05)
-    return environment.from_string(resource("report.html.j2")).render(
+    return template("report.html.j2", filters).render(
         policy=policy(style, script),
         style=Markup(style),
         script=Markup(script),
@@ -420,28 +420,12 @@ def _interval(share: Mapping[str, float | None], limit: float) -> dict[str, floa
 # --- tables ----------------------------------------------------------------------------------------
 
 
-def _table(
-    table: pd.DataFrame, columns: Mapping[str, tuple[str, str]], genes: pd.DataFrame
-) -> dict[str, Any]:
-    """Return a table as the page's script reads it: names once, rows that point to them."""
-    n_rows = len(table)
-    while True:
-        content = _table_content(table.head(n_rows), columns, genes)
-        text = json_of(content)
-        if len(text) <= MAX_JSON or n_rows == 0:
-            break
-        n_rows = min(n_rows - 1, int(0.95 * n_rows * MAX_JSON / len(text)))
-    return {
-        "json": text,
-        "n_rows": n_rows,
-        "columns": content["columns"],
-        "head": [_static_row(row, content) for row in content["rows"][:STATIC_ROWS]],
-    }
+def _table(table: pd.DataFrame, columns: Columns, genes: pd.DataFrame) -> dict[str, Any]:
+    """A table as the page reads it: names once, rows that point to them."""
+    return page_table(lambda n_rows: _table_content(table.head(n_rows), columns, genes), len(table))
 
 
-def _table_content(
-    table: pd.DataFrame, columns: Mapping[str, tuple[str, str]], genes: pd.DataFrame
-) -> dict[str, Any]:
+def _table_content(table: pd.DataFrame, columns: Columns, genes: pd.DataFrame) -> dict[str, Any]:
     of_genes = [name for name, (_, kind) in columns.items() if kind == "gene"]
     used = pd.unique(table[of_genes].astype(object).to_numpy().ravel())
     symbols = dict(zip(genes["gene"], genes["symbol"], strict=True))
@@ -449,36 +433,12 @@ def _table_content(
     place = {gene: i for i, gene in enumerate(used)}
     values = [_column(table[name], kind, place) for name, (_, kind) in columns.items()]
     return {
-        "columns": [{"name": name, "label": label, "kind": kind} for name, (label, kind) in columns.items()],
+        "columns": headings(columns),
         "words": WORDS,
         "genes": [text_of(gene) for gene in used],
         "symbols": [text_of(symbol) for symbol in shown] if shown != list(used) else None,
         "rows": [list(row) for row in zip(*values, strict=True)],
     }
-
-
-def _static_row(row: Sequence[Any], content: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Cells as the page's script would show them."""
-    shown = content["symbols"] or content["genes"]
-    return [
-        {
-            "kind": column["kind"],
-            "label": column["label"],
-            "call": value if column["kind"] == "word" and value in WORDS else "",
-            "text": shown[value] if column["kind"] == "gene" else _cell(value, column["kind"]),
-        }
-        for value, column in zip(row, content["columns"], strict=True)
-    ]
-
-
-def _cell(value: Any, kind: str) -> str:
-    if value is None or value == "":
-        return "–"
-    if kind == "word":
-        return WORDS.get(value) or value.replace("_", " ")
-    if kind == "count":
-        return f"{value:,.0f}"
-    return f"{value:.3f}" if value == 0 or abs(value) >= 0.001 else f"{value:.1e}".replace("e-0", "e-")
 
 
 def _levels(levels: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -498,6 +458,3 @@ def _column(column: pd.Series, kind: str, place: Mapping[Any, int]) -> Sequence[
     if kind == "word":
         return ["" if pd.isna(value) else str(value) for value in column]
     return [None if not np.isfinite(value) else float(f"{value:.4g}") for value in column.astype(float)]
-
-
-# --- writing ---------------------------------------------------------------------------------------
