@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from ._arrays import dense_columns
 from ._checks import InputError, printable
+from ._grouping import check_groups, divide_rows, indicator, medians, runs
 
 LINEAR, QUASI_ARITHMETIC, MAPPED, COMPOSITION, OTHER = KINDS = (
     "linear",
@@ -322,7 +323,7 @@ class Aggregation:
         """
         sparse = sp.issparse(values)
         values = values if sparse else np.asarray(values, dtype=np.float64)
-        groups = _check_groups(values, groups, n_groups)
+        groups = check_groups(values, groups, n_groups)
         self.check_sizes(np.bincount(groups[groups >= 0], minlength=n_groups))
         method = self._pool_sparse if sparse else self._pool_dense
         return method(values, groups, n_groups)
@@ -370,17 +371,17 @@ class Aggregation:
             return self._pool_columns(values, groups, n_groups)
         used = values.tocsr()[groups >= 0].astype(np.float64)
         used.data = self.on_axis(used.data)
-        indicator = _indicator(groups[groups >= 0], n_groups, self.cell_weights)
-        totals, sizes = (indicator @ used).tocsr(), np.bincount(groups[groups >= 0], minlength=n_groups)
+        weight = indicator(groups[groups >= 0], n_groups, self.cell_weights)
+        totals, sizes = (weight @ used).tocsr(), np.bincount(groups[groups >= 0], minlength=n_groups)
         if self.kind != LINEAR:
             return self.finish(totals.toarray(), sizes)
-        return _divide_rows(totals, sizes) if self.divides_by_cells else totals
+        return divide_rows(totals, sizes) if self.divides_by_cells else totals
 
     def _pool_columns(self, values: Any, groups: np.ndarray, n_groups: int) -> np.ndarray:
         """Make a few genes dense at a time."""
         n_cells, n_genes = values.shape
         pooled, columns = np.empty((n_groups, n_genes)), values.tocsc()
-        for genes in _runs(n_genes, 1 + BLOCK_VALUES // max(1, n_cells)):
+        for genes in runs(n_genes, 1 + BLOCK_VALUES // max(1, n_cells)):
             pooled[:, genes] = self._pool_dense(dense_columns(columns, genes), groups, n_groups)
         return pooled
 
@@ -389,11 +390,11 @@ class Aggregation:
         sizes = np.bincount(groups[order], minlength=n_groups)
         used = values[order]
         if self.merge is None:
-            return _medians(used, sizes)
+            return medians(used, sizes)
         totals = np.zeros((n_groups, values.shape[1]))
         starts = (np.cumsum(sizes) - sizes)[sizes > 0]
         if self.merge is np.add:
-            totals = _indicator(groups[order], n_groups, self.cell_weights) @ self.on_axis(used)
+            totals = indicator(groups[order], n_groups, self.cell_weights) @ self.on_axis(used)
         elif len(starts):
             totals[sizes > 0] = self.merge.reduceat(self.on_axis(used), starts, axis=0)
         return self.finish(totals, sizes)
@@ -493,53 +494,3 @@ def _need(fine: np.ndarray, values: np.ndarray, name: str, range_: str) -> None:
         wrong = values[~fine & ~np.isnan(values)]
         if wrong.size:
             raise InputError(f"{name} needs values {range_}; found {wrong.flat[0]:g}")
-
-
-def _check_groups(values: Any, groups: np.ndarray, n_groups: int) -> np.ndarray:
-    groups = np.asarray(groups)
-    if values.ndim != 2 or groups.shape != values.shape[:1]:
-        raise InputError(
-            f"cells x genes and one group per cell expected; found shapes {values.shape} and {groups.shape}"
-        )
-    if groups.dtype.kind not in "iu" and groups.size:
-        raise InputError(f"groups must be whole numbers; found {groups.dtype}")
-    if groups.size and not (groups.min() >= -1 and groups.max() < n_groups):
-        raise InputError(
-            f"groups must lie between -1 and {n_groups - 1}; found {groups.min()} to {groups.max()}"
-        )
-    return groups.astype(np.int64, copy=False)
-
-
-def _indicator(groups: np.ndarray, n_groups: int, weights: Sequence[float] | None) -> Any:
-    """Pools x cells: the weight of each cell in its pool. Rows keep the order of the cells."""
-    order = np.argsort(groups, kind="stable")
-    sizes = np.bincount(groups, minlength=n_groups)
-    data = np.ones(len(groups)) if weights is None else np.tile(np.asarray(weights), n_groups)
-    ends = np.concatenate([[0], np.cumsum(sizes)])
-    return sp.csr_matrix((data, order, ends), shape=(n_groups, len(groups)))
-
-
-def _divide_rows(totals: Any, sizes: np.ndarray) -> Any:
-    """Sparse rows over the sizes of their pools; a row of NaN for an empty pool, as in a dense mean."""
-    totals.data = totals.data / np.repeat(sizes, np.diff(totals.indptr))
-    empty = np.flatnonzero(sizes == 0)
-    if len(empty) == 0:
-        return totals
-    rows, columns = np.repeat(empty, totals.shape[1]), np.tile(np.arange(totals.shape[1]), len(empty))
-    return totals + sp.csr_matrix((np.full(len(rows), np.nan), (rows, columns)), shape=totals.shape)
-
-
-def _medians(ordered: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Median of consecutive rows, pools of one size together; NaN for an empty pool."""
-    pooled = np.full((len(sizes), ordered.shape[1]), np.nan)
-    starts = np.cumsum(sizes) - sizes
-    for size in np.unique(sizes[sizes > 0]):
-        pools = np.flatnonzero(sizes == size)
-        rows = starts[pools][:, None] + np.arange(size)
-        pooled[pools] = np.median(ordered[rows], axis=1)
-    return pooled
-
-
-def _runs(n: int, step: int) -> Iterator[np.ndarray]:
-    for start in range(0, n, step):
-        yield np.arange(start, min(start + step, n))

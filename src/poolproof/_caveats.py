@@ -1,0 +1,125 @@
+"""What a verdict does not say, and labels of cells that an audit should have used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from . import _names as names
+from ._checks import printable
+from .equations import Equations
+from .expression import Expression
+from .pairs import Linearity
+
+FEW_REPLICATES = 15
+"""Fewer replicates leave little power among many pairs."""
+
+
+def limits_of(
+    expression: Expression, obs: pd.DataFrame, result: Linearity, equations: Equations | None
+) -> list[str]:
+    """What the verdict does not say."""
+    s = result.settings
+    limits = [
+        "Linearity is judged for the conditional mean of one gene given another; a common cause, or a second "
+        "parent related non-linearly to the first, can bend a pair whose own equation is affine.",
+        "Affine here means a non-linear share below the margin in the range of these data, not everywhere; "
+        "a few far samples can carry a relation, so look at its picture.",
+    ]
+    if expression.kind == "bulk":
+        limits.append(
+            "These are pools: composition of cell types and differences between donors can bend or "
+            "straighten a relation, and an affine look says nothing about the cells."
+        )
+    if result.summary["directed"]:
+        limits.append(
+            "Only the directions given were judged; a wrong direction makes an affine relation "
+            "look non-linear."
+        )
+    if result.summary["test"] == "corrected":
+        limits.append(
+            "Counts are judged as fractions of a cell's molecules, with multinomial sampling noise removed; "
+            "technical noise beyond that is not removed, and for genes with very heavy tails the "
+            "smallest p-values are somewhat too small."
+        )
+    else:
+        limits.append("Measurement error of the regulator was not removed; it can bend or flatten any pair.")
+    if expression.scale_tested == "log":
+        limits.append(
+            "The values were tested on a log scale, on which even affine relations look non-linear."
+        )
+    if 0 < result.design.n_clusters < FEW_REPLICATES:
+        limits.append(
+            f"With {result.design.n_clusters} replicates only very strong relations stand out among "
+            f"{result.summary['n_pairs_tested']:,} pairs; fewer pairs (--regulators, --network) "
+            "leave more power."
+        )
+    labels = _unused_labels(expression, obs, s)
+    if labels:
+        listed = ", ".join(printable(c, 40) for c in labels)
+        limits.append(
+            f"Cells were not separated by {listed}: mixing cell types or conditions bends affine relations "
+            f"(--within {printable(labels[0], 40)})."
+        )
+    limits.append(
+        "Shares and calls are those of the genes that were tested: with more or other genes the "
+        "false-discovery cut moves, and so do they."
+    )
+    if equations is not None:
+        limits += _left_out_of_equations(equations, result)
+    if equations is not None and result.summary["test"] == "corrected":
+        limits.append(
+            "The joint equations use the robust test on depth-normalised counts, without noise correction."
+        )
+    return limits
+
+
+def _left_out_of_equations(equations: Equations, result: Linearity) -> list[str]:
+    """Levels that are too small for a gene with several parents."""
+    used = equations.table.loc[equations.table["status"] == names.OK, "n"]
+    n = sum(len(level.rows) for level in result.design.levels)
+    if used.empty or int(used.min()) == n:
+        return []
+    return [
+        "Levels with too few samples for all parents of a gene were left out of its joint equation: "
+        f"{used.min():,} to {used.max():,} of {n:,} samples were used."
+    ]
+
+
+_LABEL_WORDS = (
+    "type",
+    "cluster",
+    "line",
+    "leiden",
+    "louvain",
+    "annot",
+    "stim",
+    "condition",
+    "treat",
+    "label",
+)
+
+
+def _unused_labels(expression: Expression, obs: pd.DataFrame, settings: Mapping[str, Any]) -> list[str]:
+    """Columns of obs that look like labels of cells and were not used."""
+    used = {*settings["within"], *settings["covariates"], settings["replicate"]}
+    if expression.kind != "single-cell":
+        return []
+    found = []
+    for column in obs.columns:
+        values = obs[column]
+        word = any(w in str(column).lower() for w in _LABEL_WORDS)
+        text = not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values)
+        if word and text and column not in used and 2 <= values.nunique() <= max(50, len(obs) // 50):
+            found.append(str(column))
+    return found
+
+
+def label_warnings(expression: Expression, obs: pd.DataFrame, result: Linearity) -> list[str]:
+    labels = _unused_labels(expression, obs, result.settings)
+    return [
+        f"obs column {printable(c, 40)} labels cells and was not used; consider --within {printable(c, 40)}"
+        for c in labels
+    ]
