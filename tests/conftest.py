@@ -1,10 +1,13 @@
 """What several test files share."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from poolproof import cli
 
 # Scripts that make the frozen references need programs that the tests do without.
 collect_ignore_glob = ["reference/make_*.py"]
@@ -24,8 +27,47 @@ def shared_data(name: str) -> Path:
     """
     path = SHARED / name
     if not path.is_file():
-        reason = f"needs the data file {name} in a folder shared/data beside the checkout"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing(f"the data file {name} in a folder shared/data beside the checkout")
     return path
+
+
+def missing(what):
+    """Skip a test for what the machine has not; under ``CI=true`` it fails."""
+    reason = f"needs {what}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+class Done:
+    """What a call of the command line left."""
+
+    def __init__(self, code, out, err):
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Run the command line in this process: ``call("check", "model.yaml")``."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["poolproof", *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        return Done(code, *capsys.readouterr())
+
+    return run
+
+
+def one_line(done, *words):
+    """Expect a refusal: exit code 2, one line that holds these words, nothing on standard output."""
+    assert done.code == 2
+    assert done.out == ""
+    assert done.err.count("\n") == 1
+    assert done.err.startswith("poolproof: ")
+    for word in words:
+        assert word in done.err

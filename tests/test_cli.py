@@ -31,30 +31,6 @@ SCHEMA = json.loads((files("poolproof") / "verdict.schema.json").read_text(encod
 COMMAND = [sys.executable, "-m", "poolproof.cli"]
 
 
-class Done:
-    """What a call of the command line left."""
-
-    def __init__(self, code, out, err):
-        self.code, self.out, self.err = code, out, err
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Run the command line in this process: ``call("audit", "x.csv", ...)``."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["poolproof", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        return Done(code, *capsys.readouterr())
-
-    return run
-
-
 WRITTEN = ["figures", "genes.parquet", "pairs.parquet", "report.html", "verdict.json"]
 """What an audit without levels leaves in its folder."""
 

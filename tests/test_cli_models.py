@@ -2,14 +2,14 @@
 
 import json
 import stat
-import sys
 
 import anndata
 import numpy as np
 import pytest
+from conftest import one_line
 from test_report import Page
 
-from poolproof import cli, list_models
+from poolproof import list_models
 from poolproof.cli_models import check_command, simulate_command
 
 FORK = """
@@ -23,45 +23,11 @@ cells: 20
 """
 
 
-class Done:
-    """What a call of the command line left."""
-
-    def __init__(self, code, out, err):
-        self.code, self.out, self.err = code, out, err
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Run the command line in this process: ``call("check", "model.yaml")``."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["poolproof", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        return Done(code, *capsys.readouterr())
-
-    return run
-
-
 @pytest.fixture
 def fork(tmp_path):
     path = tmp_path / "fork.yaml"
     path.write_text(FORK, encoding="utf-8")
     return path
-
-
-def one_line(done, *words):
-    """A refusal: exit code 2, one line that holds these words, nothing on standard output."""
-    assert done.code == 2
-    assert done.out == ""
-    assert done.err.startswith("poolproof: ")
-    assert done.err.count("\n") == 1
-    for word in words:
-        assert word in done.err
 
 
 # --- check ----------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import json
 import stat
-import sys
 
 import anndata as ad
 import h5py
@@ -11,47 +10,17 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from anndata import AnnData
+from conftest import one_line
 from numpy.testing import assert_array_equal
 
-from poolproof import _containers, cli
-from poolproof.cli_pools import pool_command
+from poolproof import _containers
 from poolproof.pools import pool_cells
 
 
-class Done:
-    """What a call of the command line left."""
-
-    def __init__(self, code, out, err):
-        self.code, self.out, self.err = code, out, err
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Run the command line in this process: ``call("pool", "cells.h5ad", "--by", "donor")``."""
-    monkeypatch.setitem(cli.commands.commands, "pool", pool_command)
-    monkeypatch.setattr(_containers, "_survives", lambda path: True)  # a process for each file
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["poolproof", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        return Done(code, *capsys.readouterr())
-
-    return run
-
-
-def one_line(done, *words):
-    """A refusal: exit code 2, one line that holds these words, nothing on standard output."""
-    assert done.code == 2
-    assert done.out == ""
-    assert done.err.startswith("poolproof: ")
-    assert done.err.count("\n") == 1
-    for word in words:
-        assert word in done.err
+@pytest.fixture(autouse=True)
+def trusted(monkeypatch):
+    """The files of these tests are whole: no process looks through them first."""
+    monkeypatch.setattr(_containers, "_survives", lambda path: True)
 
 
 def dense(matrix):

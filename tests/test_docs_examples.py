@@ -25,7 +25,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from conftest import shared_data
+from conftest import missing, shared_data
 
 import poolproof
 from poolproof._expressions import FUNCTIONS, usage
@@ -128,10 +128,7 @@ def bring(name, folder):
     if name.endswith(".h5ad"):
         (folder / name).symlink_to(shared_data(name))
     elif shutil.which(name) is None:
-        reason = f"needs the program {name} on the PATH"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing(f"the program {name} on the PATH")
 
 
 def environment():

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from conftest import missing
 
 from poolproof import InputError
 from poolproof._files import RESULTS, ParquetStream, result_folder, to_json, write_json, write_parquet
@@ -214,7 +215,7 @@ def test_folder__on_another_file_system_than_its_parent(tmp_path):
     # A mount point (a container's volume) looks like this; a link is the same without privileges.
     other = Path("/dev/shm")
     if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("needs a second file system")
+        missing("a second file system at /dev/shm")
     home = other / f"poolproof-test-{os.getpid()}"
     home.mkdir()
     try:

@@ -21,6 +21,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import missing
 from matplotlib.figure import Figure
 
 from poolproof import _names as names
@@ -614,10 +615,7 @@ def find_chromium():
     for name in ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome"):
         if found := shutil.which(name):
             return found
-    reason = "needs Chromium (Debian, Ubuntu: apt install chromium)"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    return missing("Chromium (Debian, Ubuntu: apt install chromium)")
 
 
 @pytest.fixture(scope="module")
