@@ -924,3 +924,60 @@ def test_mean_over_a_random_number__types_that_differ_show_the_number():
     (statement,) = found.summary["separations"]
     assert (statement["x"], statement["y"], statement["given"]) == ("B", "D", ["A"])
     assert statement["cic"] != "holds" or statement["quantifier"] == "limit"
+
+
+def test_types_that_share_a_kernel__are_one_kernel():
+    """Only the noise of the parent differs: the kernels are judged as without types."""
+    genes = {
+        "S": {"noise": "bernoulli(0.3)"},
+        "K": {"kernel": "poisson(exp(2*S))"},
+        "M": {"kernel": "bernoulli(0.1 + 0.5*S)"},
+    }
+    content = {"name": "shared", "genes": genes, "aggregation": "sum", "cells": 20}
+    typed = {"B": {"fraction": 0.2, "genes": {"S": {"noise": "bernoulli(0.7)"}}}}
+    plain, of_types = (check(content | more) for more in ({}, {"cell_types": typed}))
+    assert [m["ffc"] for m in plain.summary["mechanisms"]] == ["holds"] * 3
+    assert of_types.summary["mechanisms"] == plain.summary["mechanisms"]
+    assert [s["cic"] for s in of_types.summary["separations"]] == ["holds"]
+
+
+@pytest.mark.parametrize("aggregation", ["sum", "mean"])
+def test_kernel_with_a_random_number__has_a_witness_in_law(aggregation):
+    found = check(
+        {
+            "name": "number",
+            "genes": {"Y": {"noise": "gamma(2, 1)"}, "X": {"kernel": "poisson(1 + Y)"}},
+            "aggregation": aggregation,
+            "cells": "discrete({2: 0.5, 20: 0.5})",
+        }
+    )
+    form = next(m for m in found.summary["mechanisms"] if m["gene"] == "X")
+    assert form["ffc"] == "fails"
+    few, many = form["witness"]["pools"]
+    assert few["pooled"]["values"]["Y"] == pytest.approx(many["pooled"]["values"]["Y"])
+    assert [pool["cells"][0]["times"] for pool in (few, many)] == [2, 20]
+    for pool in (few, many):
+        ((cell,), k) = pool["cells"], pool["cells"][0]["times"]
+        rate = 1 + cell["values"]["Y"]
+        expected = [k * rate / k**order if aggregation == "mean" else k * rate for order in (1, 2, 3, 4)]
+        assert pool["child_cumulants"] == pytest.approx(expected)
+    assert few["child_cumulants"] != pytest.approx(many["child_cumulants"])
+
+
+def test_cumulants_of_a_witness__are_no_rounding():
+    genes = {"Y": {"noise": "uniform(-2, 6)"}, "X": {"kernel": "bernoulli(sigmoid(Y - 2))"}}
+    found = check({"name": "coin", "genes": genes, "aggregation": "sum", "cells": 2})
+    witness = found.summary["mechanisms"][1]["witness"]
+    cumulants = [c for pool in witness["pools"] for c in pool["child_cumulants"]]
+    assert all(c == 0 or abs(c) > 1e-6 for c in cumulants)
+
+
+def test_signs__name_the_file(tmp_path):
+    path = tmp_path / "negative.yaml"
+    path.write_text(
+        'genes:\n  Y: {noise: "normal(0, 1)"}\naggregation: geometric\ncells: 5\n', encoding="utf-8"
+    )
+    with pytest.raises(
+        InputError, match=r"negative\.yaml: aggregation: geometric needs values above 0; gene Y"
+    ):
+        check(str(path))

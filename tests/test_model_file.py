@@ -310,13 +310,20 @@ BAD = [
     (short(aggregation="{weights: [1, 2]}", cells="poisson(2)"), "2 weights, but cells: poisson(2)"),
     (short(cells="0"), "m.yaml line 3: cells: expected 1 to 1,000,000,000 cells; found 0"),
     (short(cells="1" * 12), "expected 1 to 1,000,000,000 cells"),
-    (short(cells="2.5"), "m.yaml line 3: cells: expected a whole number or a law; found 2.5"),
+    (
+        short(cells="2.5"),
+        "m.yaml line 3: cells: expected a whole number of cells or a law, such as 'poisson(20)'; found 2.5",
+    ),
     (short(cells="true"), "m.yaml line 3: cells: "),
     (short(cells="normal(20, 1)"), "m.yaml line 3: cells: expected a law of whole numbers from 0 up"),
     (short(cells="{-1: 0.5, 1: 0.5}"), "expected a law of whole numbers from 0 up"),
     (short(cells="constant(0)"), "expected a law of whole numbers from 0 up"),
     (short(cells="[20]"), "m.yaml line 3: cells: expected a law; found a list"),
-    (short(cells=""), "m.yaml line 3: cells: expected a law; found nothing"),
+    (
+        short(cells=""),
+        "m.yaml line 3: cells: expected a whole number of cells or a law, such as 'poisson(20)'; "
+        "found nothing",
+    ),
     (short(more="name: [a]"), "m.yaml line 4: name: expected a name; found a list"),
     (short(more="name: ") + "x" * 201, "up to 200 characters"),
     (short(more="cell_types: 3"), "m.yaml line 4: cell_types: expected cell types; found 3"),

@@ -20,6 +20,8 @@ from .mechanisms import Equation
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
 UNIFORM, LAW, LIMIT = "uniform", "law", "limit"
 
+NUMBER_MAY_SHOW = "a constant, and a number of cells that the parents' sums may tell"
+
 Supports = Mapping[str, Support]
 Cores = Mapping[str, tuple[float, float]]
 """Where most values of each gene lie."""
@@ -269,9 +271,9 @@ def _random_number_form(
         return Form(UNDECIDED, LAW, "finite support and a random number of cells")
     names = list(of)
     # all cells alike, the same sums over few cells and over many
-    total = {name: _shared_total(of[name], inner[name], few, many) for name in names}
+    total = {name: shared_total(of[name], inner[name], few, many) for name in names}
     if any(v is None for v in total.values()):
-        return Form(UNDECIDED, LAW, "a constant, and a number of cells that the parents' sums may tell")
+        return Form(UNDECIDED, LAW, NUMBER_MAY_SHOW)
     pools = [[{n: total[n] / k for n in names}] * k for k in (few, many)]  # type: ignore[operator]
     weights = [[1.0] * k for k in (few, many)]
     witness = describe_pools(pools, mechanism.expression.evaluate, names, pooling.linear, weights)
@@ -281,7 +283,7 @@ def _random_number_form(
     return Form(FAILS, LAW, rule, witness)
 
 
-def _shared_total(support: Support, core: tuple[float, float], few: int, many: int) -> float | None:
+def shared_total(support: Support, core: tuple[float, float], few: int, many: int) -> float | None:
     """A sum that both few and many equal cells can have."""
     if support.contains(0.0):
         return 0.0

@@ -220,8 +220,9 @@ def _cells(node: Node) -> int | Law:
         if not 1 <= number <= MAX_CELLS:
             raise node.error(f"expected 1 to {MAX_CELLS:,} cells; found {printable(node.text, 40)}")
         return number
-    if isinstance(number, float):
-        raise node.error(f"expected a whole number or a law; found {printable(node.text, 40)}")
+    if isinstance(number, (float, bool)) or number is None:
+        found = printable(node.text, 40) or "nothing"
+        raise node.error(f"expected a whole number of cells or a law, such as 'poisson(20)'; found {found}")
     law = parse_law(_law_text(node), node.place)
     if not law.support.is_whole or law.support.low < 0 or law.support.high == 0:
         raise node.error(f"expected a law of whole numbers from 0 up; found {law.text}")
@@ -278,11 +279,7 @@ def cell_number(cells: int | str | Law) -> int | Law:
     if isinstance(cells, str):
         cells = parse_law(cells, "cells")
     if isinstance(cells, Law):
-        support = cells.support
-        whole = support.kind == "integers" or (
-            support.kind == "finite" and all(float(v).is_integer() for v in support.values)
-        )
-        if not whole or support.low < 0 or not cells.mean > 0:
+        if not cells.support.is_whole or cells.support.low < 0 or not cells.mean > 0:
             raise InputError(
                 f"cells needs a law of whole numbers of at least 0; found {printable(cells.text)}"
             )

@@ -49,7 +49,7 @@ PAIR_COLUMNS = (
     Column("n", "int32", "samples or cells used"),
     Column("r2_linear", "float64", "share of the variance of y that a line in x explains"),
     Column("r2_spline", "float64", "share of the variance of y that the spline in x explains"),
-    Column("gain", "float64", "r2_spline minus r2_linear"),
+    Column("gain", "float64", "r2_spline minus r2_linear; missing where counts cannot tell it"),
     Column("nonlinear_share", "float64", "gain as a share of r2_spline: the bend in the explained variance"),
     Column("nonlinear_share_upper", "float64", "upper 95 % bound of nonlinear_share"),
     Column("statistic", "float64", "statistic of the test of non-linearity"),

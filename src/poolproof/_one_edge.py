@@ -73,7 +73,7 @@ def judge_family(
     Parameters
     ----------
     mechanisms
-        One for each cell type; one if there are no types.
+        One for each cell type; one if there are no types. Types may share one.
     supports
         Of all genes.
     aggregation
@@ -83,15 +83,16 @@ def judge_family(
     """
     linear = aggregation.inner or aggregation
     weights = unequal_weights(linear)
+    mechanisms = [m for i, m in enumerate(mechanisms) if m not in mechanisms[:i]]
     slopes = [_slopes(m, supports, linear) for m in mechanisms]
     parents = list(dict.fromkeys(p for m in mechanisms for p in m.parents))
-    differs = any(m != mechanisms[0] for m in mechanisms)
+    differs = len(mechanisms) > 1
     edges = {}
     for parent in parents:
         found = [s.get(parent) for s in slopes]
         if all(isinstance(s, Slope) for s in found) and len(set(found)) == 1:
             edges[parent] = _passing(mechanisms[0])
-        elif len(mechanisms) > 1:
+        elif differs:
             rule = "cell types have different coefficients"
             edges[parent] = Edge(FAIL if all(s is not None for s in found) else UNKNOWN, rule)
         else:

@@ -40,7 +40,7 @@ class PooledModel:
                 f"{self.largest} cells; set the number of cells to that of the weights"
             )
         self.supports = model.scm.supports()
-        _check_signs(self.supports, self.linear)
+        _check_signs(self.supports, self.linear, f"{printable(model.source)}: " if model.source else "")
 
     @cached_property
     def cores(self) -> dict[str, tuple[float, float]]:
@@ -172,18 +172,19 @@ class PooledModel:
         return True
 
 
-def _check_signs(supports: Mapping[str, Support], aggregation: Aggregation) -> None:
+def _check_signs(supports: Mapping[str, Support], aggregation: Aggregation, place: str) -> None:
     """Shares and power means are of amounts, which are not negative."""
     if aggregation.kind not in ("composition", "quasi-arithmetic"):
         return
     above = aggregation.name in ("geometric", "harmonic")
+    least = "above" if above else "of at least"
     for gene, support in supports.items():
         zero = above and support.low == 0 and (support.kind != "interval" or not support.open_low)
         if support.low < 0 or zero:
             raise InputError(
-                f"{aggregation.name} needs values {'above' if above else 'of at least'} 0; gene "
-                f"{printable(gene, 40)} can be as low as {support.low:g}; give it a positive noise, or take "
-                "another aggregation"
+                f"{place}aggregation: {aggregation.name} needs values {least} 0; "
+                f"gene {printable(gene, 40)} can be as low as {support.low:g}; give it a positive noise, or "
+                "take another aggregation"
             )
 
 

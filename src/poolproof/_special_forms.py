@@ -20,6 +20,7 @@ from ._affine_form import (
     Supports,
     algebraic_form,
     completed,
+    shared_total,
     with_noise,
 )
 from ._algebra import NOISE_NAME
@@ -144,8 +145,8 @@ def kernel_form(
         return Form(UNDECIDED, LAW, f"a kernel under {pooling.linear.name}: no rule is known")
     statuses = {edge.status for edge in family.edges.values()}
     if statuses == {"pass"}:
-        if len(pooling.cell_numbers) > 1 and not family.no_constant and not pooling.linear.divides_by_cells:
-            return Form(FAILS, LAW, "its law has a constant part, and the number of cells varies")
+        if len(pooling.cell_numbers) > 1 and (pooling.linear.divides_by_cells or not family.no_constant):
+            return _random_number_law(mechanism, supports, cores, pooling)
         everywhere = all(edge.any_cells for edge in family.edges.values())
         rules = "; ".join(dict.fromkeys(edge.rule for edge in family.edges.values()))
         return Form(HOLDS, UNIFORM if everywhere else LAW, f"in law: {rules}")
@@ -154,6 +155,32 @@ def kernel_form(
         witness = kernel_witness(mechanism, name, supports, cores, pooling)
         return Form(FAILS, LAW, f"in law: {edge.rule}", witness)
     return Form(UNDECIDED, LAW, "in law: the one-edge criterion could not be decided")
+
+
+def _random_number_law(mechanism: Kernel, supports: Supports, cores: Cores, pooling: Pooling) -> Form:
+    """Equal cells, few and many, of the same pooled parents: the law of the child shows how many."""
+    numbers = (pooling.cell_numbers[0], pooling.cell_numbers[-1])
+    power = 1 if pooling.linear.divides_by_cells else 0
+    pools = []
+    for k in numbers:
+        cell = {}
+        for parent in mechanism.parents:
+            grid = readable_values(supports[parent], cores[parent])
+            total = shared_total(supports[parent], cores[parent], *numbers)
+            if total is None and not power:
+                return Form(
+                    UNDECIDED, LAW, "a constant, and a number of cells that the parents' sums may tell"
+                )
+            cell[parent] = float(grid[len(grid) // 2]) if power or total is None else total / k
+        of_cell = np.asarray(mechanism.cumulants({p: np.array([v]) for p, v in cell.items()}, 4))[:, 0]
+        cumulants = [float(k * c / k ** (power * order)) for order, c in enumerate(of_cell, start=1)]
+        shown = {"values": {p: v if power else k * v for p, v in cell.items()}}
+        pools.append({"cells": [{"values": cell, "times": k}], "pooled": shown, "child_cumulants": cumulants})
+    first, second = (np.array(pool["child_cumulants"]) for pool in pools)
+    if np.allclose(first, second, rtol=1e-9):
+        return Form(UNDECIDED, LAW, "in law: the one-edge criterion could not be decided")
+    witness = {"pools": pools, "same_noise": True, "further_cells": 0}
+    return Form(FAILS, LAW, "its law has a part that shows the number of cells, which varies", witness)
 
 
 def kernel_witness(
@@ -202,7 +229,9 @@ def _pooled_cumulants(
 ) -> np.ndarray:
     values = {n: np.array([cell[n] for cell in pool]) for n in mechanism.parents}
     per_cell = np.asarray(mechanism.cumulants(values, 4))  # order x cell
-    return np.array([np.dot(weights ** (order + 1), per_cell[order]) for order in range(4)])
+    terms = weights ** np.arange(1, 5)[:, None] * per_cell
+    sums = terms.sum(axis=1)
+    return np.where(np.abs(sums) > 1e-12 * np.abs(terms).sum(axis=1), sums, 0.0)
 
 
 def composition_form(
