@@ -394,7 +394,8 @@ could not be computed is NaN in a table and `null` in `verdict.json`, and a `sta
 FILES = {
     "report.html": "the page for people; made from the other files, and remade by `poolproof report DIR`",
     "verdict.json": "the verdict, written last: while it is absent, the result is not complete",
-    "pairs.parquet": "one row per ordered pair of genes, strongest association first",
+    "pairs.parquet": "one row per ordered pair of genes, strongest association first; "
+    "of counts, estimates of r2 above 1 are set to 1 and come last",
     "genes.parquet": "one row per gene",
     "levels.parquet": "with `--within`: the pairs of each level alone",
     "equations.parquet": "with `--network`: one row per child, tested on all its parents jointly",

@@ -1,7 +1,5 @@
 """The numbers behind the pictures: they agree with the result, stay small, and depend on names alone."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -176,16 +174,6 @@ def test_depth__totals_that_were_made_equal_stand_in_the_middle():
     assert used["low"].min() > 0.98e6
     assert used["high"].max() < 1.02e6
     assert depth["high"].iloc[-1] - depth["low"].iloc[0] == pytest.approx(1e5, rel=0.01)
-
-
-@pytest.mark.parametrize(("test", "first"), [("corrected", "weaker"), ("robust", "ceiling")])
-def test_gallery__estimates_at_their_ceiling_come_last_for_counts(test, first):
-    table = pd.DataFrame({"regulator": ["ceiling", "weaker"], "call": "affine", "r2_spline": [1.0, 0.9]})
-
-    found = SimpleNamespace(table=table, summary={"test": test})
-    order = _figures._most_telling(found, "affine")
-    assert table["regulator"].iloc[order].tolist()[0] == first
-    assert sorted(order) == [0, 1]
 
 
 def test_mean_variance__draws_genes(result, monkeypatch):

@@ -11,7 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from poolproof import InputError, _rows, _screen, linearity
+from poolproof import InputError, _rows, _screen, linearity, load_dataset
 from poolproof import _names as names
 from poolproof._random import stream
 
@@ -569,3 +569,29 @@ def test_detectable_share__is_left_out_with_replicates():
     found = linearity(data, kind="bulk", scale="additive", obs=obs, replicate="donor")
     assert found.summary["n_associated"] > 0
     assert found.summary["detectable_share"] is None
+
+
+# --- the order of the rows ---------------------------------------------------------------------------
+
+
+def test_order__estimates_cut_at_one_come_last():
+    """Hardly counted genes give estimates of r2 above 1, which are set to 1 and say little."""
+    adata = load_dataset("sc_mixology_10x_3lines")
+    options = {"within": "cell_line", "kind": "single-cell", "scale": "counts"}
+    options["regulators"] = list(adata.var_names[::12])
+    table = linearity(adata, **options).table
+    cut = table["r2_spline"] >= 1
+    assert 0 < cut.sum() < len(table) / 2
+    assert cut.is_monotonic_increasing
+    assert table["r2_spline"][~cut].is_monotonic_decreasing
+    few = linearity(adata, **options, keep="top:20").table
+    pd.testing.assert_frame_equal(few, table.head(20))
+
+
+def test_order__a_perfect_line_comes_first_elsewhere():
+    rng = np.random.default_rng(0)
+    x = rng.gamma(2.0, size=100)
+    data = pd.DataFrame({"x": x, "noisy": x + 0.2 * rng.normal(size=100), "line": 2 * x})
+    table = linearity(data, kind="bulk", scale="additive").table
+    assert set(table[["regulator", "target"]].iloc[0]) == {"x", "line"}
+    assert table["r2_spline"].iloc[0] == pytest.approx(1)

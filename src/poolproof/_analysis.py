@@ -92,10 +92,11 @@ class Analyst:
             cut = result.bend_cut.p_value
             tally = tally_screen(result, len(genes), self.task.directed)
             columns = self._columns(result, engine, keep, limit, sink)
-        columns = sort_rows(columns, genes)
+        columns = sort_rows(columns, genes, engine.cuts_r2)
         typical = columns
         if self.task.pairs is None and int((columns["call"] >= INCONCLUSIVE).sum()) < tally.n_associated:
-            typical = sort_rows(screened_columns(result, spread_pairs(result, genes), self.threads), genes)
+            typical = screened_columns(result, spread_pairs(result, genes), self.threads)
+            typical = sort_rows(typical, genes, engine.cuts_r2)
         return Analysis(
             table=table_of(columns, engine, genes),
             genes=self._gene_table(engine, tally, design),

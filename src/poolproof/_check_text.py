@@ -39,7 +39,8 @@ VERDICTS = {
         "pools need not be the one in the cells."
     ),
     "undecided": (
-        "Not everything could be decided: no rule covers some of the mechanisms or conditional independences."
+        "Not everything could be decided for these pools: no rule covers some of the mechanisms or "
+        "conditional independences, or only for many cells."
     ),
 }
 """The verdict in words."""

@@ -78,6 +78,7 @@ class CountTest:
 
     columns = COLUMNS
     bend_df = float(N_BENDS)
+    cuts_r2 = True
 
     def __init__(
         self,

@@ -224,26 +224,13 @@ def _gallery(result: Linearity) -> dict[str, pd.DataFrame]:
     parts: list[dict[str, pd.DataFrame]] = []
     place = {gene: i for i, gene in enumerate(result.expression.genes)}
     for call in CALLS:
-        first = result.table.iloc[_most_telling(result, call)[:N_LOOKED_AT]]
+        first = result.table.iloc[_rows(result.table, call)[:N_LOOKED_AT]]
         for row in islice(_without_repeats(first), N_GALLERY):
             genes = np.array([place[row["regulator"].iloc[0]], place[row["target"].iloc[0]]])
             parts.append(_pair_tables(result, genes, row, len(parts) + 1, N_SAMPLES))
     if not parts:
         return _empty_gallery()
     return {name: pd.concat([part[name] for part in parts], ignore_index=True) for name in parts[0]}
-
-
-def _most_telling(result: Linearity, call: str) -> np.ndarray:
-    """Positions of the pairs with a call, strongest first.
-
-    With noise taken out, too few counts can give an estimate of r2 beyond 1, which is then set to 1; such
-    pairs come last.
-    """
-    rows = _rows(result.table, call)
-    if result.summary["test"] != "corrected":
-        return rows
-    r2 = result.table["r2_spline"].to_numpy()[rows]
-    return rows[np.argsort(r2 >= 1, kind="stable")]
 
 
 def _without_repeats(pairs: pd.DataFrame) -> Iterator[pd.DataFrame]:

@@ -41,6 +41,9 @@ def model_verdict(
         reasons.append(f"{len(surviving)} of {pooled.graph.number_of_edges()} edges survive.")
     elif n_open:
         verdict = UNDECIDED
+        n_limit = sum(s["cic"] == HOLDS and s["quantifier"] == LIMIT for s in separations)
+        if n_limit:
+            reasons.append(f"Of those that hold, {n_limit} hold for many cells; here that is open.")
     elif failing:
         verdict = MARKOV_CLASS
         reasons.append("All conditional independences hold: the graph up to its Markov class.")

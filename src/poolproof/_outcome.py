@@ -136,6 +136,14 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
         return np.where(whole > 0, part / whole, np.nan)
 
 
+def ranked_by(r2_spline: np.ndarray, cut_at_one: bool) -> np.ndarray:
+    """What pairs are ranked by: r2_spline; 0 where it is an estimate above 1 that was set to 1.
+
+    With noise taken out, genes that are hardly counted can give such an estimate: it says little.
+    """
+    return np.where(r2_spline >= 1, 0.0, r2_spline) if cut_at_one else r2_spline
+
+
 class Engine(Protocol):
     """A test of all pairs: what the screening needs to know of it."""
 
@@ -145,6 +153,8 @@ class Engine(Protocol):
     """Status of each gene as regulator."""
     target_status: np.ndarray
     """Status of each gene as target."""
+    cuts_r2: bool
+    """Whether estimates of r2 above 1 are set to 1."""
     has_replicates: bool
     """Whether standard errors come from whole replicates."""
     bend_df: float

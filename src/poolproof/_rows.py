@@ -10,7 +10,7 @@ import pandas as pd
 
 from . import _names as names
 from ._arrays import in_threads
-from ._outcome import Engine
+from ._outcome import Engine, ranked_by
 from ._screen import (
     AFFINE,
     INCONCLUSIVE,
@@ -147,7 +147,7 @@ def associated_columns(result: Screen, limit: int, threads: int) -> Columns:
         return screened_columns(result, np.zeros(result.calls.shape, dtype=bool), threads)
     columns = dict(result.associated)
     if len(columns["call"]) > limit:
-        order = np.argsort(-columns["r2_spline"], kind="stable")[:limit]
+        order = np.argsort(-ranked_by(columns["r2_spline"], result.engine.cuts_r2), kind="stable")[:limit]
         columns = {name: values[order] for name, values in columns.items()}
     columns["q_value"] = settled_q_values(columns, result.q_values, result.rule.fdr)
     return columns
@@ -186,7 +186,7 @@ def settled_q_values(part: Columns, q_values: Callable[[np.ndarray], np.ndarray]
 
 
 def strongest(result: Screen, limit: int, threads: int) -> np.ndarray:
-    """Choose the ``limit`` associated pairs with the largest r2_spline; a mask of shape ``(R, m)``."""
+    """Choose the ``limit`` strongest associated pairs; a mask of shape ``(R, m)``."""
     associated = result.calls >= INCONCLUSIVE
     if int(associated.sum()) <= limit:
         return associated
@@ -199,7 +199,8 @@ def strongest(result: Screen, limit: int, threads: int) -> np.ndarray:
     sure = associated & (result.strength > border + 1)
     close = associated & (result.strength >= max(border - 1, 0)) & ~sure
     columns = screened_columns(result, close, threads)
-    order = np.argsort(-columns["r2_spline"], kind="stable")[: limit - int(sure.sum())]
+    by = ranked_by(columns["r2_spline"], result.engine.cuts_r2)
+    order = np.argsort(-by, kind="stable")[: limit - int(sure.sum())]
     rows, places = np.nonzero(close)
     sure[rows[order], places[order]] = True
     return sure
@@ -226,11 +227,11 @@ def table_of(columns: Columns, engine: Engine, genes: np.ndarray) -> pd.DataFram
     return pd.DataFrame(frame)
 
 
-def sort_rows(columns: Columns, genes: np.ndarray) -> Columns:
-    """Sort rows by r2_spline, strongest first; ties by name, so that gene order does not show."""
+def sort_rows(columns: Columns, genes: np.ndarray, cut_at_one: bool) -> Columns:
+    """Sort rows by strength, strongest first; ties by name, so that gene order does not show."""
     rank = np.empty(len(genes), dtype=np.int64)
     rank[np.argsort(genes.astype(str), kind="stable")] = np.arange(len(genes))
-    strength = np.nan_to_num(columns["r2_spline"], nan=-1.0)
+    strength = np.nan_to_num(ranked_by(columns["r2_spline"], cut_at_one), nan=-1.0)
     order = np.argsort(-strength, kind="stable")
     same = strength[order[1:]] == strength[order[:-1]]
     tied = np.flatnonzero(np.append(same, False) | np.append(False, same))

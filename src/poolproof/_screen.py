@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import in_threads
-from ._outcome import Engine, Outcome
+from ._outcome import Engine, Outcome, ranked_by
 from .calls import (
     N_CODES,
     CodeTable,
@@ -142,7 +142,7 @@ def screen(
             else:
                 bend[rows, at] = outcome.bend.codes(tables)
                 association[rows, at] = outcome.association.codes(tables)
-            strength[rows, at] = strength_of(outcome.r2_spline)
+            strength[rows, at] = strength_of(ranked_by(outcome.r2_spline, engine.cuts_r2))
             near |= targets[None, at] == regulators[rows, None]
             doubt[:, at] = near
             places = start + np.arange(len(near)), low + np.arange(near.shape[1])
@@ -155,7 +155,7 @@ def screen(
                 (bend, outcome.bend.codes(tables)),
                 (association, outcome.association.codes(tables)),
                 (state, _state(outcome, rule)[0]),
-                (strength, strength_of(outcome.r2_spline)),
+                (strength, strength_of(ranked_by(outcome.r2_spline, engine.cuts_r2))),
             )
             for array, value in new:
                 array[where] = np.where(inside, value, array[where])

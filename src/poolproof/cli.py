@@ -330,8 +330,9 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except click.ClickException as error:
-        said = " ".join(error.format_message().split())
-        click.echo(f"poolproof: {printable(said, 2000)}; see poolproof --help", err=True)
+        said = " ".join(error.format_message().split()).rstrip(".")
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "poolproof"
+        click.echo(f"poolproof: {printable(said, 2000)}; see {command} --help", err=True)
         sys.exit(2)
     except PoolproofError as error:
         click.echo(f"poolproof: {printable(error, 2000)}", err=True)

@@ -206,7 +206,7 @@ def _parse_table(text: str, where: str) -> pd.DataFrame:
     except (pd.errors.ParserError, csv.Error, ValueError) as error:
         raise InputError(
             f"{where}: expected a table of edges; found lines of different lengths or broken quotes "
-            f"({printable(error)})"
+            f"({printable(str(error).strip())})"
         ) from error
     body = body.fillna("")
     if not named:

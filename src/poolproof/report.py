@@ -267,7 +267,7 @@ def _batches(path: Path) -> Iterator[pd.DataFrame]:
 def _strongest(path: Path, n: int, *, ceiling_last: bool) -> pd.DataFrame:
     """Return the n strongest pairs, associated ones first; the file may be larger than memory.
 
-    With ``ceiling_last``, associated pairs with an r2 of 1 follow the others: see ``_figures``.
+    With ``ceiling_last``, associated pairs with an r2 of 1 follow the others: see ``_outcome.ranked_by``.
     """
     best: pd.DataFrame | None = None
     for part in _batches(path):
