@@ -26,6 +26,18 @@ TOO_FEW_COUNTS = "too_few_counts"
 TOO_FEW_REPLICATES = "too_few_replicates"
 PAIR_STATUSES = (OK, CONSTANT, TOO_FEW_LEVELS, TOO_FEW_SAMPLES, TOO_FEW_COUNTS, TOO_FEW_REPLICATES)
 
+# Calls of a triple: what pooling does to the relation of x and z given the middle gene y.
+KEPT, DISTORTED, DEPENDENT, HIDDEN, UNDETERMINED = TRIPLE_CALLS = (
+    "kept",
+    "distorted",
+    "dependent",
+    "hidden",
+    "undetermined",
+)
+NO_VARIANCE_LEFT = "no_variance_left"
+TRIPLE_STATUSES = (*PAIR_STATUSES, NO_VARIANCE_LEFT)
+CORRECTIONS = ("none", "poisson")
+
 # Verdicts of an audit.
 CONTRADICTED, COMPATIBLE, UNDECIDED = VERDICTS = ("contradicted", "compatible", "inconclusive")
 
@@ -106,4 +118,43 @@ EDGE_COLUMNS = (
     Column("joint_p_value", "float64", "its p-value"),
     Column("joint_q_value", "float64", "Benjamini-Hochberg adjusted joint_p_value over the edges tested"),
     Column("joint_status", "category", "ok, or why numbers are missing; collinear: others carry it"),
+)
+
+TRIPLE_COLUMNS = (
+    Column("x", "str", "one end"),
+    Column("y", "str", "the middle gene, which is conditioned on"),
+    Column("z", "str", "the other end"),
+    Column("n", "int32", "samples or cells used"),
+    Column("correlation", "float64", "correlation of x and z, nothing conditioned on"),
+    Column("partial_linear", "float64", "partial correlation of x and z given a line in y: what pools show"),
+    Column("partial_linear_se", "float64", "its standard error"),
+    Column("partial_spline", "float64", "the same given a spline in y (counts: degree 2): what cells show"),
+    Column("partial_spline_se", "float64", "its standard error"),
+    Column("p_value", "float64", "p-value of the call: the larger of its two one-sided tests"),
+    Column("q_value", "float64", "Benjamini-Hochberg adjusted p_value over all screened triples"),
+    Column("call", "category", "kept, distorted, dependent, hidden or undetermined"),
+    Column("status", "category", "ok, or why numbers are missing"),
+)
+
+TRIPLE_GENE_COLUMNS = (
+    Column("gene", "str", "the middle gene"),
+    Column("symbol", "str", "name for display, from --gene-column"),
+    Column("status", "category", "ok, or why the gene was not conditioned on"),
+    Column("n_ends", "int64", "genes associated with it, the ends of its triples"),
+    Column("n_screened", "int64", "triples screened with this gene in the middle; 0 where it was not drawn"),
+    Column("n_kept", "int64", "separated given the spline and given the line"),
+    Column("n_distorted", "int64", "separated given the spline, not given the line: false edges to come"),
+    Column("n_dependent", "int64", "dependent given either"),
+    Column("n_hidden", "int64", "dependent given the spline, not given the line: lost edges"),
+    Column("n_undetermined", "int64", "not to be told with these samples"),
+)
+
+CURVE_COLUMNS = (
+    Column("regime", "str", "within: pools inside donors and types; mixed: labels ignored; between: pseudobulk"),
+    Column("n_cells", "int32", "cells in each pool; between: their median"),
+    Column("repeat", "int32", "which drawing of pools"),
+    Column("n_pools", "int32", "pools, the same for every number of cells"),
+    Column("measure", "str", "what was measured"),
+    Column("value", "float64", "the measurement"),
+    Column("prediction", "float64", "what many cells should show, from the single cells; missing where none"),
 )
