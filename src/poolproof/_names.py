@@ -150,7 +150,7 @@ TRIPLE_GENE_COLUMNS = (
 )
 
 CURVE_COLUMNS = (
-    Column("regime", "str", "within: pools inside donors and types; mixed: labels ignored; between: pseudobulk"),
+    Column("regime", "str", "within (donors, types), mixed (labels ignored) or between (pseudobulk)"),
     Column("n_cells", "int32", "cells in each pool; between: their median"),
     Column("repeat", "int32", "which drawing of pools"),
     Column("n_pools", "int32", "pools, the same for every number of cells"),
