@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .report import write_report
     from .scm import SCM
     from .simulate import simulate_pools
+    from .triples import screen_triples
     from .verdict import audit
 
     __version__: str
@@ -47,6 +48,7 @@ __all__ = [
     "read_edges",
     "read_model",
     "read_regulators",
+    "screen_triples",
     "simulate_pools",
     "write_model_page",
     "write_report",
@@ -70,6 +72,7 @@ _MODULE_OF = {
     "read_edges": "networks",
     "read_model": "_model_file",
     "read_regulators": "networks",
+    "screen_triples": "triples",
     "simulate_pools": "simulate",
     "write_model_page": "model_page",
     "write_report": "report",

@@ -26,7 +26,7 @@ from ._rows import (
     table_of,
 )
 from ._score_test import ScoreTest
-from ._screen import INCONCLUSIVE, UNTESTED, Columns, Rule, Screen, screen
+from ._screen import INCONCLUSIVE, UNTESTED, Associations, Columns, Rule, Screen, screen
 from ._tally import Tally, tally_list, tally_screen
 from .calls import bh_adjust
 from .control import SplitControl, split_control
@@ -52,6 +52,7 @@ class Analysis:
     genes: pd.DataFrame
     summary: dict[str, Any]
     control: SplitControl | None
+    associations: Associations | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,16 +81,18 @@ class Analyst:
         report: Callable[[int], Any],
     ) -> Analysis:
         """Analyse one design; ``report`` is told how many regulators are done."""
-        engine = self._engine(design)
+        engine = self.engine(design)
         split = self._control(engine, design) if control else None
+        associations = None
         genes = self.expression.genes
         if self.task.pairs is not None:
             columns, cut = list_columns(engine, self.task.pairs, self.rule, self.threads)
             report(len(self.task.regulators))
             tally = tally_list(columns, len(genes))
         else:
-            result = self._screen(engine, report)
+            result = self.screen(engine, report)
             cut = result.bend_cut.p_value
+            associations = Associations.of(result)
             tally = tally_screen(result, len(genes), self.task.directed)
             columns = self._columns(result, engine, keep, limit, sink)
         columns = sort_rows(columns, genes, engine.cuts_r2)
@@ -102,9 +105,11 @@ class Analyst:
             genes=self._gene_table(engine, tally, design),
             summary=self._summary(tally, columns, typical, cut, engine, split),
             control=split,
+            associations=associations,
         )
 
-    def _engine(self, design: Design) -> Engine:
+    def engine(self, design: Design) -> Engine:
+        """The test of a design."""
         expression = self.expression
         matrix = expression.matrix.tocsc() if sp.issparse(expression.matrix) else expression.matrix
         memory = self.memory / 8
@@ -129,7 +134,8 @@ class Analyst:
         total, _ = depth_of(self.expression)
         return split_control(engine, total, self.expression.genes, design, self.seed, threads=self.threads)
 
-    def _screen(self, engine: Engine, report: Callable[[int], Any]) -> Screen:
+    def screen(self, engine: Engine, report: Callable[[int], Any]) -> Screen:
+        """Screen all pairs."""
         tested = self.task.regulators[engine.regulator_status[self.task.regulators] == names.OK]
         targets = np.flatnonzero(engine.target_status == names.OK)
         if len(np.union1d(tested, targets)) < 2 or len(tested) == 0:

@@ -206,7 +206,7 @@ class CountTest:
         bound_from: float = 0.0,
     ) -> Outcome:
         """Test a block of regulators against targets."""
-        blocks = self._blocks(targets, dtype)
+        blocks = self.target_blocks(targets, dtype)
         moments = [
             count_moments(f, t, level)
             for f, t, level in zip(features.levels, blocks, self.levels, strict=True)
@@ -217,7 +217,8 @@ class CountTest:
         )
         return self._combine(features, blocks, moments, estimates, usable, exact)
 
-    def _blocks(self, targets: np.ndarray | slice, dtype: type) -> list[CountTargets]:
+    def target_blocks(self, targets: np.ndarray | slice, dtype: type) -> list[CountTargets]:
+        """Targets in every level, kept or made."""
         kept = self._kept.get(np.dtype(dtype))
         if kept is not None:
             return [_take(level, as_slice(targets)) for level in kept]
@@ -296,7 +297,7 @@ class CountTest:
 
     def detectable(self, features: BlockFeatures, targets: np.ndarray) -> np.ndarray:
         """Gain of unit non-centrality along an average direction: 2 / (n trace of Omega^-1 N)."""
-        blocks = self._blocks(targets, np.float64)
+        blocks = self.target_blocks(targets, np.float64)
         shape = (len(features.regulators), len(np.arange(self.n_genes)[targets]))
         information, spread = np.zeros(shape), np.zeros(shape)
         for f, t, level, weight in zip(features.levels, blocks, self.levels, self.weight, strict=True):
@@ -401,12 +402,19 @@ def _join(parts: list[CountTargets]) -> CountTargets:
         np.concatenate([part.centred for part in parts]),
         np.concatenate([part.mean for part in parts], axis=1),
         np.concatenate([part.variance for part in parts]),
+        np.concatenate([part.error for part in parts]),
         np.concatenate([part.testable for part in parts]),
     )
 
 
 def _take(kept: CountTargets, genes: np.ndarray | slice) -> CountTargets:
-    return CountTargets(kept.centred[genes], kept.mean[:, genes], kept.variance[genes], kept.testable[genes])
+    return CountTargets(
+        kept.centred[genes],
+        kept.mean[:, genes],
+        kept.variance[genes],
+        kept.error[genes],
+        kept.testable[genes],
+    )
 
 
 def usable_cells(total: np.ndarray, known: bool) -> np.ndarray:

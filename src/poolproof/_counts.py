@@ -116,6 +116,8 @@ class CountTargets:
     """Mean of each stratum in the same unit, shape ``(n_strata, m)``."""
     variance: np.ndarray
     """Variance of p_y in that unit squared, floored at twice its standard error, shape ``(m,)``."""
+    error: np.ndarray
+    """That standard error, shape ``(m,)``."""
     testable: np.ndarray
     """Seen in enough cells, shape ``(m,)``."""
 
@@ -132,6 +134,88 @@ def factorial_moment(counts: np.ndarray, order: int) -> np.ndarray:
     for i in range(1, order):
         result *= np.maximum(counts - i, 0)
     return result
+
+
+@dataclass(frozen=True, eq=False)
+class CountTerms:
+    """What every cell says of a block of R regulators; arrays end with ``(R, n)``."""
+
+    f: np.ndarray
+    """F_1, F_2, F_3, shape ``(3, R, n)``."""
+    p: np.ndarray
+    """P_1, P_2, P_3, shape ``(3, R, n)``."""
+    own: np.ndarray
+    """Influence terms that depend on x alone, in the order of ``OWN``, shape ``(6, R, n)``."""
+    own_mean: np.ndarray
+    """Shape ``(6, R)``."""
+    testable: np.ndarray
+    """As in :class:`CountFeatures`, shape ``(R,)``."""
+    degree: np.ndarray
+    """As in :class:`CountFeatures`, shape ``(R,)``."""
+
+
+def count_terms(x: np.ndarray, depth: Depth, level: Level, *, overdispersion: float = 0.0) -> CountTerms:
+    """Terms of a block of regulators from their counts; parameters as in :func:`count_features`."""
+    n = x.shape[1]
+    strata, sizes = level.strata, np.bincount(level.strata)
+    unit = (x / depth.falling(1)).mean(axis=1)
+    unit = np.where(unit > 0, unit, 1.0)[:, None]
+    spread = {j: float(np.prod([1 + i * overdispersion for i in range(j)])) for j in range(1, 7)}
+    ff = {j: factorial_moment(x, j) / unit**j / spread[j] for j in range(1, 7)}
+    e = {j: ff[j] / depth.falling(j) for j in range(1, 7)}
+    f = {j: ff[j] / depth.falling(j, less=1) for j in _ORDERS}
+    mean = {j: (by_stratum(e[j], sizes) / sizes)[:, strata] for j in _ORDERS}
+    centred = {j: e[j] - mean[j] for j in _ORDERS}
+    less_one = np.maximum(sizes - 1.0, 1.0)[strata]
+    moment = {
+        (j, m): e[j + m]
+        - mean[j] * e[m]
+        - mean[m] * e[j]
+        + mean[j] * mean[m]
+        + centred[j] * centred[m] / less_one
+        for j in _ORDERS
+        for m in range(j, 4)
+    }
+    h = {key: value.mean(axis=1)[:, None] for key, value in moment.items()}
+    variance = np.where(h[1, 1] > 0, h[1, 1], np.inf)
+    slope = {1: 0.0, **{j: h[1, j] / variance for j in BENDS}}
+    kappa = (sizes / np.maximum(sizes - 1.0, 1.0))[strata]
+    own = np.stack(
+        [
+            moment[1, 2] - slope[2] * moment[1, 1],
+            moment[1, 3] - slope[3] * moment[1, 1],
+            moment[1, 1],
+            *(
+                moment[j, m]
+                - slope[j] * moment[1, m]
+                - slope[m] * moment[1, j]
+                + slope[j] * slope[m] * moment[1, 1]
+                for j, m in ((2, 2), (2, 3), (3, 3))
+            ),
+        ]
+    )
+    own_mean = own.mean(axis=2)
+    own_centred = own - own_mean[:, :, None]
+    testable, degree = _enough(x, own_mean, np.einsum("arn,brn->abr", own_centred, own_centred) / n, n)
+    return CountTerms(
+        f=np.stack([kappa * (f[j] - mean[j] - slope[j] * (f[1] - mean[1])) for j in _ORDERS]),
+        p=np.stack([kappa * (centred[j] - slope[j] * centred[1]) for j in _ORDERS]),
+        own=own,
+        own_mean=own_mean,
+        testable=testable,
+        degree=degree,
+    )
+
+
+def by_stratum(values: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Sums over strata along the last axis, whose entries are sorted by stratum.
+
+    Examples
+    --------
+    >>> by_stratum(np.array([1.0, 2.0, 3.0]), np.array([1, 2]))
+    array([1., 5.])
+    """
+    return np.add.reduceat(values, np.concatenate([[0], np.cumsum(sizes)[:-1]]), axis=-1)
 
 
 def count_features(
@@ -151,75 +235,33 @@ def count_features(
         Squared coefficient of variation of technical noise beyond multinomial sampling.
     """
     n = x.shape[1]
-    strata, sizes = level.strata, np.bincount(level.strata)
-    unit = (x / depth.falling(1)).mean(axis=1)
-    unit = np.where(unit > 0, unit, 1.0)[:, None]
-    spread = {j: float(np.prod([1 + i * overdispersion for i in range(j)])) for j in range(1, 7)}
-    ff = {j: factorial_moment(x, j) / unit**j / spread[j] for j in range(1, 7)}
-    e = {j: ff[j] / depth.falling(j) for j in range(1, 7)}
-    f = {j: ff[j] / depth.falling(j, less=1) for j in _ORDERS}
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-
-    def by_stratum(values: np.ndarray) -> np.ndarray:
-        return np.add.reduceat(values, starts, axis=-1)
-
-    mean = {j: (by_stratum(e[j]) / sizes)[:, strata] for j in _ORDERS}
-    centred = {j: e[j] - mean[j] for j in _ORDERS}
-    less_one = np.maximum(sizes - 1.0, 1.0)[strata]
-    moment = {
-        (j, m): e[j + m]
-        - mean[j] * e[m]
-        - mean[m] * e[j]
-        + mean[j] * mean[m]
-        + centred[j] * centred[m] / less_one
-        for j in _ORDERS
-        for m in range(j, 4)
-    }
-    h = {key: value.mean(axis=1)[:, None] for key, value in moment.items()}
-    variance = np.where(h[1, 1] > 0, h[1, 1], np.inf)
-    slope = {1: 0.0, **{j: h[1, j] / variance for j in BENDS}}
-    kappa = (sizes / np.maximum(sizes - 1.0, 1.0))[strata]
-    big_f = np.stack([kappa * (f[j] - mean[j] - slope[j] * (f[1] - mean[1])) for j in _ORDERS])
-    big_p = np.stack([kappa * (centred[j] - slope[j] * centred[1]) for j in _ORDERS])
-    big_d = big_f - big_p
-    own = np.stack(
-        [
-            moment[1, 2] - slope[2] * moment[1, 1],
-            moment[1, 3] - slope[3] * moment[1, 1],
-            moment[1, 1],
-            *(
-                moment[j, m]
-                - slope[j] * moment[1, m]
-                - slope[m] * moment[1, j]
-                + slope[j] * slope[m] * moment[1, 1]
-                for j, m in ((2, 2), (2, 3), (3, 3))
-            ),
-        ]
-    )
-    own_mean = own.mean(axis=2)
-    own_centred = own - own_mean[:, :, None]
-    testable, degree = _enough(x, own_mean, np.einsum("arn,brn->abr", own_centred, own_centred) / n, n)
+    sizes = np.bincount(level.strata)
+    terms = count_terms(x, depth, level, overdispersion=overdispersion)
+    big_f, own, own_mean = terms.f, terms.own, terms.own_mean
+    big_d = big_f - terms.p
+    variance = np.where(own_mean[2] > 0, own_mean[2], np.inf)[:, None]
     # a cell that carries much of V1 pulls the line towards itself: the HC3 weight, of x alone
-    leverage = 1 / n + np.clip(moment[1, 1] / (n * variance), 0, MAX_LEVERAGE)
+    leverage = 1 / n + np.clip(own[2] / (n * variance), 0, MAX_LEVERAGE)
     weight = 1 / (1 - leverage) ** 2
     own_cov = np.einsum("arn,brn->abr", weight * own, own) / n - own_mean[:, None] * own_mean[None]
+    own_centred = own - own_mean[:, :, None]
     heavy_f, heavy_d = weight * big_f, weight * big_d
     return CountFeatures(
         f=big_f,
         fd=np.stack([heavy_f[j] * big_d[m] + heavy_d[j] * big_f[m] for j, m in _PAIRS]),
         f_own=np.concatenate([heavy_f[j] * own for j in range(3)]),
         ff=np.stack([heavy_f[j] * big_f[m] for j, m in _PAIRS]),
-        d_sum=by_stratum(big_d),
-        dd_sum=np.stack([by_stratum(heavy_d[j] * big_d[m]) for j, m in _PAIRS]),
-        d_own_sum=np.concatenate([by_stratum(heavy_d[j] * own) for j in range(3)]),
+        d_sum=by_stratum(big_d, sizes),
+        dd_sum=np.stack([by_stratum(heavy_d[j] * big_d[m], sizes) for j, m in _PAIRS]),
+        d_own_sum=np.concatenate([by_stratum(heavy_d[j] * own, sizes) for j in range(3)]),
         own_mean=own_mean,
         own_cov=own_cov,
         own_sum=np.stack([own_centred[:, :, rows].sum(axis=2) for rows in level.cluster_slices()], axis=2)
         if level.clusters is not None
         else np.zeros((*own_mean.shape, 0)),
         variance=own_mean[2],
-        testable=testable,
-        degree=degree,
+        testable=terms.testable,
+        degree=terms.degree,
     )
 
 
@@ -241,9 +283,8 @@ def enough_counts(x: np.ndarray, depth: Depth, level: Level) -> np.ndarray:
     """Whether regulators have counts enough for the test, shape ``(R,)``: the rule of :func:`_enough`."""
     many = np.flatnonzero((x >= 3).sum(axis=1) >= MIN_HIGH)
     sizes = np.bincount(level.strata)
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     share = x[many] / depth.falling(1)
-    mean = (np.add.reduceat(share, starts, axis=1) / sizes)[:, level.strata]
+    mean = (by_stratum(share, sizes) / sizes)[:, level.strata]
     term = factorial_moment(x[many], 2) / depth.falling(2) - mean * (2 * share - mean)
     term += (share - mean) ** 2 / np.maximum(sizes - 1.0, 1.0)[level.strata]
     result = np.zeros(len(x), dtype=bool)
@@ -271,10 +312,9 @@ def count_targets(
         As in :func:`count_features`.
     """
     sizes = np.bincount(level.strata)
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     share = y / depth.falling(1) / unit[:, None]
     pairs = factorial_moment(y, 2) / depth.falling(2) / unit[:, None] ** 2 / (1 + overdispersion)
-    mean = np.add.reduceat(share, starts, axis=1) / sizes
+    mean = by_stratum(share, sizes) / sizes
     by_cell = mean[:, level.strata]
     centred = share - by_cell
     less_one = np.maximum(sizes - 1.0, 1.0)[level.strata]
@@ -284,6 +324,7 @@ def count_targets(
         centred=centred.astype(dtype),
         mean=np.ascontiguousarray(mean.T).astype(dtype),
         variance=np.maximum(terms.mean(axis=1), 2 * error).astype(dtype),
+        error=error.astype(dtype),
         testable=(y >= 1).sum(axis=1) >= MIN_SEEN,
     )
 

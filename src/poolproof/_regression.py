@@ -105,6 +105,19 @@ def columns_for(n: int, k: int) -> int:
     return min(k, max(2, n // 6))
 
 
+def level_bases(x: np.ndarray, level: Level, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bases of a block of regulators in one level, built from x itself, covariates projected out.
+
+    ``x`` has shape ``(n, R)``; the bases ``(R, k, n)``, unused columns 0 and last; and the columns used.
+    """
+    basis, n_columns = spline_bases(x, columns_for(len(x), k))
+    basis = np.pad(basis, ((0, 0), (0, k - basis.shape[1]), (0, 0)))
+    if level.covariates.shape[1] > 1:
+        z = level.covariates
+        basis, n_columns = orthonormalise(basis - np.matmul(np.matmul(basis, z), z.T))
+    return basis, n_columns
+
+
 def level_features(x: np.ndarray, level: Level, *, test: str, k: int = N_COLUMNS) -> LevelFeatures:
     """Build the columns of a block of regulators in one level, float64.
 
@@ -117,11 +130,7 @@ def level_features(x: np.ndarray, level: Level, *, test: str, k: int = N_COLUMNS
     test
         ``classical`` or ``robust``.
     """
-    basis, n_columns = spline_bases(x, columns_for(len(x), k))
-    basis = np.pad(basis, ((0, 0), (0, k - basis.shape[1]), (0, 0)))
-    if level.covariates.shape[1] > 1:
-        z = level.covariates
-        basis, n_columns = orthonormalise(basis - np.matmul(np.matmul(basis, z), z.T))
+    basis, n_columns = level_bases(x, level, k)
     n_regulators, _, n = basis.shape
     columns = np.ascontiguousarray(basis.transpose(1, 0, 2))  # (k, R, n)
     if test == "classical" or level.clusters is not None:

@@ -189,6 +189,33 @@ def screen(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Associations:
+    """Which genes each regulator is associated with, in one bit a pair."""
+
+    regulators: np.ndarray
+    """Genes tested as regulators, shape ``(R,)``."""
+    targets: np.ndarray
+    """Genes tested as targets, shape ``(m,)``."""
+    bits: np.ndarray
+    """Shape ``(R, ceil(m / 8))``, uint8."""
+
+    @staticmethod
+    def of(result: Screen) -> Associations:
+        """Of a screen."""
+        rows = range(0, len(result.calls), 1024)
+        bits = [np.packbits(result.calls[low : low + 1024] >= INCONCLUSIVE, axis=1) for low in rows]
+        return Associations(result.regulators, result.targets, np.concatenate(bits))
+
+    def rank(self, place: np.ndarray) -> dict[int, np.ndarray]:
+        """For each regulator's place, the places of its targets, rising; ``place`` is that of each gene."""
+        found = {}
+        for row, gene in enumerate(self.regulators.tolist()):
+            mine = np.unpackbits(self.bits[row], count=len(self.targets)).view(bool)
+            found[int(place[gene])] = np.sort(place[self.targets[mine]]).astype(np.int32)
+        return found
+
+
 class _Kept:
     """Features of blocks of regulators, kept where all of them fit into memory."""
 

@@ -18,7 +18,7 @@ from ._annotate import annotate
 from ._checks import check_share, printable
 from ._notebook import summary_html
 from ._plan import as_list, check_keep, choose_test, plan_design, plan_task
-from ._screen import Rule
+from ._screen import Associations, Rule
 from .basis import N_COLUMNS
 from .control import SplitControl
 from .design import Design, n_present
@@ -52,6 +52,8 @@ class Linearity:
     design: Design = field(repr=False)
     control: SplitControl | None = None
     """The split-count control, where counts were tested with the corrected test."""
+    associations: Associations | None = field(default=None, repr=False)
+    """Which genes each regulator is associated with, where all pairs were tested."""
 
     def __str__(self) -> str:
         s = self.summary
@@ -271,7 +273,7 @@ def linearity(
     def run(
         of: Design, warnings: tuple[str, ...], levels: dict[str, Linearity], name: str, **rows: Any
     ) -> Linearity:
-        with _progress(progress, len(task.regulators), name) as report:
+        with progress_bar(progress, len(task.regulators), name) as report:
             found = analyse(of, report=report, **rows)
         return Linearity(
             table=found.table,
@@ -284,6 +286,7 @@ def linearity(
             expression=expression,
             design=of,
             control=found.control,
+            associations=found.associations,
         )
 
     warnings = (*expression.warnings, *design.warnings, *task.sentences)
@@ -328,7 +331,7 @@ def check_options(
 
 
 @contextmanager
-def _progress(show: bool, total: int, name: str) -> Iterator[Callable[[int], Any]]:
+def progress_bar(show: bool, total: int, name: str) -> Iterator[Callable[[int], Any]]:
     """Show a progress bar that counts regulators, if asked for."""
     with tqdm(total=total, desc=name[:20], unit="gene", disable=not show, leave=False) as bar:
         yield bar.update

@@ -265,7 +265,7 @@ def test_size_and_slope_with_small_strata(per_stratum: int) -> None:
         pairs = Pairs(counts, total, known, design, naive=False)
         p.append(pairs.p)
         ignored.append(Pairs(counts, total, known, plain, naive=False).p)
-        features, targets = pairs.features.levels[0], pairs.engine._blocks(np.arange(m, 2 * m), np.float64)[0]
+        features, targets = pairs.features.levels[0], pairs.engine.target_blocks(np.arange(m, 2 * m), np.float64)[0]
         own = np.arange(m)
         # in units of the true means: the features divide by the mean fraction, the targets by the spread
         mean_x = (counts[:, :m] / total[:, None]).mean(axis=0) / (4 / 4000)
@@ -426,7 +426,7 @@ def test_a_symmetric_sigmoid_needs_degree_three() -> None:
     for pairs in simulate(runs(500, 96), 2000, uniform, relation, "poisson", 20, seed=[42], naive=False):
         both.append(pairs.p)
         m = len(pairs.p)
-        targets = pairs.engine._blocks(np.arange(m, 2 * m), np.float64)[0]
+        targets = pairs.engine.target_blocks(np.arange(m, 2 * m), np.float64)[0]
         moments = count_moments(pairs.features.levels[0], targets, pairs.engine.levels[0])
         omega = level_estimates(pairs.features.levels[0], moments).omega[0]
         z2 = moments.n * moments.mean[1] ** 2 / omega

@@ -1,0 +1,254 @@
+"""Kernels of partial correlations: pairs of ends given one middle gene, as low-rank downdates (science 8).
+
+The covariance of two residuals is the covariance of the genes less a product of k coefficients each, and its
+variance under conditional independence is a product of k + 1 smoothed squares each. So all pairs of ends
+meet in thin matrix products, for a tile of them (`Tile`) or one by one (`Listed`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+MIN_REPLICATES = 4
+"""Replicates that the spread of one sum needs: one parameter and 3."""
+SMALLEST_VARIANCE = 0.1
+"""Of a partial correlation, as a share of that with equal variances: smoothed squares can go below 0."""
+
+
+class Mesh(Protocol):
+    """Which ends meet which."""
+
+    def dot(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Products of rows of ``left`` with rows of ``right``, both of shape ``(m, c)``."""
+
+    def outer(self, values: np.ndarray) -> np.ndarray:
+        """Products of the values of two ends; ``values`` has shape ``(m,)``."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Every left end with every right end: answers have shape ``(n_left, n_right)``."""
+
+    left: slice
+    right: slice
+
+    def dot(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """See `Mesh`."""
+        return left[self.left] @ right[self.right].T
+
+    def outer(self, values: np.ndarray) -> np.ndarray:
+        """See `Mesh`."""
+        return values[self.left, None] * values[self.right]
+
+
+@dataclass(frozen=True, eq=False)
+class Listed:
+    """Pairs of ends, one by one: answers have shape ``(n_pairs,)``."""
+
+    left: np.ndarray
+    right: np.ndarray
+
+    def dot(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """See `Mesh`."""
+        return np.einsum("pc,pc->p", left[self.left], right[self.right])
+
+    def outer(self, values: np.ndarray) -> np.ndarray:
+        """See `Mesh`."""
+        return values[self.left] * values[self.right]
+
+
+class Spread(Protocol):
+    """The variance of a partial correlation under conditional independence."""
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom of Student's t; infinite: the normal."""
+
+    def variance(self, mesh: Mesh, rho: np.ndarray) -> np.ndarray:
+        """Of the partial correlations ``rho``, in their shape."""
+
+    def take(self, ends: np.ndarray) -> Spread:
+        """The same for some ends."""
+
+
+@dataclass(frozen=True, eq=False)
+class Smooth:
+    """Squared residuals smoothed over the middle gene: ``w_x' w_z`` (science 8)."""
+
+    w: np.ndarray
+    """Shape ``(m, k + 1)``, in units of the residual variance."""
+    n: int
+    centred: bool
+    """Whether the covariance of the residuals is not 0 under conditional independence (the linear one)."""
+    df = np.inf
+
+    def variance(self, mesh: Mesh, rho: np.ndarray) -> np.ndarray:
+        """See `Spread`."""
+        value = mesh.dot(self.w, self.w)
+        if self.centred:
+            value -= rho * rho / self.n
+        return np.maximum(value, SMALLEST_VARIANCE / self.n, out=value)
+
+    def take(self, ends: np.ndarray) -> Smooth:
+        """See `Spread`."""
+        return replace(self, w=self.w[ends])
+
+
+@dataclass(frozen=True, eq=False)
+class Squares:
+    """Mean square of the influence of each cell, as one product."""
+
+    left: np.ndarray
+    right: np.ndarray
+    n: int
+    df = np.inf
+
+    def variance(self, mesh: Mesh, rho: np.ndarray) -> np.ndarray:
+        """See `Spread`."""
+        value = (mesh.dot(self.left, self.right) - rho * rho) / self.n
+        return np.maximum(value, 1e-3 / self.n, out=value)
+
+    def take(self, ends: np.ndarray) -> Squares:
+        """See `Spread`."""
+        return replace(self, left=self.left[ends], right=self.right[ends])
+
+
+@dataclass(frozen=True, eq=False)
+class Replicates:
+    """Spread of the sums of whole replicates."""
+
+    parts: tuple[tuple[np.ndarray, np.ndarray], ...]
+    """Left and right columns of each replicate, of shape ``(m, c)``."""
+
+    @property
+    def df(self) -> float:
+        """See `Spread`."""
+        return len(self.parts) - 1.0
+
+    def variance(self, mesh: Mesh, rho: np.ndarray) -> np.ndarray:
+        """See `Spread`."""
+        d = len(self.parts)
+        total = np.zeros_like(rho)
+        squares = np.zeros_like(rho)
+        for left, right in self.parts:
+            value = mesh.dot(left, right)
+            total += value
+            squares += value * value
+        return np.maximum((squares - total * total / d) * (d / (d - 1)), 1e-12)
+
+    def take(self, ends: np.ndarray) -> Replicates:
+        """See `Spread`."""
+        return Replicates(tuple((left[ends], right[ends]) for left, right in self.parts))
+
+
+@dataclass(frozen=True, eq=False)
+class Downdate:
+    """What conditioning takes away."""
+
+    inverse: np.ndarray
+    """1 / size of each residual, shape ``(m,)``; NaN where nothing is left."""
+    coefficients: np.ndarray
+    """Shape ``(m, k)``, in units of the residual's size."""
+    spread: Spread
+
+    def take(self, ends: np.ndarray) -> Downdate:
+        """The same for some ends."""
+        return Downdate(self.inverse[ends], self.coefficients[ends], self.spread.take(ends))
+
+    def of(self, mesh: Mesh, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Partial correlations and their variances."""
+        rho = mesh.outer(self.inverse)
+        rho *= covariance
+        rho -= mesh.dot(self.coefficients, self.coefficients)
+        return rho, self.spread.variance(mesh, rho)
+
+
+@dataclass(frozen=True, eq=False)
+class Estimates:
+    """Pairs of ends given one middle gene; arrays of one shape."""
+
+    correlation: np.ndarray
+    """Nothing conditioned on."""
+    linear: np.ndarray
+    """Partial correlation given a line in the middle gene."""
+    linear_variance: np.ndarray
+    spline: np.ndarray
+    """The same given the whole basis."""
+    spline_variance: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Everything about one middle gene and its m ends."""
+
+    ends: np.ndarray
+    """Genes, shape ``(m,)``."""
+    cross: tuple[np.ndarray, np.ndarray] | np.ndarray
+    """Covariances of all genes, shape ``(G, G)``, or columns whose products they are."""
+    inverse: np.ndarray
+    """1 / standard deviation of each end in the units of ``cross``, shape ``(m,)``."""
+    linear: Downdate
+    spline: Downdate
+    n: int
+    """Samples used."""
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom of the tests; infinite: the normal."""
+        return self.spline.spread.df
+
+    @property
+    def usable(self) -> np.ndarray:
+        """Ends of which something is left, shape ``(m,)``."""
+        return np.isfinite(self.linear.inverse) & np.isfinite(self.spline.inverse)
+
+    def take(self, chosen: np.ndarray) -> Given:
+        """The same for some ends."""
+        cross = self.cross
+        if isinstance(cross, tuple):
+            cross = cross[0][chosen], cross[1][chosen]
+        return Given(
+            self.ends[chosen],
+            cross,
+            self.inverse[chosen],
+            self.linear.take(chosen),
+            self.spline.take(chosen),
+            self.n,
+        )
+
+    def estimates(self, mesh: Mesh) -> Estimates:
+        """Both partial correlations of pairs of ends, with their variances."""
+        covariance = self._covariance(mesh)
+        linear, linear_variance = self.linear.of(mesh, covariance)
+        spline, spline_variance = self.spline.of(mesh, covariance)
+        covariance = covariance * mesh.outer(self.inverse)
+        return Estimates(covariance, linear, linear_variance, spline, spline_variance)
+
+    def _covariance(self, mesh: Mesh) -> np.ndarray:
+        if isinstance(self.cross, tuple):
+            return mesh.dot(*self.cross)
+        if isinstance(mesh, Tile):
+            rows, columns = self.ends[mesh.left], self.ends[mesh.right]
+            if len(self.ends) == len(self.cross):  # all genes are ends: no copy
+                return self.cross[mesh.left, mesh.right]
+            return self.cross[rows].take(columns, axis=1)
+        raise TypeError("a kept matrix of covariances is for tiles")
+
+
+class Conditioner(Protocol):
+    """Data ready for conditioning on any gene."""
+
+    n_genes: int
+    status: np.ndarray
+    """Of each gene as the middle gene."""
+    end_status: np.ndarray
+    """Of each gene as an end."""
+
+    def given(self, middle: int, ends: np.ndarray, dtype: type, *, listed: bool = False) -> Given | None:
+        """Condition ends on a middle gene; None where it has too few counts.
+
+        ``listed``: for pairs of ends one by one, in place of tiles.
+        """

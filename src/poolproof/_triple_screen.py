@@ -1,0 +1,334 @@
+"""Screen all triples: tiles of ends for every middle gene, streamed into counts, histograms and lists.
+
+Nothing of the size of all triples is kept. Tiles have a fixed size and genes come sorted by name, so that
+neither gene order nor the number of threads changes a single bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from threading import Lock
+
+import numpy as np
+from scipy import special
+
+from . import _names as names
+from ._arrays import add, in_threads
+from ._partial import Conditioner, Estimates, Given, Tile
+
+SIZE = 256
+"""Ends of a tile: its arrays stay in the processor's cache."""
+N_BINS = 40
+"""Of a partial correlation from -1 to 1 in the histogram."""
+LEVEL = 0.05
+"""Of the one-sided tests behind a call."""
+
+KEPT, DISTORTED, HIDDEN, DEPENDENT, UNDETERMINED = range(5)  # kept + 1: linear large; + 2: dependent
+CODES = (names.KEPT, names.DISTORTED, names.HIDDEN, names.DEPENDENT, names.UNDETERMINED)
+
+_SHIFT = 13  # bits of float32 that a histogram of z^2 drops: 10 bits of mantissa stay
+_FIRST = int(np.float32(2.0**-2).view(np.int32)) >> _SHIFT
+_LAST = int(np.float32(2.0**21).view(np.int32)) >> _SHIFT
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """Triples worth showing, by position; arrays of one length."""
+
+    middle: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    code: np.ndarray
+    strength: np.ndarray
+
+    @staticmethod
+    def join(parts: list[Listing]) -> Listing:
+        """All of them."""
+        return Listing(
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("middle", "left", "right", "code", "strength")
+            )
+        )
+
+    def strongest(self, n: int) -> Listing:
+        """The n strongest of each call, ties by position."""
+        order = np.lexsort((self.right, self.left, self.middle, -self.strength, self.code))
+        rank = np.arange(len(order)) - np.searchsorted(self.code[order], self.code[order])
+        kept = order[rank < n]
+        return Listing(
+            self.middle[kept], self.left[kept], self.right[kept], self.code[kept], self.strength[kept]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class TripleScreen:
+    """What a screen of triples found."""
+
+    middle: np.ndarray
+    """Middle genes screened, shape ``(M,)``."""
+    n_ends: np.ndarray
+    """Ends of each of them that could be used, shape ``(M,)``."""
+    counts: np.ndarray
+    """Triples of each call (in the order of `CODES`), shape ``(M, 5)``."""
+    histogram: np.ndarray
+    """Triples by call, bin of the linear and bin of the spline partial correlation, ``(5, 40, 40)``."""
+    evidence: dict[float, np.ndarray]
+    """Triples by bin of the squared statistic of their call, for each degrees of freedom; what is not told
+    lies in the bins below its quantile."""
+    listed: Listing
+
+
+def screen_triples_of(
+    conditioner: Conditioner,
+    ends_of: Callable[[int], np.ndarray],
+    middle: np.ndarray,
+    *,
+    margin: float,
+    n_listed: int,
+    dtype: type,
+    threads: int,
+    progress: Callable[[int], object] = lambda n: None,
+) -> TripleScreen:
+    """Screen the triples of some middle genes.
+
+    Parameters
+    ----------
+    conditioner
+        The data; genes sorted by name.
+    ends_of
+        The ends of a middle gene: rising positions.
+    middle
+        Middle genes, shape ``(M,)``.
+    margin
+        Partial correlations below it count as none.
+    n_listed
+        Triples of each call that are listed.
+    """
+    size = max(1, min(16, len(middle) // (4 * threads)))
+
+    lists = _Lists(n_listed)
+
+    def work(start: int) -> _Sums:
+        sums = _Sums(lists)
+        for y in middle[start : start + size].tolist():
+            given = conditioner.given(y, ends_of(y), dtype)
+            n_ends = 0
+            if given is not None:
+                given = given.take(np.flatnonzero(given.usable))
+                n_ends = len(given.ends)
+                for tile in tiles(n_ends):
+                    sums.add(given, tile, y, margin)
+            sums.close(n_ends)
+            progress(1)
+        return sums
+
+    parts = in_threads(work, range(0, len(middle), size), threads)
+    evidence: dict[float, np.ndarray] = {}
+    for part in parts:
+        for df, counts in part.evidence.items():
+            evidence[df] = evidence.get(df, 0) + counts
+    return TripleScreen(
+        middle=middle,
+        n_ends=np.array([n for part in parts for n in part.n_ends], dtype=np.int64),
+        counts=np.array([row for part in parts for row in part.counts], dtype=np.int64).reshape(-1, 5),
+        histogram=add(part.histogram for part in parts).reshape(5, N_BINS, N_BINS),
+        evidence=evidence,
+        listed=lists.done(),
+    )
+
+
+def tiles(n_ends: int) -> Iterator[Tile]:
+    """Tiles that hold every unordered pair of ends; those on the diagonal hold more."""
+    for low in range(0, n_ends, SIZE):
+        for start in range(low, n_ends, SIZE):
+            yield Tile(slice(low, min(low + SIZE, n_ends)), slice(start, min(start + SIZE, n_ends)))
+
+
+def judge(of: Estimates, margin: float, df: float) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of the calls (science 8), and the squared statistic behind each: the smaller of its two.
+
+    A triple is separated, or dependent, where the partial correlation given the spline lies significantly
+    below, or above, the margin; the same for the line. Both must be told, else it is undetermined.
+    """
+    size, size_linear = np.abs(of.spline), np.abs(of.linear)
+    code = (size_linear > margin).view(np.uint8)
+    code += 2 * (size > margin).view(np.uint8)
+    for of_one, variance in ((size, of.spline_variance), (size_linear, of.linear_variance)):
+        of_one -= margin
+        of_one *= of_one
+        of_one /= variance
+    evidence = np.minimum(size, size_linear, out=size)
+    told = evidence > quantile(df) ** 2
+    code += 4 * (~told).view(np.uint8)  # masks and minima are far quicker than assignment by a mask
+    return np.minimum(code, np.uint8(UNDETERMINED), out=code), evidence
+
+
+@cache
+def quantile(df: float) -> float:
+    """Of the one-sided tests."""
+    return float(special.stdtrit(df, 1 - LEVEL)) if np.isfinite(df) else float(-special.ndtri(LEVEL))
+
+
+def p_values(evidence: np.ndarray, df: float) -> np.ndarray:
+    """One-sided p-values of squared statistics.
+
+    Examples
+    --------
+    >>> p_values(np.array([1.959964**2]), np.inf).round(6)
+    array([0.025])
+    """
+    z = np.sqrt(np.asarray(evidence, dtype=np.float64))
+    return special.ndtr(-z) if not np.isfinite(df) else special.stdtr(df, -z)
+
+
+def q_values(found: TripleScreen, p: np.ndarray) -> np.ndarray:
+    """Benjamini-Hochberg adjusted p-values among all screened triples, right to about 1 %.
+
+    From the histogram of the statistics; p-values above 5 % are not looked at, which can only make an answer
+    larger.
+    """
+    edges = (np.arange(_FIRST, _LAST + 1) << _SHIFT).astype(np.int32).view(np.float32)
+    at = [(p_values(edges, df), counts) for df, counts in found.evidence.items()]
+    if not at:
+        return np.full(len(p), np.nan)
+    level, counts = (np.concatenate(columns) for columns in zip(*at, strict=True))
+    level, counts = level[level <= LEVEL], counts[level <= LEVEL]
+    order = np.argsort(level, kind="stable")
+    level, rank = level[order], np.cumsum(counts[order])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        adjusted = np.where(rank > 0, level * found.counts.sum() / rank, 1.0)
+    adjusted = np.minimum(np.minimum.accumulate(adjusted[::-1])[::-1], 1.0)
+    place = np.minimum(np.searchsorted(level, p, side="left"), len(level) - 1)
+    return np.where(np.isnan(p), np.nan, np.maximum(adjusted[place], p))
+
+
+class _Sums:
+    """What is kept of the triples of some middle genes."""
+
+    def __init__(self, lists: _Lists) -> None:
+        self.n_ends: list[int] = []
+        self.counts: list[np.ndarray] = []
+        self.histogram = np.zeros(5 * N_BINS**2, dtype=np.int64)
+        self.evidence: dict[float, np.ndarray] = {}
+        self._lists = lists
+        self._mine = np.zeros(5, dtype=np.int64)
+
+    def add(self, given: Given, tile: Tile, middle: int, margin: float) -> None:
+        """Judge a tile and count it."""
+        of = given.estimates(tile)
+        df = given.df
+        code, evidence = judge(of, margin, df)
+        places = code * np.int32(N_BINS**2)
+        places += _bins(of.linear) * N_BINS
+        places += _bins(of.spline)
+        if tile.left == tile.right:  # every pair stands twice, and every gene beside itself
+            lower = np.tri(len(code), dtype=bool)
+            code[lower], evidence[lower] = UNDETERMINED, 0
+            places = places[~lower]
+        found = np.bincount(places.ravel(), minlength=5 * N_BINS**2)
+        self.histogram += found
+        by_call = found.reshape(5, -1).sum(axis=1)
+        self._mine += by_call
+        bins = evidence.astype(np.float32, copy=False).view(np.int32) >> _SHIFT
+        bins -= _FIRST
+        np.clip(bins, 0, _LAST - _FIRST, out=bins)
+        if df not in self.evidence:
+            self.evidence[df] = np.zeros(_LAST - _FIRST + 1, dtype=np.int64)
+        self.evidence[df] += np.bincount(bins.ravel(), minlength=_LAST - _FIRST + 1)
+        self._lists.add(given, tile, middle, of, code, by_call)
+
+    def close(self, n_ends: int) -> None:
+        """One middle gene is done."""
+        self.n_ends.append(n_ends)
+        self.counts.append(self._mine)
+        self._mine = np.zeros(5, dtype=np.int64)
+
+
+def _bins(rho: np.ndarray) -> np.ndarray:
+    place = rho * (N_BINS / 2)
+    place += N_BINS / 2
+    return np.clip(place, 0, N_BINS - 1, out=place).astype(np.int32)
+
+
+def _size(code: int, of: Estimates) -> np.ndarray:
+    """What triples of a call are at most ranked by."""
+    if code == KEPT:  # what conditioning explains away
+        return np.abs(of.correlation)
+    if code == DISTORTED:
+        return np.abs(of.linear)
+    if code == HIDDEN:
+        return np.abs(of.spline)
+    return np.minimum(np.abs(of.linear), np.abs(of.spline))
+
+
+def _strength(code: int, of: Estimates, at: np.ndarray, df: float) -> np.ndarray:
+    """What triples are ranked by: the lower limit of their partial correlation, so that noise does not lead.
+
+    ``at`` are flat positions; for separations kept, the correlation (at most 1) that conditioning explains.
+    """
+
+    def lower(rho: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        return np.abs(rho.ravel()[at]) - quantile(df) * np.sqrt(variance.ravel()[at])
+
+    if code == KEPT:
+        return np.minimum(np.abs(of.correlation.ravel()[at]), 1)
+    if code == DISTORTED:
+        return lower(of.linear, of.linear_variance)
+    if code == HIDDEN:
+        return lower(of.spline, of.spline_variance)
+    return np.minimum(lower(of.linear, of.linear_variance), lower(of.spline, of.spline_variance))
+
+
+class _Lists:
+    """The strongest triples of each call so far, over all threads.
+
+    What is weaker than the n strongest seen by any thread cannot be among them in the end: so the answer
+    does not depend on who came first.
+    """
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+        self._lock = Lock()
+        self._parts: list[list[Listing]] = [[] for _ in range(UNDETERMINED)]
+        self._held = [0] * UNDETERMINED
+        self._least = [-np.inf] * UNDETERMINED
+
+    def add(
+        self, given: Given, tile: Tile, middle: int, of: Estimates, codes: np.ndarray, by_call: np.ndarray
+    ) -> None:
+        """Add what may be among the strongest."""
+        for code in range(UNDETERMINED):
+            if not by_call[code]:
+                continue
+            wanted = _size(code, of) >= self._least[code]
+            if not wanted.any():
+                continue
+            wanted &= codes == code
+            at = np.flatnonzero(wanted)
+            strength = _strength(code, of, at, given.df)
+            at, strength = at[strength >= self._least[code]], strength[strength >= self._least[code]]
+            if len(at) == 0:
+                continue
+            rows, columns = np.divmod(at, wanted.shape[1])
+            left, right = given.ends[tile.left][rows], given.ends[tile.right][columns]
+            new = Listing(np.full(len(at), middle), left, right, np.full(len(at), code), strength)
+            with self._lock:
+                self._parts[code].append(new)
+                self._held[code] += len(at)
+                if self._held[code] > 4 * self._n:
+                    self._prune(code)
+
+    def _prune(self, code: int) -> None:
+        best = Listing.join(self._parts[code]).strongest(self._n)
+        self._parts[code], self._held[code] = [best], len(best.code)
+        if len(best.code) == self._n:
+            self._least[code] = float(best.strength.min())
+
+    def done(self) -> Listing:
+        """The list."""
+        nothing = np.zeros(0, dtype=np.int64)
+        empty = Listing(nothing, nothing, nothing, nothing, np.zeros(0))
+        return Listing.join([empty, *(part for of in self._parts for part in of)]).strongest(self._n)

@@ -1,0 +1,502 @@
+"""Every triple of genes: what pooling does to conditional independence (science 8)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+from . import _names as names
+from ._analysis import Analyst
+from ._checks import InputError, check_choice
+from ._count_test import CountTest
+from ._files import result_folder, write_json, write_parquet
+from ._notebook import summary_html
+from ._partial import Conditioner
+from ._plan import Task, as_list, choose_test, depth_of, plan_design
+from ._random import stream
+from ._screen import Associations, Rule
+from ._triple_counts import CountConditioner
+from ._triple_score import ScoreConditioner
+from ._triple_screen import DEPENDENT, DISTORTED, HIDDEN, KEPT, N_BINS, q_values, screen_triples_of
+from ._triple_table import Rows, counts_summary, gene_table, histogram_table, rows_of, triple_table
+from .basis import N_COLUMNS
+from .calls import bh_adjust
+from .design import Design
+from .expression import Expression, describe
+from .matching import match_genes
+from .pairs import check_options, progress_bar
+
+N_LISTED = 1000
+"""Triples of each call that are listed."""
+SHOWN = (DISTORTED, HIDDEN, DEPENDENT, KEPT)
+"""Order of the calls in the table."""
+SMALL = 20_000_000
+"""Up to so many triples, all are screened in float64."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Triples:
+    """What the data say of triples of genes, and what pooling makes of them."""
+
+    table: pd.DataFrame
+    """Listed triples, the strongest of each call; columns as ``poolproof._names.TRIPLE_COLUMNS``."""
+    genes: pd.DataFrame
+    """Tallies by middle gene; columns as ``poolproof._names.TRIPLE_GENE_COLUMNS``."""
+    histogram: pd.DataFrame
+    """Screened triples on a grid of the two partial correlations: ``call``, ``linear``, ``spline`` (middle
+    of the bin) and ``n``; only bins that hold any."""
+    summary: dict[str, Any]
+    """The entry ``triples`` of verdict.json."""
+    settings: dict[str, Any]
+    """All options, defaults filled in."""
+    seed: int
+    """Of every random draw."""
+    warnings: tuple[str, ...]
+    """What was guessed, left out or renamed."""
+    expression: Expression = field(repr=False)
+    """The values that were tested."""
+    design: Design = field(repr=False)
+
+    def __str__(self) -> str:
+        s = self.summary
+        if not s["n_screened"]:
+            return "no triples screened: no gene has two associated genes that can be conditioned on it"
+        return (
+            f"{s['n_screened']:,} triples screened: {s['n_separated']:,} separated in cells, of which "
+            f"pooling distorts {_percent(s['share_distorted'])}; {s['n_dependent']:,} dependent, of which it "
+            f"hides {_percent(s['share_hidden'])}; {_percent(s['share_undetermined'])} undetermined"
+        )
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return summary_html("Triples of genes", [str(self)], self.table, self.warnings)
+
+    def save(self, folder: str | Path, *, force: bool = False) -> Path:
+        """Write triples, their tallies, the histogram and, last, triples.json into a folder.
+
+        Raises
+        ------
+        InputError
+            The folder holds something, and ``force`` is not set.
+        """
+        with result_folder(folder, force=force) as place:
+            write_triples(self, place)
+            write_parquet(self.histogram, place / "triple_histogram.parquet")
+            write_json(self.summary | {"settings": self.settings, "seed": self.seed}, place / "triples.json")
+        return Path(folder)
+
+
+def write_triples(result: Triples, place: Path) -> None:
+    """Write the tables of a result into a folder that is ready for them."""
+    write_parquet(result.table, place / "triples.parquet")
+    write_parquet(result.genes, place / "triple_genes.parquet")
+
+
+def screen_triples(
+    adata: AnnData | pd.DataFrame | Expression,
+    *,
+    middle: Sequence[str] | int | None = None,
+    triples: pd.DataFrame | Sequence[tuple[str, str, str]] | None = None,
+    correction: str = "auto",
+    margin: float = 0.1,
+    fdr: float = 0.05,
+    min_r2: float = 0.02,
+    n_listed: int = N_LISTED,
+    within: str | Sequence[str] | None = None,
+    replicate: str | None = None,
+    covariates: str | Sequence[str] = (),
+    size_factors: str = "auto",
+    layer: str | None = None,
+    kind: str = "auto",
+    scale: str = "auto",
+    log_base: float | str | None = None,
+    log_offset: float | None = None,
+    gene_column: str | None = None,
+    overdispersion: float = 0.0,
+    k: int = N_COLUMNS,
+    dtype: type = np.float32,
+    seed: int = 0,
+    threads: int | None = None,
+    memory: float = 4e9,
+    progress: bool = False,
+    obs: pd.DataFrame | None = None,
+) -> Triples:
+    """Say of triples of genes whether x and z are separated given y in cells, and what pools will show.
+
+    Parameters
+    ----------
+    adata
+        Samples or cells x genes: AnnData, DataFrame, or an :class:`~poolproof.expression.Expression`.
+    middle
+        Middle genes y: names; a number of them, drawn with ``seed``; None: all.
+    triples
+        Triples to judge instead: (x, y, z) tuples, or a table with those columns. All are listed.
+    correction
+        ``poisson``: counts of molecules, sampling noise removed by factorial moments; ``none``: residuals of
+        depth-normalised values given a spline in y; ``auto``: as the test of pairs.
+    margin
+        Partial correlations below it count as none.
+    fdr, min_r2
+        Of the associated pairs: only triples whose ends are both associated with the middle gene count.
+    n_listed
+        Triples of each call in the table, strongest first; counts are exact whatever it is.
+    within, replicate, covariates
+        As for :func:`poolproof.linearity`. With ``replicate``, or counts, every triple takes a product as
+        long as the number of cells: choose ``middle`` genes where there are many.
+    size_factors, layer, kind, scale, log_base, log_offset, gene_column
+        See :func:`poolproof.describe`.
+    overdispersion
+        See :func:`poolproof.linearity`; for ``poisson``.
+    k
+        Columns of a spline basis, the linear one included.
+    dtype
+        Of the screening products; listed triples, and up to 20 million triples all, are in float64.
+    seed
+        Of the draw of middle genes.
+    threads, memory
+        Threads (None: all processors) and bytes that may be used.
+    progress
+        Show a progress bar.
+    obs
+        Table of samples, where ``adata`` is not an AnnData.
+
+    Returns
+    -------
+    Triples
+
+    Raises
+    ------
+    InputError
+        An option does not fit the data; see :func:`poolproof.describe` for the values themselves.
+
+    Notes
+    -----
+    With residuals e of x and z given y, the partial correlation given a spline in y (counts: degree 2) is
+    judged separated or dependent, and that given a line in y (what sums of many cells show, science 4)
+    small or large, each by a one-sided 5 % test against ``margin``; standard errors are those under
+    conditional independence. ``kept``: separated and small. ``distorted``: separated, yet large: pools show
+    an edge that is not there. ``dependent``: both. ``hidden``: dependent, yet small: pools lose the edge.
+    Else ``undetermined``. A separation is a vanishing residual covariance: necessary for conditional
+    independence, not the whole of it.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> y = rng.gamma(2.0, size=2000)
+    >>> data = pd.DataFrame({"X": np.tanh(y) + 0.15 * rng.normal(size=2000), "Y": y,
+    ...                      "Z": y**2 / 5 + 0.2 * rng.normal(size=2000)})
+    >>> result = screen_triples(data, kind="bulk", scale="additive", triples=[("X", "Y", "Z")])
+    >>> result.table[["partial_linear", "partial_spline", "call"]].round(2).to_dict("records")
+    [{'partial_linear': -0.51, 'partial_spline': 0.01, 'call': 'distorted'}]
+    """
+    check_options(fdr=fdr, margin=margin, min_r2=min_r2)
+    check_choice("correction", correction, ("auto", *names.CORRECTIONS))
+    if isinstance(n_listed, bool) or int(n_listed) < 1:
+        raise InputError(f"n_listed must be at least 1; found {n_listed}")
+    if isinstance(adata, Expression):
+        expression = adata
+    else:
+        expression = describe(
+            adata,
+            layer=layer,
+            kind=kind,
+            scale=scale,
+            log_base=log_base,
+            log_offset=log_offset,
+            size_factors=size_factors,
+            gene_column=gene_column,
+        )
+    if obs is None:
+        obs = adata.obs if isinstance(adata, AnnData) else pd.DataFrame(index=expression.obs_names)
+    wanted = {"auto": "auto", "none": "robust", "poisson": "corrected"}[correction]
+    if correction == "poisson" and expression.scale_tested != "counts":
+        raise InputError(
+            f"--correction poisson needs counts; found values on the {expression.scale} scale; use none"
+        )
+    test = choose_test(expression, wanted)
+    within, covariates = as_list(within), as_list(covariates)
+    design = plan_design(expression, obs, test, within, replicate, covariates)
+    options = Options(
+        correction="poisson" if test == "corrected" else "none",
+        margin=margin,
+        min_r2=min_r2,
+        n_listed=int(n_listed),
+        overdispersion=overdispersion,
+        k=k,
+        dtype=dtype,
+        seed=seed,
+        threads=threads or os.cpu_count() or 1,
+        memory=memory,
+        progress=progress,
+    )
+    settings = {
+        **expression.settings,
+        "correction": options.correction,
+        "margin": margin,
+        "fdr": fdr,
+        "min_r2": min_r2,
+        "n_listed": int(n_listed),
+        "within": within,
+        "replicate": replicate,
+        "covariates": covariates,
+        "overdispersion": overdispersion if test == "corrected" else None,
+        "k": k if test != "corrected" else None,
+        "dtype": np.dtype(dtype).name,
+    }
+    if triples is not None:
+        if middle is not None:
+            raise InputError("give either middle genes or triples, not both")
+        return judge_listed(expression, design, triples, options, settings)
+    analyst = Analyst(
+        expression,
+        Task(np.arange(len(expression.genes)), None, False, ()),
+        Rule(fdr, margin, min_r2),
+        test,
+        overdispersion,
+        k,
+        dtype,
+        options.threads,
+        memory,
+        seed,
+    )
+    chosen, sentence = _middle_genes(expression, middle)
+    with progress_bar(progress, len(expression.genes), "pairs") as report:
+        found = analyst.screen(analyst.engine(design), report)
+    return screen_associated(expression, design, Associations.of(found), chosen, options, settings, sentence)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a screen or a list of triples needs beside the data; see :func:`screen_triples`."""
+
+    correction: str
+    margin: float = 0.1
+    min_r2: float = 0.02
+    n_listed: int = N_LISTED
+    overdispersion: float = 0.0
+    k: int = N_COLUMNS
+    dtype: type = np.float32
+    seed: int = 0
+    threads: int = 1
+    memory: float = 4e9
+    progress: bool = False
+
+
+def screen_associated(
+    expression: Expression,
+    design: Design,
+    associations: Associations,
+    chosen: np.ndarray | int | None,
+    options: Options,
+    settings: dict[str, Any],
+    notes: tuple[str, ...] = (),
+) -> Triples:
+    """Screen the triples whose ends are associated with the middle gene.
+
+    ``chosen``: positions of middle genes; how many to draw; or None: all.
+    """
+    order = np.argsort(expression.genes.astype(str), kind="stable")
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    genes = expression.genes[order]
+    conditioner = conditioner_of(expression, design, options, order)
+    ends = associations.rank(place)
+    no_ends = np.zeros(0, dtype=np.int32)
+    usable = conditioner.end_status == names.OK
+
+    def ends_of(middle: int) -> np.ndarray:
+        mine = ends.get(middle, no_ends)
+        return mine[usable[mine] & (mine != middle)]
+
+    n_ends = np.array([len(ends_of(gene)) for gene in range(len(genes))])
+    possible = np.flatnonzero((n_ends >= 2) & (conditioner.status == names.OK))
+    middle = _draw(possible, chosen, place, options.seed)
+    n_triples = int((n_ends[middle] * (n_ends[middle] - 1) // 2).sum())
+    with progress_bar(options.progress, len(middle), "triples") as report:
+        found = screen_triples_of(
+            conditioner,
+            ends_of,
+            middle,
+            margin=options.margin,
+            n_listed=options.n_listed,
+            dtype=np.float64 if n_triples <= SMALL else options.dtype,
+            threads=options.threads,
+            progress=report,
+        )
+    listed = np.stack([found.listed.left, found.listed.middle, found.listed.right], axis=1)
+    shown = np.array([SHOWN.index(code) for code in range(len(SHOWN))])[found.listed.code]
+    listed = listed[np.argsort(shown, kind="stable")]
+    rows = _rows(conditioner, listed, options)
+    table = triple_table(genes, listed, rows, q_values(found, rows.p_value))
+    counts = np.zeros((len(genes), 5), dtype=np.int64)
+    counts[middle] = found.counts
+    by_gene = gene_table(genes, expression.symbols[order], conditioner.status, n_ends, counts)
+    return _labelled(
+        table,
+        by_gene.iloc[place].reset_index(drop=True),
+        found.histogram,
+        found.counts,
+        expression,
+        design,
+        options,
+        settings,
+        notes,
+    )
+
+
+def judge_listed(
+    expression: Expression,
+    design: Design,
+    triples: pd.DataFrame | Sequence[tuple[str, str, str]],
+    options: Options,
+    settings: dict[str, Any],
+) -> Triples:
+    """Judge the triples of a list, whatever their association."""
+    at, note = _positions(expression, triples)
+    order = np.arange(len(expression.genes))
+    conditioner = conditioner_of(expression, design, options, order)
+    rows = _rows(conditioner, at, options)
+    table = triple_table(expression.genes, at, rows, bh_adjust(rows.p_value))
+    judged = rows.status == names.OK
+    counts = np.zeros((len(order), 5), dtype=np.int64)
+    np.add.at(counts, (at[judged, 1], rows.code[judged]), 1)
+    pairs = np.unique(np.concatenate([at[:, [1, 0]], at[:, [1, 2]]]), axis=0)
+    n_ends = np.bincount(pairs[:, 0], minlength=len(order))
+    by_gene = gene_table(expression.genes, expression.symbols, conditioner.status, n_ends, counts)
+    histogram = np.zeros((5, N_BINS, N_BINS), dtype=np.int64)
+    bins = [
+        np.clip((values[judged] + 1) * (N_BINS / 2), 0, N_BINS - 1).astype(int)
+        for values in (rows.linear, rows.spline)
+    ]
+    np.add.at(histogram, (rows.code[judged], *bins), 1)
+    used = counts[np.unique(at[:, 1])]
+    return _labelled(table, by_gene, histogram, used, expression, design, options, settings, (note,))
+
+
+def conditioner_of(
+    expression: Expression, design: Design, options: Options, order: np.ndarray
+) -> Conditioner:
+    """Make the data of genes, in this order, ready for conditioning on any of them."""
+    matrix = expression.matrix.tocsc() if sp.issparse(expression.matrix) else expression.matrix
+    matrix = matrix if (order == np.arange(len(order))).all() else matrix[:, order]
+    memory = options.memory / 8
+    if options.correction == "poisson":
+        total, known = depth_of(expression)
+        test = CountTest(
+            matrix,
+            total,
+            known,
+            design,
+            overdispersion=options.overdispersion,
+            dtype=options.dtype,
+            memory=memory,
+        )
+        return CountConditioner(test)
+    return ScoreConditioner(
+        matrix, expression.size_factors, design, k=options.k, dtype=options.dtype, memory=memory
+    )
+
+
+def _rows(conditioner: Conditioner, triples: np.ndarray, options: Options) -> Rows:
+    nothing_left = names.TOO_FEW_COUNTS if options.correction == "poisson" else names.NO_VARIANCE_LEFT
+    return rows_of(conditioner, triples, options.margin, nothing_left=nothing_left, threads=options.threads)
+
+
+def _labelled(
+    table: pd.DataFrame,
+    by_gene: pd.DataFrame,
+    histogram: np.ndarray,
+    counts: np.ndarray,
+    expression: Expression,
+    design: Design,
+    options: Options,
+    settings: dict[str, Any],
+    notes: tuple[str, ...],
+) -> Triples:
+    summary = {
+        "n_genes": len(expression.genes),
+        "n_middle": len(counts),
+        **counts_summary(counts),
+        "correction": options.correction,
+        "margin": options.margin,
+        "min_r2": options.min_r2,
+        "k": options.k if options.correction == "none" else None,
+    }
+    return Triples(
+        table=table,
+        genes=by_gene,
+        histogram=histogram_table(histogram),
+        summary=summary,
+        settings=settings,
+        seed=options.seed,
+        warnings=(*expression.warnings, *design.warnings, *notes),
+        expression=expression,
+        design=design,
+    )
+
+
+def _middle_genes(
+    expression: Expression, middle: Sequence[str] | int | None
+) -> tuple[np.ndarray | int | None, tuple[str, ...]]:
+    """Positions of middle genes, or how many to draw; and what was said about them."""
+    if middle is None:
+        return None, ()
+    if isinstance(middle, int) and not isinstance(middle, bool):
+        if middle < 1:
+            raise InputError(f"expected at least 1 middle gene; found {middle}")
+        return middle, ()
+    if isinstance(middle, (bool, str)):
+        raise InputError(f"expected a list of middle genes, or how many; found {middle!r}")
+    found = match_genes(list(middle), expression.genes, expression.symbols, what="middle genes")
+    return found.genes, (found.sentence,)
+
+
+def _draw(possible: np.ndarray, chosen: np.ndarray | int | None, place: np.ndarray, seed: int) -> np.ndarray:
+    """Middle genes to screen, rising; ``possible`` are places in the order of names."""
+    if chosen is None:
+        return possible
+    if isinstance(chosen, (int, np.integer)):
+        n = min(int(chosen), len(possible))
+        return np.sort(stream(seed, "middle genes").choice(possible, size=n, replace=False))
+    return np.intersect1d(possible, place[chosen])
+
+
+def _positions(
+    expression: Expression, triples: pd.DataFrame | Sequence[tuple[str, str, str]]
+) -> tuple[np.ndarray, str]:
+    """Positions of the genes of listed triples, shape ``(N, 3)``, and what was left out."""
+    if not isinstance(triples, pd.DataFrame):
+        triples = pd.DataFrame(list(triples), columns=["x", "y", "z"])
+    missing = [column for column in "xyz" if column not in triples]
+    if missing:
+        raise InputError(
+            f"triples need the columns x, y (the middle gene) and z; found {', '.join(map(str, triples))}"
+        )
+    place = {gene: i for i, gene in reversed(list(enumerate(expression.genes)))}
+    for i, symbol in enumerate(expression.symbols):
+        place.setdefault(symbol, i)
+    at = np.array([[place.get(gene, -1) for gene in triples[c]] for c in "xyz"], dtype=np.int64).T
+    at = at.reshape(-1, 3)
+    sound = (at >= 0).all(axis=1)
+    sound &= (at[:, 0] != at[:, 1]) & (at[:, 1] != at[:, 2]) & (at[:, 0] != at[:, 2])
+    if not sound.any():
+        raise InputError(
+            f"expected triples of three genes of the data; found none among {len(triples):,}; check the names"
+        )
+    left_out = int((~sound).sum())
+    return at[
+        sound
+    ], f"{int(sound.sum()):,} triples judged, {left_out:,} left out: a gene unknown or repeated"
+
+
+def _percent(share: float | None) -> str:
+    return "none" if share is None else f"{share:.1%}"
