@@ -136,6 +136,11 @@ TABLE_OF = {
     "GENE_COLUMNS": "genes.parquet",
     "EQUATION_COLUMNS": "equations.parquet",
     "EDGE_COLUMNS": "edges.parquet",
+    "EDGE_CLAIM_COLUMNS": "edges.parquet",
+    "SEPARATION_COLUMNS": "separations.parquet",
+    "TRIPLE_COLUMNS": "triples.parquet",
+    "TRIPLE_GENE_COLUMNS": "triple_genes.parquet",
+    "CURVE_COLUMNS": "pooling_curves.parquet",
 }
 """File whose columns a registry of ``poolproof._names`` lists."""
 
@@ -400,6 +405,10 @@ FILES = {
     "levels.parquet": "with `--within`: the pairs of each level alone",
     "equations.parquet": "with `--network`: one row per child, tested on all its parents jointly",
     "edges.parquet": "with `--network`: one row per edge, tested beside the child's other parents",
+    "separations.parquet": "with `--network`: one row per judged separation that the network claims",
+    "triples.parquet": "the strongest triples of each call",
+    "triple_genes.parquet": "one row per gene: the triples with it in the middle",
+    "pooling_curves.parquet": "single cells: one row per regime, size of pool, drawing and measure",
     "figures/": "the numbers behind each picture of the report",
 }
 """Meaning of every file."""
@@ -416,6 +425,15 @@ MEANING = {
     names.TOO_FEW_REPLICATES: "not enough replicates (donors) to estimate an error from them",
 }
 """Meaning of every call and status of a pair."""
+TRIPLE_MEANING = {
+    names.KEPT: "x and z are separated given y in cells, and in pools of many cells too",
+    names.DISTORTED: "separated in cells, but pools show an edge that is not there",
+    names.DEPENDENT: "dependent given y, in cells and in pools",
+    names.HIDDEN: "dependent given y in cells, but pools lose the edge",
+    names.UNDETERMINED: "these samples cannot tell",
+}
+"""Meaning of every call of a triple."""
+NO_VARIANCE = "y leaves nothing of one end that could be compared"
 PICTURES = {
     "calls_by_strength": "how associated pairs are called, by tenth of `r2_spline`",
     "share_against_r2": "a random draw of the pairs of each call; `n_pairs` is how many they stand for",
@@ -447,7 +465,14 @@ def files_page() -> str:
     parts += ["## levels.parquet", "The columns of `pairs.parquet`, and"]
     parts += [_columns([("level", "str", "name of the level, the values of the `--within` columns joined")])]
     parts += ["## equations.parquet", columns_of(names.EQUATION_COLUMNS)]
-    parts += ["## edges.parquet", columns_of(names.EDGE_COLUMNS)]
+    parts += ["## edges.parquet", columns_of(names.EDGE_COLUMNS + names.EDGE_CLAIM_COLUMNS)]
+    parts += ["## separations.parquet", columns_of(names.SEPARATION_COLUMNS)]
+    parts += ["## triples.parquet", columns_of(names.TRIPLE_COLUMNS)]
+    triple_calls = ([f"`{call}`", TRIPLE_MEANING[call]] for call in names.TRIPLE_CALLS)
+    parts += ["### Calls of triples", _table(["call", "meaning"], triple_calls)]
+    parts += [f"Statuses are those of pairs, and `{names.NO_VARIANCE_LEFT}`: {NO_VARIANCE}."]
+    parts += ["## triple_genes.parquet", columns_of(names.TRIPLE_GENE_COLUMNS)]
+    parts += ["## pooling_curves.parquet", columns_of(names.CURVE_COLUMNS)]
     parts += ["## figures/", _table(["file", "content", "columns"], _figure_rows())]
     parts += ["## verdict.json", *_schema_parts()]
     return _join(parts)

@@ -13,7 +13,7 @@ from scipy import stats
 from poolproof import citest
 from poolproof._checks import InputError
 from poolproof._random import stream
-from poolproof.basis import spline_basis
+from poolproof.basis import conditioning_bases
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 EXPECTED = pd.read_csv(REFERENCE / "ci_expected.csv", float_precision="round_trip").set_index("case")
@@ -81,7 +81,8 @@ def test_fisher_z__equals_the_regression_of_each_on_the_rest(c):
 @pytest.mark.parametrize(("n", "c", "k"), [(300, 0, 5), (300, 1, 5), (300, 2, 5), (60, 5, 2), (60, 3, 3)])
 def test_spline_gcm__equals_least_squares_and_its_leverages(n, c, k):
     x, z, given = fork(n, c=max(c, 1))
-    columns = np.column_stack([np.ones(n), *(spline_basis(v, k) for v in given.T[:c])])
+    bases, n_columns = conditioning_bases(given[:, :c], k)
+    columns = np.column_stack([np.ones(n), *(b[:size].T for b, size in zip(bases, n_columns, strict=True))])
     hat = columns @ np.linalg.inv(columns.T @ columns) @ columns.T
     product = (x - hat @ x) * (z - hat @ z)
     variance = np.sum(product**2 / (1 - np.diag(hat))) - product.sum() ** 2 / n

@@ -31,7 +31,8 @@ SCHEMA = json.loads((files("poolproof") / "verdict.schema.json").read_text(encod
 COMMAND = [sys.executable, "-m", "poolproof.cli"]
 
 
-WRITTEN = ["figures", "genes.parquet", "pairs.parquet", "report.html", "verdict.json"]
+TRIPLES = ["triple_genes.parquet", "triples.parquet"]
+WRITTEN = ["figures", "genes.parquet", "pairs.parquet", "report.html", *TRIPLES, "verdict.json"]
 """What an audit without levels leaves in its folder."""
 
 
@@ -101,7 +102,7 @@ def test_audit__h5ad(call, h5ad, tmp_path):
     assert content["linearity"]["test"] == "corrected"
     assert content["linearity"]["control"]["n_pairs"] > 0
     assert content["linearity"]["levels"].keys() == {"B", "T"}
-    names = sorted([*WRITTEN, "levels.parquet"])
+    names = sorted([*WRITTEN, "levels.parquet", "pooling_curves.parquet"])
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     assert done.out.startswith(f"Verdict: {content['verdict']}\n")
     for reason in content["reasons"]:
@@ -314,20 +315,6 @@ def test_guesses__are_printed_with_the_option_that_overrides_them(call, table, t
     for option in ("--orientation", "--kind", "--scale"):
         assert re.search(rf"note: .*guessed.*{option}", done.err), option
     assert "60 x 6" in done.err
-
-
-def test_datasets__list_and_info(call):
-    rows = json.loads(call("datasets", "list", "--json").out)
-    assert [row["name"] for row in rows] == ["bulk_saureus_imodulon", "sc_mixology_10x_3lines"]
-    for row in rows:
-        assert list(row) == ["name", "kind", "n_obs", "n_genes", "scale", "licence", "source"]
-        info = call("datasets", "info", row["name"])
-        assert info.code == 0
-        assert row["source"] in info.out
-        assert row["name"] in call("datasets", "list").out
-    refused = call("datasets", "info", "nothing")
-    assert refused.code == 2
-    assert refused.err.count("\n") == 1
 
 
 def commands_below(command, path=()):

@@ -241,8 +241,8 @@ def test_index__has_one_sentence_for_each_page():
 
 def verdict_sentences():
     """Sentences that say why, and what a verdict does not say; ``…`` for what is filled in."""
-    told = ("decide", "_power_sentence", "limits_of", "_left_out_of_equations")
-    files = [ROOT / "src" / "poolproof" / name for name in ("verdict.py", "_caveats.py")]
+    told = ("decide", "_power_sentence", "limits_of", "_left_out_of_equations", "_of_triples")
+    files = [ROOT / "src" / "poolproof" / name for name in ("decision.py", "_caveats.py")]
     nodes = [node for file in files for node in ast.parse(file.read_text(encoding="utf-8")).body]
     functions = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.name in told]
     assert len(functions) == len(told)

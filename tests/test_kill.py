@@ -21,11 +21,14 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from poolproof import cli, plot, report
+from poolproof import _report_pictures, cli, plot
 from poolproof._files import RESULTS
 
 SCHEMA = json.loads((files("poolproof") / "verdict.schema.json").read_text(encoding="utf-8"))
-WRITTEN = ["figures", "genes.parquet", "pairs.parquet", "report.html", "verdict.json"]
+TRIPLES = ["triple_genes.parquet", "triples.parquet"]
+WRITTEN = ["figures", "genes.parquet", "pairs.parquet", "report.html", *TRIPLES, "verdict.json"]
+PICTURES = ("calls_by_strength", "share_against_r2", "genes", "data_overview", "pair")
+PICTURES += ("triple_histogram", "triple_distortion", "pooling_curves")
 FORK = multiprocessing.get_context("forkserver")
 # What an audit and this file import is loaded once, in the server that the audits are forked from.
 LOADED = ["io", "samples", "networks", "verdict", "report", "cli"]
@@ -40,8 +43,9 @@ def run(arguments, said, limit, die_at):
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{said}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
-    report.svg_of = lambda ax: {"src": "data:,", "width": 1, "height": 1}
-    for name in ("calls_by_strength", "share_against_r2", "genes", "data_overview", "pair"):
+    _report_pictures.svg_of = lambda ax: {"src": "data:,", "width": 1, "height": 1}
+    plot.triple = lambda *_, **__: (None, None, None)
+    for name in PICTURES:
         setattr(plot, name, lambda *_, **__: None)  # drawing takes most of the time
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))

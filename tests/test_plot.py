@@ -13,9 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from poolproof import audit, plot
+from poolproof import _drawing, audit, plot, screen_triples
+from poolproof import _names as names
 from poolproof._checks import InputError
 from poolproof._figures import CALLS, figure_data
+from poolproof._triple_figures import SEPARATED, triple_figure_data
 
 HOSTILE = ("$\\frac{x}$", "<script>alert(1)</script>", "a\x1b[31m\u202eb", "n" * 300, "$", "[/b]_^{")
 PAIR = HOSTILE[1], HOSTILE[0]  # the strongest bent pair of the data below
@@ -123,11 +125,11 @@ def test_plot__hostile_names_are_text(tables):
 
 
 def test_plot__reads_without_colour():
-    assert len({(plot.HATCHES[call], plot.MARKERS[call]) for call in CALLS}) == 3
-    assert len(set(plot.MARKERS.values())) == 3
-    assert len(set(plot.LEVEL_MARKERS)) == len(plot.LEVEL_COLOURS)
-    grey = [np.dot(mpl.colors.to_rgb(plot.FILLS[call]), [0.2126, 0.7152, 0.0722]) for call in CALLS]
-    hatched = {call for call in CALLS if plot.HATCHES[call]}
+    assert len({(_drawing.HATCHES[call], _drawing.MARKERS[call]) for call in CALLS}) == 3
+    assert len(set(_drawing.MARKERS.values())) == 3
+    assert len(set(_drawing.LEVEL_MARKERS)) == len(_drawing.LEVEL_COLOURS)
+    grey = [np.dot(mpl.colors.to_rgb(_drawing.FILLS[call]), [0.2126, 0.7152, 0.0722]) for call in CALLS]
+    hatched = {call for call in CALLS if _drawing.HATCHES[call]}
     plain = [g for call, g in zip(CALLS, grey, strict=True) if call not in hatched]
     assert len(hatched) == 1
     assert abs(plain[0] - plain[1]) > 0.3  # bars without hatch differ in lightness
@@ -160,10 +162,10 @@ def test_plot__text_and_lines_stand_out(tables, name):
 
 
 def test_plot__colours_of_marks_stand_out():
-    for colour in (*plot.COLOURS.values(), *plot.LEVEL_COLOURS):
+    for colour in (*_drawing.COLOURS.values(), *_drawing.LEVEL_COLOURS):
         assert contrast(colour) >= 3
     for call in CALLS:  # a bar stands out by its fill or by its edge
-        assert max(contrast(plot.FILLS[call]), contrast(plot.COLOURS[call])) >= 3
+        assert max(contrast(_drawing.FILLS[call]), contrast(_drawing.COLOURS[call])) >= 3
 
 
 def boxes(ax):
@@ -288,3 +290,199 @@ def test_plot__nothing_associated():
     tables = figure_data(audit(data, kind="bulk", scale="additive", threads=1).linearity)
     for draw in (plot.calls_by_strength, plot.share_against_r2, plot.genes, plot.data_overview):
         saved(draw(tables))
+
+
+# --- triples and pooling curves ----------------------------------------------------------------------
+
+FORK = HOSTILE[1], HOSTILE[0], HOSTILE[2]
+
+
+@pytest.fixture(scope="module")
+def screened():
+    """A screen with triples of several calls, every name hostile."""
+    random = np.random.default_rng(2)
+    y = random.gamma(2.0, size=1200)
+    values = dict(zip(FORK, (np.tanh(y), y, y**2 / 5), strict=True)) | {HOSTILE[3]: y, HOSTILE[5]: -y}
+    data = pd.DataFrame({name: 9 + of + 0.2 * random.normal(size=1200) for name, of in values.items()})
+    data[FORK[1]] = 9 + y
+    return screen_triples(data, kind="single-cell", scale="additive", threads=1)
+
+
+@pytest.fixture(scope="module")
+def triple_tables(screened):
+    return triple_figure_data(screened) | {"pooling_curves": curves()}
+
+
+def curves(sizes=(1, 2, 5, 10, 20, 50)):
+    """Two measures in three regimes, one of which is not predicted."""
+    rows = [
+        (regime, k, repeat, 100, measure, k**-0.5 + repeat / 50, k**-0.5 if regime != "between" else np.nan)
+        for measure in ("skewness", "share_nonlinear", "n_associated")
+        for regime in ("within", "mixed", "between")
+        for k in sizes
+        for repeat in range(3)
+    ]
+    return pd.DataFrame(rows, columns=[column.name for column in names.CURVE_COLUMNS])
+
+
+def of_triple(part):
+    def draw(result, ax=None):
+        axes = None if ax is None else [ax if i == part else Figure().subplots() for i in range(3)]
+        return plot.triple(result, *FORK, axes)[part]
+
+    return draw
+
+
+MORE = {
+    "triple_histogram": plot.triple_histogram,
+    "triple_distortion": plot.triple_distortion,
+    **{f"triple {part}": of_triple(part) for part in range(3)},
+    "skewness": lambda result, ax=None: plot.pooling_curves(result, "skewness", ax),
+    "share_nonlinear": lambda result, ax=None: plot.pooling_curves(result, "share_nonlinear", ax),
+    "n_associated": lambda result, ax=None: plot.pooling_curves(result, "n_associated", ax),
+}
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_plot_of_triples__draws_into_given_axes(triple_tables, name):
+    figure = Figure()
+    one, other = figure.subplots(1, 2)
+    assert MORE[name](triple_tables, ax=one) is one
+    assert one.has_data()
+    assert not other.has_data()
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_plot_of_triples__is_small_and_leaves_no_global_state(triple_tables, name):
+    before = dict(mpl.rcParams)
+    for kind in ("pdf", "svg"):
+        assert len(saved(MORE[name](triple_tables), kind)) < 300_000
+    assert dict(mpl.rcParams) == before
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_plot_of_triples__text_stands_out_and_is_not_cut_off(triple_tables, name):
+    ax = MORE[name](triple_tables)
+    FigureCanvasAgg(ax.figure).draw()
+    said = [t for t in ax.figure.findobj(mpl.text.Text) if t.get_text()]
+    assert min(contrast(t.get_color()) for t in said) >= 4.5
+    assert min(t.get_fontsize() for t in said) >= 7
+    found, page = boxes(ax), ax.figure.bbox
+    for box in [*found["x"], *found["y"], *found["other"]]:
+        assert box.x0 >= page.x0 - 1
+        assert box.x1 <= page.x1 + 1
+        assert box.y0 >= page.y0 - 1
+        assert box.y1 <= page.y1 + 1
+    assert_apart(found)
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_plot_of_triples__hostile_names_are_text(triple_tables, name):
+    named = [t for t in texts(MORE[name](triple_tables)) if any(c in t.get_text() for c in "$<[\x1b\u202e")]
+    assert not any(t.get_parse_math() for t in named)
+    assert not any(c in t.get_text() for t in named for c in "\x1b\u202e")
+    if name.startswith("triple "):
+        assert len(named) >= 2
+
+
+def test_plot_of_triples__colours_stand_out_and_marks_differ():
+    for colours in (_drawing.TRIPLE_COLOURS, _drawing.THIRD_COLOURS, _drawing.REGIME_COLOURS):
+        assert min(contrast(colour) for colour in colours.values()) >= 3
+    assert len(set(_drawing.THIRD_MARKERS.values())) == 3
+    assert len(set(_drawing.REGIME_MARKERS.values())) == 3
+    light = [contrast(_drawing.THIRD_COLOURS[third]) for third in ("low", "middle", "high")]
+    assert light == sorted(light)  # darker as the middle gene rises
+
+
+def test_triple_histogram__shows_every_bin_and_the_margin(screened, triple_tables):
+    ax = plot.triple_histogram(triple_tables)
+    (mesh,) = (c for c in ax.collections if c.get_array() is not None)
+    assert np.nansum(np.ma.filled(mesh.get_array(), 0)) == screened.summary["n_screened"]
+    lines = [line.get_xdata()[0] for line in ax.lines if line.get_xdata()[0] == line.get_xdata()[1]]
+    assert sorted(lines) == [-0.1, 0.1]
+    corners = np.asarray(mesh.get_coordinates())
+    counts = np.ma.filled(mesh.get_array(), 0).reshape(corners.shape[0] - 1, -1)
+    row = triple_tables["triple_histogram"].sort_values("n").iloc[-1]
+    at = np.argmin(np.abs(corners[0, :-1, 0] + 0.025 - row["spline"]))
+    up = np.argmin(np.abs(corners[:-1, 0, 1] + 0.025 - row["linear"]))
+    assert counts[up, at] >= row["n"]  # across: given the curve; upwards: given the line
+
+
+def test_triple_distortion__bars_are_the_separated_triples(screened, triple_tables):
+    ax = plot.triple_distortion(triple_tables)
+    kept, distorted = (sum(bar.get_height() for bar in bars) for bars in ax.containers)
+    assert (kept, distorted) == (screened.summary["n_kept"], screened.summary["n_distorted"])
+    assert distorted > 0
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["kept", "distorted (false edge)"]
+    hatches = [bars[0].get_hatch() for bars in ax.containers]
+    assert (not hatches[0], bool(hatches[1])) == (True, True)
+    assert len(ax.containers) == len(SEPARATED)
+
+
+def test_triple_distortion__bars_of_one_bin_are_stacked():
+    table = pd.DataFrame({"call": ["kept", "distorted"], "linear": 0.075, "spline": 0.025, "n": [5, 3]})
+    ax = plot.triple_distortion({"triple_histogram": table.assign(margin=0.1)})
+    (kept,), (distorted,) = ax.containers
+    assert (kept.get_y(), kept.get_height()) == (0, 5)
+    assert (distorted.get_y(), distorted.get_height()) == (5, 3)
+
+
+def test_triple__has_three_pictures_with_their_numbers(screened):
+    axes = plot.triple(screened, *FORK)
+    assert len({ax.figure for ax in axes}) == 1
+    row = screened.table[(screened.table["y"] == FORK[1]) & screened.table["x"].isin(FORK)]
+    row = row[row["z"].isin(FORK)].iloc[0]
+    for ax, column in zip(axes, ("correlation", "partial_spline", "partial_linear"), strict=True):
+        assert ax.get_title().endswith(f"{row[column]:.2f}".replace("-", "\u2212"))
+    assert "pools of 10 cells" in axes[2].get_xlabel()
+    points = [sum(len(c.get_offsets()) for c in ax.collections) for ax in axes]
+    assert points == [500, 500, 120]
+    assert [line.get_linestyle() for line in axes[2].lines] == ["-", "--"]  # the slope, the ellipse
+    low, high = axes[2].get_xlim()
+    assert low < -2.44
+    assert high > 2.44  # the whole ellipse is seen
+
+
+def test_pooling_curves__marks_are_drawings_and_dashes_predictions(triple_tables):
+    ax = plot.pooling_curves(triple_tables, "skewness")
+    assert ax.get_xscale() == "log"
+    assert [len(c.get_offsets()) for c in ax.collections] == [18, 18, 18]
+    drawn = [line for line in ax.lines if len(line.get_xdata())]
+    assert len(drawn) == 2  # between donors there is no prediction
+    for line in drawn:
+        assert line.get_linestyle() == "--"
+        np.testing.assert_allclose(line.get_ydata(), np.asarray(line.get_xdata()) ** -0.5)
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["within", "mixed", "between"]
+
+
+@pytest.mark.parametrize("sizes", [(1, 2), (1, 2, 5), (1, 10, 100, 1000)])
+def test_pooling_curves__ticks_are_few_and_different(sizes):
+    ax = plot.pooling_curves({"pooling_curves": curves(sizes)}, "skewness")
+    FigureCanvasAgg(ax.figure).draw()
+    shown = [t.get_text() for t in labels_of_ticks(ax.xaxis)]
+    assert 2 <= len(shown) == len(set(shown)) <= 8
+    assert_apart(boxes(ax))
+
+
+def test_plot_of_triples__from_an_audit_and_from_parts(screened, triple_tables):
+    random = np.random.default_rng(0)
+    data = pd.DataFrame(
+        random.gamma(2.0, size=(400, 1)) + random.gamma(2.0, size=(400, 5)), columns=list("abcde")
+    )
+    whole = audit(data, kind="single-cell", scale="additive", threads=1)
+    assert isinstance(plot.triple_histogram(whole), Axes)
+    assert isinstance(plot.pooling_curves(whole, "skewness"), Axes)
+    assert isinstance(plot.pooling_curves(whole.curves, "skewness"), Axes)
+    assert isinstance(plot.triple_distortion(screened), Axes)
+    assert [isinstance(ax, Axes) for ax in plot.triple(whole, "a", "b", "c")] == [True] * 3
+    without = audit(data, kind="bulk", scale="additive", threads=1, triples="none")
+    with pytest.raises(InputError, match="screened triples"):
+        plot.triple_histogram(without)
+    with pytest.raises(InputError, match="pooling curves"):
+        plot.pooling_curves(without)
+    with pytest.raises(InputError, match="measure"):
+        plot.pooling_curves(triple_tables, "nonsense")
+    with pytest.raises(InputError, match="gallery"):
+        plot.triple(triple_tables, "a", "b", "c")
+    with pytest.raises(InputError, match="triple_histogram"):
+        plot.triple_histogram({})

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from ._checks import InputError, PoolproofError
     from ._model_file import read_model
     from .conditions import check
-    from .datasets import dataset_info, list_datasets, load_dataset
+    from .datasets import (
+        dataset_info,
+        fetch_dataset,
+        list_datasets,
+        list_networks,
+        load_dataset,
+        load_network,
+        network_info,
+        usable,
+    )
     from .examples import example_model, list_models
     from .expression import describe
     from .io import read
@@ -22,6 +31,7 @@ if TYPE_CHECKING:
     from .networks import read_edges, read_regulators
     from .pairs import linearity
     from .pools import pool_cells
+    from .repooling import pooling_curves
     from .report import write_report
     from .scm import SCM
     from .simulate import simulate_pools
@@ -39,17 +49,23 @@ __all__ = [
     "dataset_info",
     "describe",
     "example_model",
+    "fetch_dataset",
     "linearity",
     "list_datasets",
     "list_models",
+    "list_networks",
     "load_dataset",
+    "load_network",
+    "network_info",
     "pool_cells",
+    "pooling_curves",
     "read",
     "read_edges",
     "read_model",
     "read_regulators",
     "screen_triples",
     "simulate_pools",
+    "usable",
     "write_model_page",
     "write_report",
 ]
@@ -63,17 +79,23 @@ _MODULE_OF = {
     "dataset_info": "datasets",
     "describe": "expression",
     "example_model": "examples",
+    "fetch_dataset": "datasets",
     "linearity": "pairs",
     "list_datasets": "datasets",
     "list_models": "examples",
+    "list_networks": "datasets",
     "load_dataset": "datasets",
+    "load_network": "datasets",
+    "network_info": "datasets",
     "pool_cells": "pools",
+    "pooling_curves": "repooling",
     "read": "io",
     "read_edges": "networks",
     "read_model": "_model_file",
     "read_regulators": "networks",
     "screen_triples": "triples",
     "simulate_pools": "simulate",
+    "usable": "datasets",
     "write_model_page": "model_page",
     "write_report": "report",
 }

@@ -12,13 +12,18 @@ from ._checks import printable
 from .equations import Equations
 from .expression import Expression
 from .pairs import Linearity
+from .triples import Triples
 
 FEW_REPLICATES = 15
 """Fewer replicates leave little power among many pairs."""
 
 
 def limits_of(
-    expression: Expression, obs: pd.DataFrame, result: Linearity, equations: Equations | None
+    expression: Expression,
+    obs: pd.DataFrame,
+    result: Linearity,
+    equations: Equations | None,
+    triples: Triples | None = None,
 ) -> list[str]:
     """What the verdict does not say."""
     s = result.settings
@@ -67,11 +72,42 @@ def limits_of(
         "Shares and calls are those of the genes that were tested: with more or other genes the "
         "false-discovery cut moves, and so do they."
     )
+    if triples is not None and triples.summary["n_screened"]:
+        limits += _of_triples(triples)
     if equations is not None:
         limits += _left_out_of_equations(equations, result)
     if equations is not None and result.summary["test"] == "corrected":
         limits.append(
             "The joint equations use the robust test on depth-normalised counts, without noise correction."
+        )
+    return limits
+
+
+def _of_triples(triples: Triples) -> list[str]:
+    """What the calls of triples do not say."""
+    found = triples.summary
+    limits = [
+        "A separated triple has no residual covariance given one gene: conditional independence asks for "
+        "more, and most genes have more than one parent.",
+        "A triple can look dependent without an edge: by another common cause, a bend too steep for the "
+        "curve in the middle gene, or noise that both ends share (quality of a cell, droplets with two "
+        "cells, one far sample).",
+    ]
+    if found["correction"] == "none":
+        limits.append(
+            "Measurement error of the middle gene of a triple was not removed; it makes separated genes look "
+            "dependent."
+        )
+    else:
+        limits.append(
+            "Counts of the middle gene are conditioned on along a parabola: two ends that follow the same "
+            "sharp switch look dependent; technical variation beyond counting does the same."
+        )
+    possible = int(((triples.genes["status"] == names.OK) & (triples.genes["n_ends"] >= 2)).sum())
+    if found["n_middle"] < possible:
+        limits.append(
+            f"Triples were screened for {found['n_middle']:,} of {possible:,} middle genes, drawn by the "
+            "seed (--triples all screens the rest)."
         )
     return limits
 

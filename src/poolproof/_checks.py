@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -67,6 +68,26 @@ def check_share(name: str, value: float) -> float:
     if not 0.0 < number < 1.0:
         raise InputError(f"{name} must lie between 0 and 1, both excluded; found {printable(value)!r}")
     return number
+
+
+def check_threads(threads: int | None) -> int:
+    """Return how many threads to use; None: all processors.
+
+    Raises
+    ------
+    InputError
+        The number is not a whole one of at least 1.
+
+    Examples
+    --------
+    >>> check_threads(2)
+    2
+    """
+    if threads is None:
+        return os.cpu_count() or 1
+    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
+        raise InputError(f"threads must be a whole number of at least 1; found {printable(threads)!r}")
+    return int(threads)
 
 
 def check_column(columns: Iterable[str], name: str, *, where: str, option: str) -> str:

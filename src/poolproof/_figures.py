@@ -16,6 +16,7 @@ from ._plan import depth_of
 from ._random import stream
 from ._scale import nan_sum
 from .curves import find_gene
+from .expression import Expression
 from .pairs import Linearity
 
 CALLS = (names.NONLINEAR, names.AFFINE, names.INCONCLUSIVE)
@@ -131,7 +132,7 @@ def _pair_tables(
 ) -> dict[str, pd.DataFrame]:
     """See :func:`pair_data`; ``row`` is the pair's row of the table."""
     x, y = result.expression.genes[genes]
-    values, unit = _values(result, genes)
+    values, unit = values_of(result.expression, genes, corrected=result.summary["test"] == "corrected")
     factor = 1e4 if unit == FRACTION else 1.0
     curves = result.curve(str(x), str(y))
     curves[["x", "linear", "curve", "curve_error"]] *= factor
@@ -252,11 +253,10 @@ def _empty_gallery() -> dict[str, pd.DataFrame]:
     return {name: pd.DataFrame(columns=of) for name, of in columns.items()}
 
 
-def _values(result: Linearity, genes: np.ndarray) -> tuple[np.ndarray, str]:
-    """Values of some genes as they were tested, and their unit."""
-    expression = result.expression
+def values_of(expression: Expression, genes: np.ndarray, *, corrected: bool) -> tuple[np.ndarray, str]:
+    """Values of some genes as they were tested, and their unit; ``corrected``: by the corrected test."""
     values = dense_columns(expression.matrix, genes)
-    if result.summary["test"] == "corrected":
+    if corrected:
         depth, known = depth_of(expression)
         with np.errstate(divide="ignore", invalid="ignore"):
             values = values / depth[:, None]

@@ -31,6 +31,10 @@ RESULTS = (
     "levels.parquet",
     "equations.parquet",
     "edges.parquet",
+    "separations.parquet",
+    "triples.parquet",
+    "triple_genes.parquet",
+    "pooling_curves.parquet",
     MARK,
 )
 _NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)

@@ -38,6 +38,19 @@ NO_VARIANCE_LEFT = "no_variance_left"
 TRIPLE_STATUSES = (*PAIR_STATUSES, NO_VARIANCE_LEFT)
 CORRECTIONS = ("none", "poisson")
 
+# Separations that a network claims, and what pooling leaves of its edges.
+TOO_MANY_GIVEN = "too_many_given"
+SEPARATION_STATUSES = (*TRIPLE_STATUSES, TOO_MANY_GIVEN)
+# What connects a pair if nothing is given: one regulates the other through others; else a third both.
+PATH, COMMON_CAUSE, UNRELATED = RELATIONS = ("path", "common_cause", "unrelated")
+SURVIVES, NOT_CONTRADICTED, DISTORTED_EDGE, NOT_SEEN, CANNOT_TELL = EDGE_STATUSES = (
+    "survives",
+    "not_contradicted",
+    "distorted",
+    "not_seen",
+    "cannot_tell",
+)
+
 # Verdicts of an audit.
 CONTRADICTED, COMPATIBLE, UNDECIDED = VERDICTS = ("contradicted", "compatible", "inconclusive")
 
@@ -153,8 +166,34 @@ CURVE_COLUMNS = (
     Column("regime", "str", "within (donors, types), mixed (labels ignored) or between (pseudobulk)"),
     Column("n_cells", "int32", "cells in each pool; between: their median"),
     Column("repeat", "int32", "which drawing of pools"),
-    Column("n_pools", "int32", "pools, the same for every number of cells"),
+    Column("n_pools", "int32", "pools, the same for every number of cells of a regime"),
     Column("measure", "str", "what was measured"),
     Column("value", "float64", "the measurement"),
     Column("prediction", "float64", "what many cells should show, from the single cells; missing where none"),
+)
+
+EDGE_CLAIM_COLUMNS = (
+    Column("n_separations", "int64", "judged separations that give this parent for this child"),
+    Column("n_separations_distorted", "int64", "of those, distorted by pooling (q within fdr)"),
+    Column("n_separations_failed", "int64", "of those, dependent or hidden: the claim fails in these data"),
+    Column("pool_status", "category", "survives, not_contradicted, distorted, not_seen or cannot_tell"),
+    Column("pool_reason", "str", "why, in a sentence"),
+)
+
+SEPARATION_COLUMNS = (
+    Column("x", "str", "one gene"),
+    Column("z", "str", "the other; the network has no edge between them"),
+    Column("given", "str", "genes that separate them, joined by semicolons; empty: none needed"),
+    Column("n_given", "int32", "how many"),
+    Column("relation", "category", "path, common_cause or unrelated: what connects them if nothing is given"),
+    Column("n", "int32", "samples or cells used"),
+    Column("correlation", "float64", "correlation of x and z, nothing conditioned on"),
+    Column("partial_linear", "float64", "partial correlation given lines in the set: what pools show"),
+    Column("partial_linear_se", "float64", "its standard error"),
+    Column("partial_spline", "float64", "the same given splines in it (counts: degree 2): what cells show"),
+    Column("partial_spline_se", "float64", "its standard error"),
+    Column("p_value", "float64", "p-value of the call: the larger of its two one-sided tests"),
+    Column("q_value", "float64", "Benjamini-Hochberg adjusted p_value over all judged separations"),
+    Column("call", "category", "kept, distorted, dependent, hidden or undetermined"),
+    Column("status", "category", "ok, or why numbers are missing; too_many_given: counts allow one gene"),
 )

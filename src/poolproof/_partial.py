@@ -12,8 +12,12 @@ from typing import Protocol
 
 import numpy as np
 
+from ._arrays import as_slice
+
 MIN_REPLICATES = 4
 """Replicates that the spread of one sum needs: one parameter and 3."""
+WORKING_BYTES = 1e9
+"""What the columns of the ends of one middle gene may take."""
 SMALLEST_VARIANCE = 0.1
 """Of a partial correlation, as a share of that with equal variances: smoothed squares can go below 0."""
 
@@ -37,6 +41,8 @@ class Tile:
 
     def dot(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """See `Mesh`."""
+        if left.shape[1] == 1:  # far quicker than a product of matrices
+            return left[self.left] * right[self.right, 0]
         return left[self.left] @ right[self.right].T
 
     def outer(self, values: np.ndarray) -> np.ndarray:
@@ -188,8 +194,8 @@ class Given:
     """Genes, shape ``(m,)``."""
     cross: tuple[np.ndarray, np.ndarray] | np.ndarray
     """Covariances of all genes, shape ``(G, G)``, or columns whose products they are."""
-    inverse: np.ndarray
-    """1 / standard deviation of each end in the units of ``cross``, shape ``(m,)``."""
+    inverse: np.ndarray | None
+    """1 / standard deviation of each end in the units of ``cross``, shape ``(m,)``; None: all are 1."""
     linear: Downdate
     spline: Downdate
     n: int
@@ -213,7 +219,7 @@ class Given:
         return Given(
             self.ends[chosen],
             cross,
-            self.inverse[chosen],
+            None if self.inverse is None else self.inverse[chosen],
             self.linear.take(chosen),
             self.spline.take(chosen),
             self.n,
@@ -224,17 +230,19 @@ class Given:
         covariance = self._covariance(mesh)
         linear, linear_variance = self.linear.of(mesh, covariance)
         spline, spline_variance = self.spline.of(mesh, covariance)
-        covariance = covariance * mesh.outer(self.inverse)
+        if self.inverse is not None:
+            covariance = covariance * mesh.outer(self.inverse)
         return Estimates(covariance, linear, linear_variance, spline, spline_variance)
 
     def _covariance(self, mesh: Mesh) -> np.ndarray:
         if isinstance(self.cross, tuple):
             return mesh.dot(*self.cross)
         if isinstance(mesh, Tile):
-            rows, columns = self.ends[mesh.left], self.ends[mesh.right]
-            if len(self.ends) == len(self.cross):  # all genes are ends: no copy
-                return self.cross[mesh.left, mesh.right]
-            return self.cross[rows].take(columns, axis=1)
+            rows, columns = as_slice(self.ends[mesh.left]), as_slice(self.ends[mesh.right])
+            if isinstance(rows, slice) and isinstance(columns, slice):
+                return self.cross[rows, columns]
+            rows, columns = self.ends[mesh.left].astype(np.intp), self.ends[mesh.right]
+            return self.cross.take(rows[:, None] * len(self.cross) + columns)
         raise TypeError("a kept matrix of covariances is for tiles")
 
 
@@ -242,6 +250,8 @@ class Conditioner(Protocol):
     """Data ready for conditioning on any gene."""
 
     n_genes: int
+    most_ends: int
+    """Ends that are conditioned on a gene at once; depends on the data alone, as rounding depends on it."""
     status: np.ndarray
     """Of each gene as the middle gene."""
     end_status: np.ndarray

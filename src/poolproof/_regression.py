@@ -18,7 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ._arrays import add, as_slice, dense_columns
-from .basis import N_COLUMNS, orthonormalise, spline_bases
+from .basis import N_COLUMNS, conditioning_bases, orthonormalise, spline_bases
 from .design import Level
 
 Tri = dict[tuple[int, int], np.ndarray]
@@ -111,6 +111,16 @@ def level_bases(x: np.ndarray, level: Level, k: int) -> tuple[np.ndarray, np.nda
     ``x`` has shape ``(n, R)``; the bases ``(R, k, n)``, unused columns 0 and last; and the columns used.
     """
     basis, n_columns = spline_bases(x, columns_for(len(x), k))
+    basis = np.pad(basis, ((0, 0), (0, k - basis.shape[1]), (0, 0)))
+    if level.covariates.shape[1] > 1:
+        z = level.covariates
+        basis, n_columns = orthonormalise(basis - np.matmul(np.matmul(basis, z), z.T))
+    return basis, n_columns
+
+
+def level_conditioning(x: np.ndarray, level: Level, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """As :func:`level_bases`, for conditioning on x: see :func:`poolproof.basis.conditioning_bases`."""
+    basis, n_columns = conditioning_bases(x, columns_for(len(x), k))
     basis = np.pad(basis, ((0, 0), (0, k - basis.shape[1]), (0, 0)))
     if level.covariates.shape[1] > 1:
         z = level.covariates

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import _names as names
 from ._count_test import CountTest
 from ._counts import CountTargets, CountTerms, Depth, by_stratum, count_terms
-from ._partial import MIN_REPLICATES, Downdate, Given, Replicates, Spread, Squares
+from ._partial import WORKING_BYTES, Downdate, Given, Replicates, Spread, Squares
 from .design import Level
 
 CLEAR = 2.0
@@ -64,10 +63,9 @@ class CountConditioner:
     def __init__(self, test: CountTest) -> None:
         self._test = test
         self.n_genes = test.n_genes
+        self.most_ends = max(64, int(WORKING_BYTES / (8 * test.n_samples * 14)))
         self.end_status = test.target_status
-        self.status = test.regulator_status.copy()
-        if 0 < test.design.n_clusters < MIN_REPLICATES:
-            self.status[self.status == names.OK] = names.TOO_FEW_REPLICATES
+        self.status = test.regulator_status  # which asks for more replicates than is needed here
 
     def given(self, middle: int, ends: np.ndarray, dtype: type, *, listed: bool = False) -> Given | None:
         """Condition ends on a middle gene; None where it has too few counts in every level."""
@@ -87,11 +85,9 @@ class CountConditioner:
             )
             downdates.append(Downdate(inverse, a * inverse[:, None], self._spread(parts, degree, inverse, n)))
         spread: np.ndarray = (np.where(variance > 0, variance, np.nan) ** -0.5).astype(dtype)
-        cross = tuple(
-            np.concatenate(columns, axis=1)
-            for columns in zip(*(_cross_columns(part, n) for part in parts), strict=True)
-        )
-        return Given(ends, (cross[0], cross[1]), spread, downdates[0], downdates[1], n)
+        columns = [fraction_columns(part.ends, part.depth, part.level) for part in parts]
+        left, right = (np.concatenate(of, axis=1) for of in zip(*columns, strict=True))
+        return Given(ends, (left / dtype(n), right), spread, downdates[0], downdates[1], n)
 
     def _parts(self, middle: int, ends: np.ndarray, dtype: type) -> list[_Part]:
         test = self._test
@@ -124,20 +120,19 @@ class CountConditioner:
         return Squares(left, right, n)
 
 
-def _cross_columns(part: _Part, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Columns whose products are a level's share of the covariances of fractions, free of sampling noise.
+def fraction_columns(of: CountTargets, depth: Depth, level: Level) -> tuple[np.ndarray, np.ndarray]:
+    """Columns whose products are sums over cells of the covariances of fractions, sampling noise removed.
 
-    X Z / (T (T - 1)) less the product of the stratum's means, which is a U-statistic.
+    X Z / (T (T - 1)), or X Z / s^2 with known s, less the product of the stratum's means as a U-statistic.
     """
-    sizes = np.bincount(part.level.strata)
-    total = part.depth.total
-    tau = np.ones_like(total) if part.depth.known else total / (total - 1)
-    less_one = np.maximum(sizes - 1.0, 1.0)[part.level.strata]
-    x, mean = part.ends.centred, part.ends.mean.T
+    x, mean = of.centred, of.mean.T
+    sizes = np.bincount(level.strata)
+    tau = np.ones_like(depth.total) if depth.known else depth.total / (depth.total - 1)
+    less_one = np.maximum(sizes - 1.0, 1.0)[level.strata]
     tied = by_stratum(x * tau.astype(x.dtype), sizes)
     excess = (by_stratum(tau, sizes) - sizes).astype(x.dtype)
     left = np.concatenate([x * (tau + 1 / less_one).astype(x.dtype), mean, tied + mean * excess], axis=1)
-    return left / x.dtype.type(n), np.concatenate([x, tied, mean], axis=1)
+    return left, np.concatenate([x, tied, mean], axis=1)
 
 
 def _square_columns(part: _Part, degree: int, inverse: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:

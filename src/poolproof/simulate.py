@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +15,7 @@ from anndata import AnnData
 from tqdm.auto import tqdm
 
 from ._blocks import Arrays, Recipe, Sequencing, draw_pools, shift_of
-from ._checks import InputError, check_choice, printable
+from ._checks import InputError, check_choice, check_threads, printable
 from ._laws import Law
 from ._model_file import Model, cell_number, read_model
 from .aggregation import COMPOSITION, MAPPED, Aggregation
@@ -136,7 +135,7 @@ def simulate_pools(
     sequencing = _sequencing(counts, mean_depth, size_factor_cv, dispersion, model.aggregation)
     number = cell_number(model.cells if cells is None else cells)
     recipe = _recipe(model, number, heterogeneity, composition, dropout, sequencing, keep_cells, seed)
-    threads = _fit_memory(recipe, pools, threads or os.cpu_count() or 1, memory)
+    threads = _fit_memory(recipe, pools, check_threads(threads), memory)
     settings = {
         "model": model.to_dict(),
         "pools": int(pools),

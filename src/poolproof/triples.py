@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,14 +14,15 @@ from anndata import AnnData
 
 from . import _names as names
 from ._analysis import Analyst
-from ._checks import InputError, check_choice
+from ._checks import InputError, check_choice, check_threads
 from ._count_test import CountTest
-from ._files import result_folder, write_json, write_parquet
+from ._files import write_parquet
 from ._notebook import summary_html
 from ._partial import Conditioner
 from ._plan import Task, as_list, choose_test, depth_of, plan_design
 from ._random import stream
 from ._screen import Associations, Rule
+from ._triple_choice import draw_middle, middle_genes, triple_positions, whole_number
 from ._triple_counts import CountConditioner
 from ._triple_score import ScoreConditioner
 from ._triple_screen import DEPENDENT, DISTORTED, HIDDEN, KEPT, N_BINS, q_values, screen_triples_of
@@ -31,7 +31,6 @@ from .basis import N_COLUMNS
 from .calls import bh_adjust
 from .design import Design
 from .expression import Expression, describe
-from .matching import match_genes
 from .pairs import check_options, progress_bar
 
 N_LISTED = 1000
@@ -79,20 +78,6 @@ class Triples:
 
     def _repr_html_(self) -> str:
         return summary_html("Triples of genes", [str(self)], self.table, self.warnings)
-
-    def save(self, folder: str | Path, *, force: bool = False) -> Path:
-        """Write triples, their tallies, the histogram and, last, triples.json into a folder.
-
-        Raises
-        ------
-        InputError
-            The folder holds something, and ``force`` is not set.
-        """
-        with result_folder(folder, force=force) as place:
-            write_triples(self, place)
-            write_parquet(self.histogram, place / "triple_histogram.parquet")
-            write_json(self.summary | {"settings": self.settings, "seed": self.seed}, place / "triples.json")
-        return Path(folder)
 
 
 def write_triples(result: Triples, place: Path) -> None:
@@ -196,12 +181,11 @@ def screen_triples(
     ...                      "Z": y**2 / 5 + 0.2 * rng.normal(size=2000)})
     >>> result = screen_triples(data, kind="bulk", scale="additive", triples=[("X", "Y", "Z")])
     >>> result.table[["partial_linear", "partial_spline", "call"]].round(2).to_dict("records")
-    [{'partial_linear': -0.51, 'partial_spline': 0.01, 'call': 'distorted'}]
+    [{'partial_linear': -0.51, 'partial_spline': 0.02, 'call': 'distorted'}]
     """
     check_options(fdr=fdr, margin=margin, min_r2=min_r2)
     check_choice("correction", correction, ("auto", *names.CORRECTIONS))
-    if isinstance(n_listed, bool) or int(n_listed) < 1:
-        raise InputError(f"n_listed must be at least 1; found {n_listed}")
+    n_listed, k = whole_number("n_listed", n_listed, 1), whole_number("k", k, 2)
     if isinstance(adata, Expression):
         expression = adata
     else:
@@ -229,12 +213,12 @@ def screen_triples(
         correction="poisson" if test == "corrected" else "none",
         margin=margin,
         min_r2=min_r2,
-        n_listed=int(n_listed),
+        n_listed=n_listed,
         overdispersion=overdispersion,
         k=k,
         dtype=dtype,
         seed=seed,
-        threads=threads or os.cpu_count() or 1,
+        threads=check_threads(threads),
         memory=memory,
         progress=progress,
     )
@@ -244,7 +228,7 @@ def screen_triples(
         "margin": margin,
         "fdr": fdr,
         "min_r2": min_r2,
-        "n_listed": int(n_listed),
+        "n_listed": n_listed,
         "within": within,
         "replicate": replicate,
         "covariates": covariates,
@@ -268,7 +252,7 @@ def screen_triples(
         memory,
         seed,
     )
-    chosen, sentence = _middle_genes(expression, middle)
+    chosen, sentence = middle_genes(expression, middle)
     with progress_bar(progress, len(expression.genes), "pairs") as report:
         found = analyst.screen(analyst.engine(design), report)
     return screen_associated(expression, design, Associations.of(found), chosen, options, settings, sentence)
@@ -299,10 +283,13 @@ def screen_associated(
     options: Options,
     settings: dict[str, Any],
     notes: tuple[str, ...] = (),
+    *,
+    most: float | None = None,
 ) -> Triples:
     """Screen the triples whose ends are associated with the middle gene.
 
-    ``chosen``: positions of middle genes; how many to draw; or None: all.
+    ``chosen``: positions of middle genes; how many to draw; or None: all, or with ``most`` as many, drawn,
+    as that number of triples allows.
     """
     order = np.argsort(expression.genes.astype(str), kind="stable")
     place = np.empty(len(order), dtype=np.int64)
@@ -319,8 +306,11 @@ def screen_associated(
 
     n_ends = np.array([len(ends_of(gene)) for gene in range(len(genes))])
     possible = np.flatnonzero((n_ends >= 2) & (conditioner.status == names.OK))
-    middle = _draw(possible, chosen, place, options.seed)
-    n_triples = int((n_ends[middle] * (n_ends[middle] - 1) // 2).sum())
+    n_triples = n_ends * (n_ends - 1) // 2
+    middle = draw_middle(possible, chosen, place, options.seed)
+    if most is not None:
+        drawn = stream(options.seed, "middle genes").permutation(middle)
+        middle = np.sort(drawn[: max(1, int((np.cumsum(n_triples[drawn]) <= most).sum()))])
     with progress_bar(options.progress, len(middle), "triples") as report:
         found = screen_triples_of(
             conditioner,
@@ -328,14 +318,16 @@ def screen_associated(
             middle,
             margin=options.margin,
             n_listed=options.n_listed,
-            dtype=np.float64 if n_triples <= SMALL else options.dtype,
+            dtype=np.float64 if int(n_triples[middle].sum()) <= SMALL else options.dtype,
             threads=options.threads,
             progress=report,
         )
     listed = np.stack([found.listed.left, found.listed.middle, found.listed.right], axis=1)
-    shown = np.array([SHOWN.index(code) for code in range(len(SHOWN))])[found.listed.code]
-    listed = listed[np.argsort(shown, kind="stable")]
+    shown = np.argsort([SHOWN.index(code) for code in found.listed.code.tolist()], kind="stable")
+    listed, code = listed[shown], found.listed.code[shown]
     rows = _rows(conditioner, listed, options)
+    same = rows.code == code  # float32 may have told a call that float64 does not
+    listed, rows = listed[same], rows.take(same)
     table = triple_table(genes, listed, rows, q_values(found, rows.p_value))
     counts = np.zeros((len(genes), 5), dtype=np.int64)
     counts[middle] = found.counts
@@ -361,7 +353,7 @@ def judge_listed(
     settings: dict[str, Any],
 ) -> Triples:
     """Judge the triples of a list, whatever their association."""
-    at, note = _positions(expression, triples)
+    at, note = triple_positions(expression, triples)
     order = np.arange(len(expression.genes))
     conditioner = conditioner_of(expression, design, options, order)
     rows = _rows(conditioner, at, options)
@@ -438,64 +430,16 @@ def _labelled(
         summary=summary,
         settings=settings,
         seed=options.seed,
-        warnings=(*expression.warnings, *design.warnings, *notes),
+        warnings=(*expression.warnings, *_filled(expression), *design.warnings, *notes),
         expression=expression,
         design=design,
     )
 
 
-def _middle_genes(
-    expression: Expression, middle: Sequence[str] | int | None
-) -> tuple[np.ndarray | int | None, tuple[str, ...]]:
-    """Positions of middle genes, or how many to draw; and what was said about them."""
-    if middle is None:
-        return None, ()
-    if isinstance(middle, int) and not isinstance(middle, bool):
-        if middle < 1:
-            raise InputError(f"expected at least 1 middle gene; found {middle}")
-        return middle, ()
-    if isinstance(middle, (bool, str)):
-        raise InputError(f"expected a list of middle genes, or how many; found {middle!r}")
-    found = match_genes(list(middle), expression.genes, expression.symbols, what="middle genes")
-    return found.genes, (found.sentence,)
-
-
-def _draw(possible: np.ndarray, chosen: np.ndarray | int | None, place: np.ndarray, seed: int) -> np.ndarray:
-    """Middle genes to screen, rising; ``possible`` are places in the order of names."""
-    if chosen is None:
-        return possible
-    if isinstance(chosen, (int, np.integer)):
-        n = min(int(chosen), len(possible))
-        return np.sort(stream(seed, "middle genes").choice(possible, size=n, replace=False))
-    return np.intersect1d(possible, place[chosen])
-
-
-def _positions(
-    expression: Expression, triples: pd.DataFrame | Sequence[tuple[str, str, str]]
-) -> tuple[np.ndarray, str]:
-    """Positions of the genes of listed triples, shape ``(N, 3)``, and what was left out."""
-    if not isinstance(triples, pd.DataFrame):
-        triples = pd.DataFrame(list(triples), columns=["x", "y", "z"])
-    missing = [column for column in "xyz" if column not in triples]
-    if missing:
-        raise InputError(
-            f"triples need the columns x, y (the middle gene) and z; found {', '.join(map(str, triples))}"
-        )
-    place = {gene: i for i, gene in reversed(list(enumerate(expression.genes)))}
-    for i, symbol in enumerate(expression.symbols):
-        place.setdefault(symbol, i)
-    at = np.array([[place.get(gene, -1) for gene in triples[c]] for c in "xyz"], dtype=np.int64).T
-    at = at.reshape(-1, 3)
-    sound = (at >= 0).all(axis=1)
-    sound &= (at[:, 0] != at[:, 1]) & (at[:, 1] != at[:, 2]) & (at[:, 0] != at[:, 2])
-    if not sound.any():
-        raise InputError(
-            f"expected triples of three genes of the data; found none among {len(triples):,}; check the names"
-        )
-    left_out = int((~sound).sum())
-    return at[
-        sound
-    ], f"{int(sound.sum()):,} triples judged, {left_out:,} left out: a gene unknown or repeated"
+def _filled(expression: Expression) -> tuple[str, ...]:
+    values = expression.matrix.data if sp.issparse(expression.matrix) else expression.matrix
+    said = "triples leave out samples without the middle gene; other missing values stand at the mean"
+    return (said,) if np.isnan(values).any() else ()
 
 
 def _percent(share: float | None) -> str:

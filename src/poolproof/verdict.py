@@ -21,16 +21,17 @@ from ._checks import InputError, check_share
 from ._figures import figure_data
 from ._files import FIGURES, result_folder, write_json, write_parquet
 from ._notebook import summary_html
-from .control import LARGEST_SIZE
+from ._survival import Survival, check_how, survival_of
+from ._triple_figures import triple_figure_data
+from .basis import N_COLUMNS
+from .decision import decide
 from .equations import Equations, joint_equations
 from .expression import describe
 from .matching import match_edges
-from .pairs import CHECKED, Linearity, check_options, linearity
-
-MIN_ASSOCIATED = 100
-"""Associated pairs that ``compatible`` needs."""
-MIN_AFFINE = 0.5
-"""Share of them that must be affine by equivalence."""
+from .network_claims import NetworkClaims, judge_network
+from .pairs import CHECKED, MEMORY, Linearity, check_options, linearity
+from .repooling import PoolingCurves
+from .triples import Triples, write_triples
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -49,6 +50,10 @@ class Audit:
     """Joint tests of a network's equations, where one was given."""
     data: dict[str, Any]
     """The entry ``data`` of verdict.json."""
+    survival: Survival
+    """Triples, pools of the data's own cells, and what survives pooling."""
+    claims: NetworkClaims | None
+    """What a network claims, judged, where one was given."""
     settings: dict[str, Any]
     """All options, defaults filled in."""
     seed: int
@@ -60,6 +65,16 @@ class Audit:
     def table(self) -> pd.DataFrame:
         """The pair table."""
         return self.linearity.table
+
+    @property
+    def triples(self) -> Triples | None:
+        """The screen of triples, if there was one."""
+        return self.survival.triples
+
+    @property
+    def curves(self) -> PoolingCurves | None:
+        """Pooling curves, if they were drawn."""
+        return self.survival.curves
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -76,20 +91,25 @@ class Audit:
             "linearity": self.linearity.summary
             | {"levels": {name: level.summary for name, level in self.linearity.levels.items()}},
             "equations": None if self.equations is None else self.equations.summary,
-            "triples": None,
+            "network": None if self.claims is None else self.claims.summary,
+            **self.survival.summary(self.linearity.summary, self.data["kind"]),
             "limits": list(self.limits),
         }
 
     def __str__(self) -> str:
-        lines = [f"Verdict: {self.verdict}", *(f"  {r}" for r in self.reasons), str(self.linearity)]
+        lines = [f"Verdict: {self.verdict}", *(f"  {r}" for r in self.reasons), *self.findings()]
         lines += [f"Limit: {text}" for text in self.limits]
         lines += [f"Note: {text}" for text in self.data["warnings"]]
         return "\n".join(lines)
 
     __repr__ = __str__
 
+    def findings(self) -> list[str]:
+        """One sentence each for pairs, network, triples and pooling curves, where there are any."""
+        return [str(of) for of in (self.linearity, self.claims, self.triples, self.curves) if of is not None]
+
     def _repr_html_(self) -> str:
-        sentences = [*self.reasons, str(self.linearity)]
+        sentences = [*self.reasons, *self.findings()]
         more = [*self.limits, *self.data["warnings"]]
         return summary_html(f"Verdict: {self.verdict}", sentences, self.table, more)
 
@@ -122,7 +142,7 @@ class Audit:
         return annotate(adata, self.table, self.linearity.genes, slots, copy=copy)
 
     def save(self, folder: str | Path, *, force: bool = False) -> Path:
-        """Write pairs, genes, levels, equations, the figures' data and, last, verdict.json into a folder.
+        """Write all tables, the figures' data and, last, verdict.json into a folder.
 
         :func:`poolproof.write_report` makes the report from these files.
 
@@ -146,12 +166,28 @@ def write_result(audit: Audit, place: Path, *, pairs_written: bool = False) -> N
         write_parquet(pd.concat(parts, ignore_index=True), place / "levels.parquet")
     if audit.equations is not None:
         write_parquet(audit.equations.table, place / "equations.parquet")
-        write_parquet(audit.equations.edges, place / "edges.parquet")
+        write_parquet(_edges(audit.equations, audit.claims), place / "edges.parquet")
+    if audit.claims is not None:
+        write_parquet(audit.claims.separations, place / "separations.parquet")
+    if audit.triples is not None:
+        write_triples(audit.triples, place)
+    if audit.curves is not None:
+        write_parquet(audit.curves.table, place / "pooling_curves.parquet")
     figures = place / FIGURES
     figures.mkdir(exist_ok=True)
-    for name, table in figure_data(audit.linearity).items():
+    tables = figure_data(audit.linearity)
+    if audit.triples is not None:
+        tables |= triple_figure_data(audit.triples)
+    for name, table in tables.items():
         write_parquet(table, figures / f"{name}.parquet")
     write_json(audit.summary, place / "verdict.json")
+
+
+def _edges(equations: Equations, claims: NetworkClaims | None) -> pd.DataFrame:
+    """The edges of a network: beside the other parents, and what pooling leaves of them."""
+    if claims is None:
+        return equations.edges
+    return pd.concat([equations.edges, claims.edges.drop(columns=["regulator", "target"])], axis=1)
 
 
 def audit(
@@ -159,6 +195,9 @@ def audit(
     *,
     network: pd.DataFrame | None = None,
     max_contradicting: float = 0.05,
+    triples: str = "auto",
+    triple_margin: float = 0.1,
+    curves: str = "auto",
     name: str = "",
     layer: str | None = None,
     kind: str = "auto",
@@ -184,6 +223,13 @@ def audit(
         equation jointly on all its parents.
     max_contradicting
         Largest share of associated pairs that may contradict the affine model.
+    triples
+        ``auto``: of as many middle genes, drawn by the seed, as 5e8 triples allow (fewer for counts and with
+        replicates); ``all``; ``none``. Lists of pairs and networks have no screen of triples.
+    triple_margin
+        Partial correlations below it count as none.
+    curves
+        ``auto``: pooling curves where the samples are single cells; ``none``.
     name
         Of the data, for the verdict.
     layer, kind, scale, log_base, log_offset, size_factors, gene_column
@@ -217,6 +263,7 @@ def audit(
     'inconclusive'
     """
     check_share("max_contradicting", max_contradicting)
+    check_how(triples, curves, triple_margin)
     check_options(**{name: options[name] for name in CHECKED & options.keys()})
     expression = describe(
         adata,
@@ -236,7 +283,20 @@ def audit(
             raise InputError("a network names its own pairs; leave out --pairs and --regulators")
         options = options | {"pairs": network}
     result = linearity(expression, obs=obs, seed=seed, **options)
-    equations = None if network is None else _equations(result, network, options)
+    equations = claims = None
+    if network is not None:
+        equations = _equations(result, network, options)
+        claims = _claims(result, network, equations, triple_margin, options)
+    survival = survival_of(
+        result,
+        obs,
+        triples=triples,
+        triple_margin=triple_margin,
+        curves=curves,
+        threads=options.get("threads"),
+        memory=options.get("memory", MEMORY),
+        progress=options.get("progress", False),
+    )
     verdict, reasons = decide(
         result.summary,
         kind=expression.kind,
@@ -256,117 +316,57 @@ def audit(
         "within": result.settings["within"],
         "replicate": result.settings["replicate"],
         "covariates": result.settings["covariates_used"],
-        "warnings": list(dict.fromkeys([*notes, *result.warnings, *label_warnings(expression, obs, result)])),
+        "warnings": list(
+            dict.fromkeys(
+                [
+                    *notes,
+                    *result.warnings,
+                    *label_warnings(expression, obs, result),
+                    *(() if claims is None else claims.warnings),
+                    *survival.notes,
+                ]
+            )
+        ),
     }
-    settings = result.settings | {"max_contradicting": max_contradicting, "seed": seed, "command": command}
-    limits = limits_of(expression, obs, result, equations)
-    return Audit(verdict, tuple(reasons), tuple(limits), result, equations, data, settings, seed)
-
-
-def decide(
-    summary: Mapping[str, Any],
-    *,
-    kind: str,
-    scale_tested: str,
-    max_contradicting: float = 0.05,
-    control_passed: bool | None = None,
-) -> tuple[str, list[str]]:
-    """Apply the rule of science 7 to the counts of an analysis.
-
-    Parameters
-    ----------
-    summary
-        The entry ``linearity`` of verdict.json.
-    kind
-        ``bulk`` or ``single-cell``: bulk can contradict, it cannot confirm.
-    scale_tested
-        ``log`` where a log could not be undone: nothing can be decided then.
-    max_contradicting
-        Largest share of associated pairs that may contradict.
-    control_passed
-        Whether the split-count control stayed inside its band; None if it was not run.
-
-    Returns
-    -------
-    The verdict and its reasons.
-
-    Examples
-    --------
-    >>> counts = {"n_associated": 0, "n_unordered": 0, "n_unordered_affine": 0, "directed": False,
-    ...           "n_pairs_tested": 90, "detectable_share": None, "control": None,
-    ...           "share_contradicting": {"estimate": None, "low": None, "high": None}}
-    >>> decide(counts, kind="bulk", scale_tested="additive")[0]
-    'inconclusive'
-    """
-    share, n = summary["share_contradicting"], summary["n_unordered"]
-    reasons: list[str] = []
-    verdict = names.UNDECIDED
-    if summary["n_associated"] == 0:
-        reasons.append(f"None of {summary['n_pairs_tested']:,} tested pairs is associated: nothing to judge.")
-        return verdict, reasons
-    if n == 0:
-        reasons.append(
-            f"{summary['n_associated']:,} ordered pairs are associated, but of none could both directions be "
-            "tested: nothing to judge."
-        )
-        return verdict, [*reasons, *_power_sentence(summary)]
-    what = (
-        "associated pairs are non-linear"
-        if summary["directed"]
-        else ("associated unordered pairs are non-linear in both directions")
+    settings = result.settings | {
+        "max_contradicting": max_contradicting,
+        "triples": triples,
+        "triple_margin": triple_margin,
+        "curves": curves,
+        "seed": seed,
+        "command": command,
+    }
+    limits = limits_of(expression, obs, result, equations, survival.triples)
+    return Audit(
+        verdict, tuple(reasons), tuple(limits), result, equations, data, survival, claims, settings, seed
     )
-    affine = summary["n_unordered_affine"] / n
-    reasons.append(
-        f"{share['estimate']:.1%} of {n:,} {what} (95 % interval {share['low']:.1%} to {share['high']:.1%}, "
-        f"by leaving out genes; limit {max_contradicting:.0%})."
+
+
+def _claims(
+    result: Linearity,
+    network: pd.DataFrame,
+    equations: Equations,
+    margin: float,
+    options: Mapping[str, Any],
+) -> NetworkClaims:
+    """Judge what a network claims, by the test that its pairs were tested with."""
+    settings = result.settings
+    return judge_network(
+        result.expression,
+        result.design,
+        network,
+        result.table,
+        equations.edges,
+        children=equations.table,
+        correction="poisson" if result.summary["test"] == "corrected" else "none",
+        margin=margin,
+        fdr=settings["fdr"],
+        k=settings["k"] or N_COLUMNS,
+        overdispersion=settings["overdispersion"] or 0.0,
+        seed=result.seed,
+        threads=options.get("threads"),
+        memory=options.get("memory", MEMORY),
     )
-    if share["low"] > max_contradicting:
-        verdict = names.CONTRADICTED
-    elif share["high"] < max_contradicting:
-        reasons.append(
-            f"{affine:.1%} of the associated pairs are affine by equivalence"
-            f"{'' if summary['directed'] else ', in at least one direction'}."
-        )
-        if kind == "bulk":
-            reasons.append(
-                "Bulk samples can contradict affine cells but not confirm them: pooling straightens."
-            )
-        elif n < MIN_ASSOCIATED:
-            reasons.append(
-                f"Only {n:,} associated pairs; {MIN_ASSOCIATED} are needed to call data compatible."
-            )
-        elif affine < MIN_AFFINE:
-            reasons.append(
-                f"At least {MIN_AFFINE:.0%} must be affine by equivalence to call data compatible."
-            )
-        else:
-            verdict = names.COMPATIBLE
-    else:
-        reasons.append(f"The interval includes the limit of {max_contradicting:.0%}.")
-    if scale_tested == "log" and verdict != names.UNDECIDED:
-        verdict = names.UNDECIDED
-    if scale_tested == "log":
-        reasons.append("The values are logs that were not undone: a bend may come from the log alone.")
-    if control_passed is False:
-        verdict = names.UNDECIDED
-        control = summary["control"]
-        reasons.append(
-            f"The split-count control rejects {control['rejected']:.1%} of affine truths at "
-            f"{control['level']:.0%} (at most {LARGEST_SIZE:.0%} is expected): the test cannot be trusted "
-            "on these counts."
-        )
-    if verdict == names.UNDECIDED:
-        reasons += _power_sentence(summary)
-    return verdict, reasons
-
-
-def _power_sentence(summary: Mapping[str, Any]) -> list[str]:
-    if summary["detectable_share"] is None:
-        return []
-    return [
-        f"With these samples a non-linear share of {summary['detectable_share']:.0%} would be found with "
-        "power 0.8 in a typical associated pair; smaller bends would be missed."
-    ]
 
 
 def _equations(result: Linearity, network: pd.DataFrame, options: Mapping[str, Any]) -> Equations:

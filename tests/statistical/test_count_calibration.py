@@ -265,7 +265,8 @@ def test_size_and_slope_with_small_strata(per_stratum: int) -> None:
         pairs = Pairs(counts, total, known, design, naive=False)
         p.append(pairs.p)
         ignored.append(Pairs(counts, total, known, plain, naive=False).p)
-        features, targets = pairs.features.levels[0], pairs.engine.target_blocks(np.arange(m, 2 * m), np.float64)[0]
+        features = pairs.features.levels[0]
+        targets = pairs.engine.target_blocks(np.arange(m, 2 * m), np.float64)[0]
         own = np.arange(m)
         # in units of the true means: the features divide by the mean fraction, the targets by the spread
         mean_x = (counts[:, :m] / total[:, None]).mean(axis=0) / (4 / 4000)
