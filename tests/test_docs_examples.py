@@ -206,7 +206,8 @@ def test_first_difference__dots_stand_for_anything(shown, found, same):
 PAGES = sorted(path for part in ("tutorials", "how-to") for path in (DOCS / part).glob("*.md"))
 
 
-RUNNABLE = [path for path in PAGES if any(block.runs for block in read_blocks(path))]
+EXPLAINED = sorted((DOCS / "explanation").glob("*.md"))
+RUNNABLE = [path for path in [*PAGES, *EXPLAINED] if any(block.runs for block in read_blocks(path))]
 
 
 @pytest.mark.parametrize("path", RUNNABLE, ids=lambda path: path.stem)

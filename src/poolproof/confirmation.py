@@ -11,6 +11,7 @@ from . import _names as names
 from ._arrays import dense_columns, in_threads
 from ._random import stream
 from ._screen import Associations
+from ._triple_score import fill_missing
 from .citest import MIN_SAMPLES, ci_test
 from .design import Level
 from .triples import Options, Triples, judge_listed
@@ -69,11 +70,13 @@ def confirm_triples(result: Triples, associations: Associations, options: Option
     place = {gene: i for i, gene in enumerate(result.expression.genes)}
     at = np.array([[place[gene] for gene in row] for row in chosen[["x", "y", "z"]].itertuples(index=False)])
     level = max(result.design.levels, key=lambda of: len(of.rows))
+    genes, columns = np.unique(at, return_inverse=True)
+    values = _values(result, genes, level)
     is_separated = np.arange(len(chosen)) < len(kinds["separated"])
     found = []
     for n_cells, rows in _samples(level, result.expression.kind, options.seed):
         for test in TESTS:
-            p = _p_values(result, at, level, rows, test, options)
+            p = _p_values(values, columns.reshape(-1, 3), rows, test, options)
             found.append(
                 {
                     "test": test,
@@ -109,11 +112,11 @@ def _draw(result: Triples, associations: Associations, seed: int) -> pd.DataFram
 
 
 def _samples(level: Level, kind: str, seed: int) -> list[tuple[int, np.ndarray]]:
-    """Samples to test: cells per pool, and the rows of each pool, shape ``(n_pools, n_cells)``.
+    """Samples to test: cells per pool, and each pool's places in the level, shape ``(n_pools, n_cells)``.
 
     Pools hold up to 10 cells, fewer where that would leave fewer than 100 pools.
     """
-    rows = stream(seed, "cells to confirm").permutation(level.rows)
+    rows = np.argsort(level.rows)[stream(seed, "cells to confirm").permutation(len(level.rows))]
     if len(rows) < MIN_SAMPLES:
         return []
     n_cells = min(POOLED, len(rows) // MANY_POOLS) if kind == "single-cell" else 1
@@ -123,26 +126,27 @@ def _samples(level: Level, kind: str, seed: int) -> list[tuple[int, np.ndarray]]
     return [(1, pools[:, :1]), (n_cells, pools)]
 
 
-def _p_values(
-    result: Triples, triples: np.ndarray, level: Level, rows: np.ndarray, test: str, options: Options
-) -> np.ndarray:
-    """P-values of one test; covariates are projected out of all three genes before the cells are summed."""
+def _values(result: Triples, genes: np.ndarray, level: Level) -> np.ndarray:
+    """Depth-normalised values of genes in a level, covariates projected out, shape ``(n, len(genes))``."""
     expression = result.expression
-    at = np.argsort(level.rows, kind="stable")[np.searchsorted(np.sort(level.rows), rows)]
-    if test == "kernel":
-        at = at[:N_KERNEL]
+    values = dense_columns(expression.matrix, genes)[level.rows]
+    if expression.size_factors is not None:
+        values = values / expression.size_factors[level.rows, None]
+    values = fill_missing(values)
+    if level.covariates.shape[1] > 1:
+        values = values - level.covariates @ (level.covariates.T @ values)
+    return values
 
-    def values(gene: int) -> np.ndarray:
-        column = dense_columns(expression.matrix, np.array([gene]))[level.rows, 0]
-        if expression.size_factors is not None:
-            column = column / expression.size_factors[level.rows]
-        column = np.where(np.isnan(column), np.nanmean(column), column)
-        if level.covariates.shape[1] > 1:
-            column = column - level.covariates @ (level.covariates.T @ column)
-        return column[at].sum(axis=1)
+
+def _p_values(
+    values: np.ndarray, triples: np.ndarray, rows: np.ndarray, test: str, options: Options
+) -> np.ndarray:
+    """P-values of one test on sums of the ``rows`` of each pool; ``triples`` are columns of ``values``."""
+    if test == "kernel":
+        rows = rows[:N_KERNEL]
 
     def one(triple: np.ndarray) -> float:
-        x, y, z = (values(gene) for gene in triple.tolist())
+        x, y, z = (values[rows, column].sum(axis=1) for column in triple.tolist())
         return ci_test(test, x, z, y, seed=options.seed).p_value
 
     return np.array(in_threads(one, list(triples), options.threads))
