@@ -468,3 +468,13 @@ def test_read_warnings_reach_describe(tmp_path: Path):
     )
     frame.T.to_csv(tmp_path / "t.csv")
     assert "orientation guessed" in said(describe(read(tmp_path / "t.csv")))
+
+
+def test_describe__takes_library_sizes_from_a_table_beside_a_data_frame():
+    rng = np.random.default_rng(0)
+    counts = pd.DataFrame(rng.poisson(2.0, (30, 4)), columns=list("ABCD"))
+    obs = pd.DataFrame({"size": np.linspace(1.0, 3.0, 30)})
+    found = describe(counts, scale="counts", size_factors="obs:size", obs=obs)
+    np.testing.assert_allclose(found.size_factors, obs["size"] / obs["size"].mean())
+    with pytest.raises(InputError, match=r"30 samples .* found 29 rows"):
+        describe(counts, obs=obs.head(29))

@@ -80,6 +80,7 @@ def describe(
     log_offset: float | str | None = None,
     size_factors: str = "auto",
     gene_column: str | None = None,
+    obs: pd.DataFrame | None = None,
 ) -> Expression:
     """Say what kind of values these are and bring them to the scale that is tested.
 
@@ -102,6 +103,8 @@ def describe(
         single cells: the library size in ``obs``, else the row total; bulk: `median_ratio`.
     gene_column
         Column of ``var`` with names for display and matching.
+    obs
+        Table of samples, one row each in the order of ``data``, where that is a DataFrame: for library sizes.
 
     Returns
     -------
@@ -127,6 +130,9 @@ def describe(
     base, offset = parse_base(log_base), parse_offset(log_offset)
     taken = _take(data, layer)
     matrix = taken.matrix
+    obs = taken.obs if obs is None or isinstance(data, AnnData) else obs
+    if len(obs) != matrix.shape[0]:
+        raise InputError(f"expected a table of {matrix.shape[0]:,} samples (obs); found {len(obs):,} rows")
     warnings = list(taken.warnings)
     genes, obs_names = _names(taken, warnings)
     _check_values(matrix, genes, obs_names, warnings)
@@ -156,7 +162,7 @@ def describe(
         warnings.append(SCALED)
     if scale != "counts":
         warnings += _counts_elsewhere(data, layer)
-    depth = find_depth(matrix, taken.obs, method=size_factors, kind=kind, scale=scale_tested)
+    depth = find_depth(matrix, obs, method=size_factors, kind=kind, scale=scale_tested)
     warnings += depth.warnings
     settings = {
         "layer": layer,
@@ -200,6 +206,19 @@ class _Taken:
     log1p: dict[str, Any] | None
     """``uns["log1p"]`` if it speaks of this matrix."""
     warnings: list[str]
+
+
+def expression_of(
+    adata: AnnData | pd.DataFrame | Expression, obs: pd.DataFrame | None, **options: Any
+) -> tuple[Expression, pd.DataFrame]:
+    """The values of an analysis and its table of samples; options as for :func:`describe`.
+
+    An expression stays as it is. ``obs`` is for values that do not bring their own table of samples.
+    """
+    expression = adata if isinstance(adata, Expression) else describe(adata, obs=obs, **options)
+    if obs is None:
+        obs = adata.obs if isinstance(adata, AnnData) else pd.DataFrame(index=expression.obs_names)
+    return expression, obs
 
 
 def _take(data: AnnData | pd.DataFrame, layer: str | None) -> _Taken:

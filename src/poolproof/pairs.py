@@ -21,7 +21,7 @@ from ._screen import Associations, Rule
 from .basis import N_COLUMNS
 from .control import SplitControl
 from .design import Design, n_present
-from .expression import Expression, describe
+from .expression import Expression, expression_of
 
 MAX_ROWS = 5_000_000
 MEMORY = 4e9
@@ -232,21 +232,17 @@ def linearity(
     {'bent': 'nonlinear', 'line': 'affine'}
     """
     limit, keep = check_options(fdr=fdr, margin=margin, min_r2=min_r2, keep=keep, max_rows=max_rows)
-    if isinstance(adata, Expression):
-        expression = adata
-    else:
-        expression = describe(
-            adata,
-            layer=layer,
-            kind=kind,
-            scale=scale,
-            log_base=log_base,
-            log_offset=log_offset,
-            size_factors=size_factors,
-            gene_column=gene_column,
-        )
-    if obs is None:
-        obs = adata.obs if isinstance(adata, AnnData) else pd.DataFrame(index=expression.obs_names)
+    expression, obs = expression_of(
+        adata,
+        obs,
+        layer=layer,
+        kind=kind,
+        scale=scale,
+        log_base=log_base,
+        log_offset=log_offset,
+        size_factors=size_factors,
+        gene_column=gene_column,
+    )
     within, covariates = as_list(within), as_list(covariates)
     chosen_test = choose_test(expression, test)
     design = plan_design(expression, obs, chosen_test, within, replicate, covariates)

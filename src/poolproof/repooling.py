@@ -46,7 +46,7 @@ from ._pool_meter import (
     restrict,
 )
 from ._screen import Rule
-from .expression import Expression, describe
+from .expression import Expression, expression_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -201,22 +201,18 @@ def pooling_curves(
         _check_whole("n_pools", n_pools, MIN_PER_STRATUM)
     for name, share in (("fdr", fdr), ("margin", margin), ("min_r2", min_r2)):
         check_share(name, share)
-    if isinstance(adata, Expression):
-        expression = adata
-    else:
-        expression = describe(
-            adata,
-            layer=layer,
-            kind=kind,
-            scale=scale,
-            log_base=log_base,
-            log_offset=log_offset,
-            size_factors=size_factors,
-            gene_column=gene_column,
-        )
+    expression, obs = expression_of(
+        adata,
+        obs,
+        layer=layer,
+        kind=kind,
+        scale=scale,
+        log_base=log_base,
+        log_offset=log_offset,
+        size_factors=size_factors,
+        gene_column=gene_column,
+    )
     _check_cells(expression)
-    if obs is None:
-        obs = adata.obs if isinstance(adata, AnnData) else pd.DataFrame(index=expression.obs_names)
     labels = Labels(tuple(as_list(within)), replicate)
     notes = list(expression.warnings)
     rows = _usable(expression, obs, labels, notes)

@@ -30,7 +30,7 @@ from ._triple_table import Rows, counts_summary, gene_table, histogram_table, ro
 from .basis import N_COLUMNS
 from .calls import bh_adjust
 from .design import Design
-from .expression import Expression, describe
+from .expression import Expression, expression_of
 from .pairs import check_options, progress_bar
 
 N_LISTED = 1000
@@ -186,21 +186,17 @@ def screen_triples(
     check_options(fdr=fdr, margin=margin, min_r2=min_r2)
     check_choice("correction", correction, ("auto", *names.CORRECTIONS))
     n_listed, k = whole_number("n_listed", n_listed, 1), whole_number("k", k, 2)
-    if isinstance(adata, Expression):
-        expression = adata
-    else:
-        expression = describe(
-            adata,
-            layer=layer,
-            kind=kind,
-            scale=scale,
-            log_base=log_base,
-            log_offset=log_offset,
-            size_factors=size_factors,
-            gene_column=gene_column,
-        )
-    if obs is None:
-        obs = adata.obs if isinstance(adata, AnnData) else pd.DataFrame(index=expression.obs_names)
+    expression, obs = expression_of(
+        adata,
+        obs,
+        layer=layer,
+        kind=kind,
+        scale=scale,
+        log_base=log_base,
+        log_offset=log_offset,
+        size_factors=size_factors,
+        gene_column=gene_column,
+    )
     wanted = {"auto": "auto", "none": "robust", "poisson": "corrected"}[correction]
     if correction == "poisson" and expression.scale_tested != "counts":
         raise InputError(

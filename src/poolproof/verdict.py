@@ -26,7 +26,7 @@ from ._triple_figures import triple_figure_data
 from .basis import N_COLUMNS
 from .decision import decide
 from .equations import Equations, joint_equations
-from .expression import describe
+from .expression import expression_of
 from .matching import match_edges
 from .network_claims import NetworkClaims, judge_network
 from .pairs import CHECKED, MEMORY, Linearity, check_options, linearity
@@ -265,8 +265,9 @@ def audit(
     check_share("max_contradicting", max_contradicting)
     check_how(triples, curves, triple_margin)
     check_options(**{name: options[name] for name in CHECKED & options.keys()})
-    expression = describe(
+    expression, obs = expression_of(
         adata,
+        obs,
         layer=layer,
         kind=kind,
         scale=scale,
@@ -275,9 +276,6 @@ def audit(
         size_factors=size_factors,
         gene_column=gene_column,
     )
-    obs = adata.obs if isinstance(adata, AnnData) else obs
-    if obs is None:
-        obs = pd.DataFrame(index=expression.obs_names)
     if network is not None:
         if options.get("pairs") is not None or options.get("regulators") is not None:
             raise InputError("a network names its own pairs; leave out --pairs and --regulators")
