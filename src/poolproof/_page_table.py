@@ -7,7 +7,7 @@ from typing import Any
 
 from ._page import json_of
 
-MAX_JSON = 1_200_000
+MAX_JSON = 800_000
 """Characters of one table on the page; with longer names, fewer rows."""
 STATIC_ROWS = 25
 """Rows of a table that stand in the page itself and are read without JavaScript: its first page."""
