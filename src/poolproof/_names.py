@@ -133,20 +133,25 @@ EDGE_COLUMNS = (
     Column("joint_status", "category", "ok, or why numbers are missing; collinear: others carry it"),
 )
 
-TRIPLE_COLUMNS = (
-    Column("x", "str", "one end"),
-    Column("y", "str", "the middle gene, which is conditioned on"),
-    Column("z", "str", "the other end"),
+JUDGED_COLUMNS = (
     Column("n", "int32", "samples or cells used"),
     Column("correlation", "float64", "correlation of x and z, nothing conditioned on"),
-    Column("partial_linear", "float64", "partial correlation of x and z given a line in y: what pools show"),
+    Column("partial_linear", "float64", "partial correlation given lines in what is given: what pools show"),
     Column("partial_linear_se", "float64", "its standard error"),
-    Column("partial_spline", "float64", "the same given a spline in y (counts: degree 2): what cells show"),
+    Column("partial_spline", "float64", "the same given curves (counts: of degree 2): what cells show"),
     Column("partial_spline_se", "float64", "its standard error"),
     Column("p_value", "float64", "p-value of the call: the larger of its two one-sided tests"),
-    Column("q_value", "float64", "Benjamini-Hochberg adjusted p_value over all screened triples"),
+    Column("q_value", "float64", "Benjamini-Hochberg adjusted p_value over all that were screened or judged"),
     Column("call", "category", "kept, distorted, dependent, hidden or undetermined"),
-    Column("status", "category", "ok, or why numbers are missing"),
+    Column("status", "category", "ok, or why numbers are missing; too_many_given: counts allow one gene"),
+)
+"""What is said of two genes, x and z, given others: of triples and of separations."""
+
+TRIPLE_COLUMNS = (
+    Column("x", "str", "one end"),
+    Column("y", "str", "the middle gene, which is given"),
+    Column("z", "str", "the other end"),
+    *JUDGED_COLUMNS,
 )
 
 TRIPLE_GENE_COLUMNS = (
@@ -186,14 +191,5 @@ SEPARATION_COLUMNS = (
     Column("given", "str", "genes that separate them, joined by semicolons; empty: none needed"),
     Column("n_given", "int32", "how many"),
     Column("relation", "category", "path, common_cause or unrelated: what connects them if nothing is given"),
-    Column("n", "int32", "samples or cells used"),
-    Column("correlation", "float64", "correlation of x and z, nothing conditioned on"),
-    Column("partial_linear", "float64", "partial correlation given lines in the set: what pools show"),
-    Column("partial_linear_se", "float64", "its standard error"),
-    Column("partial_spline", "float64", "the same given splines in it (counts: degree 2): what cells show"),
-    Column("partial_spline_se", "float64", "its standard error"),
-    Column("p_value", "float64", "p-value of the call: the larger of its two one-sided tests"),
-    Column("q_value", "float64", "Benjamini-Hochberg adjusted p_value over all judged separations"),
-    Column("call", "category", "kept, distorted, dependent, hidden or undetermined"),
-    Column("status", "category", "ok, or why numbers are missing; too_many_given: counts allow one gene"),
+    *JUDGED_COLUMNS,
 )

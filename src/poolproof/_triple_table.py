@@ -46,6 +46,21 @@ class Rows:
         """Some of them."""
         return Rows(**{name: getattr(self, name)[rows] for name in Rows.__dataclass_fields__})
 
+    def columns(self, q: np.ndarray, statuses: tuple[str, ...]) -> dict[str, Any]:
+        """As ``JUDGED_COLUMNS``; ``q`` are the adjusted p-values."""
+        return {
+            "n": self.n.astype(np.int32),
+            "correlation": self.correlation,
+            "partial_linear": self.linear,
+            "partial_linear_se": self.linear_se,
+            "partial_spline": self.spline,
+            "partial_spline_se": self.spline_se,
+            "p_value": self.p_value,
+            "q_value": q,
+            "call": pd.Categorical(np.array(CODES, dtype=object)[self.code], categories=names.TRIPLE_CALLS),
+            "status": pd.Categorical(self.status, categories=statuses),
+        }
+
 
 def rows_of(
     conditioner: Conditioner, triples: np.ndarray, margin: float, *, nothing_left: str, threads: int = 1
@@ -105,23 +120,8 @@ def rows_of(
 
 def triple_table(genes: np.ndarray, triples: np.ndarray, rows: Rows, q: np.ndarray) -> pd.DataFrame:
     """The labelled table."""
-    return pd.DataFrame(
-        {
-            "x": genes[triples[:, 0]],
-            "y": genes[triples[:, 1]],
-            "z": genes[triples[:, 2]],
-            "n": rows.n,
-            "correlation": rows.correlation,
-            "partial_linear": rows.linear,
-            "partial_linear_se": rows.linear_se,
-            "partial_spline": rows.spline,
-            "partial_spline_se": rows.spline_se,
-            "p_value": rows.p_value,
-            "q_value": q,
-            "call": pd.Categorical(np.array(CODES, dtype=object)[rows.code], categories=names.TRIPLE_CALLS),
-            "status": pd.Categorical(rows.status, categories=names.TRIPLE_STATUSES),
-        }
-    )
+    ends = {name: genes[triples[:, i]] for i, name in enumerate("xyz")}
+    return pd.DataFrame(ends | rows.columns(q, names.TRIPLE_STATUSES))
 
 
 def gene_table(

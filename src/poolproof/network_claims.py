@@ -18,7 +18,6 @@ from ._edge_status import Evidence, edge_status
 from ._given_sets import CountSets, ScoreSets
 from ._network_nodes import Nodes, network_nodes
 from ._plan import depth_of
-from ._triple_screen import CODES
 from ._triple_table import Rows, leave_one_out, rows_of
 from .basis import N_COLUMNS
 from .calls import bh_adjust
@@ -247,25 +246,14 @@ def _judge(
 
 
 def _separation_table(nodes: Nodes, claims: list[Claim], rows: Rows) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "x": np.array([nodes.names[c.x] for c in claims], dtype=object),
-            "z": np.array([nodes.names[c.z] for c in claims], dtype=object),
-            "given": np.array([";".join(nodes.names[g] for g in c.given) for c in claims], dtype=object),
-            "n_given": np.array([len(c.given) for c in claims], dtype=np.int32),
-            "relation": pd.Categorical([c.relation for c in claims], categories=names.RELATIONS),
-            "n": np.asarray(rows.n, dtype=np.int32),
-            "correlation": rows.correlation,
-            "partial_linear": rows.linear,
-            "partial_linear_se": rows.linear_se,
-            "partial_spline": rows.spline,
-            "partial_spline_se": rows.spline_se,
-            "p_value": rows.p_value,
-            "q_value": bh_adjust(rows.p_value),
-            "call": pd.Categorical(np.array(CODES, dtype=object)[rows.code], categories=names.TRIPLE_CALLS),
-            "status": pd.Categorical(rows.status, categories=names.SEPARATION_STATUSES),
-        }
-    )
+    claimed = {
+        "x": np.array([nodes.names[c.x] for c in claims], dtype=object),
+        "z": np.array([nodes.names[c.z] for c in claims], dtype=object),
+        "given": np.array([";".join(nodes.names[g] for g in c.given) for c in claims], dtype=object),
+        "n_given": np.array([len(c.given) for c in claims], dtype=np.int32),
+        "relation": pd.Categorical([c.relation for c in claims], categories=names.RELATIONS),
+    }
+    return pd.DataFrame(claimed | rows.columns(bh_adjust(rows.p_value), names.SEPARATION_STATUSES))
 
 
 def _tallies(
