@@ -263,6 +263,8 @@ def audit(
     'inconclusive'
     """
     check_share("max_contradicting", max_contradicting)
+    if not options.get("control", True):
+        raise InputError("control=False is for linearity; an audit of counts rests on its control")
     check_how(triples, curves, triple_margin)
     check_options(**{name: options[name] for name in CHECKED & options.keys()})
     expression, obs = expression_of(
