@@ -14,6 +14,7 @@ root_doc = "docs/index"
 include_patterns = ["*.md", "data/README.md", "src/poolproof/data/README.md", "docs/*.md", "docs/*/*.md"]
 exclude_patterns = [".*"]  # not to search .venv
 nitpicky = True
+smartquotes = False  # -- and ... stay what they are
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 6  # anchors as the code-hosting site makes them; a link to none is a warning
@@ -21,7 +22,7 @@ myst_heading_anchors = 6  # anchors as the code-hosting site makes them; a link 
 html_theme = "sphinx_book_theme"
 html_title = "poolproof"
 html_theme_options = {
-    "home_page_in_toc": False,
+    "footer_content_items": "copyright.html",
     "max_navbar_depth": 1,  # pages; their headings are in the list on the right
     "navbar_persistent": [],  # the search is in the sidebar
     "show_toc_level": 2,
