@@ -20,6 +20,9 @@ LABELS = {
 }
 """What the registry may say of the samples, in words."""
 
+STRONG = 0.4
+"""Where the bins of strong relations begin."""
+
 Controls = Sequence[Mapping[str, Any]]
 
 
@@ -107,9 +110,12 @@ def _strength(table: pd.DataFrame) -> str | None:
         found = medians(rows[rows["value"] == low])
         return _each_group(lambda group: _percent(found[group]) if group in found else None)
 
+    strong = [low for low in lows if low >= STRONG]
+    if not strong:
+        return None
     return (
-        f"Of weak relations (r² {lows[0]:g} to {lows[1]:g}) a median {text(lows[0])} are called non-linear, of strong "
-        f"ones (r² of at least {lows[-2]:g}) {text(lows[-2]) or 'none could be judged'}: a bend is found more easily where the "
+        f"Of weak relations (r² from {lows[0]:g} to {lows[1]:g}) a median {text(lows[0])} are called non-linear, "
+        f"of strong ones (r² from {strong[0]:g} on) {text(strong[0])}. A bend is found more easily where the "
         "relation is strong."
     )
 
@@ -170,9 +176,11 @@ def _by_value(table: pd.DataFrame, setting: str, column: str, what: str) -> str 
 
     def text(group: str) -> str | None:
         first, last = (medians(rows[rows["value"] == end], column) for end in ends)
-        return f"{_percent(first[group])} to {_percent(last[group])}" if group in {*first} & {*last} else None
+        return (
+            f"{_percent(first[group])} and {_percent(last[group])}" if group in {*first} & {*last} else None
+        )
 
-    return f"{what.format(*ends)}: {_each_group(text)}."
+    return f"{what.format(*ends)} {_each_group(text)}."
 
 
 def _margin(table: pd.DataFrame) -> str | None:
@@ -180,7 +188,7 @@ def _margin(table: pd.DataFrame) -> str | None:
         table,
         "margin",
         "share_affine",
-        "From a margin of {:g} to one of {:g} the median share that is affine goes from",
+        "With a margin of {:g} and of {:g}, affine by equivalence are, medians,",
     )
 
 
@@ -189,7 +197,7 @@ def _min_r2(table: pd.DataFrame) -> str | None:
         table,
         "min_r2",
         "share_nonlinear",
-        "With a smallest r² of {:g} and of {:g} the median share non-linear goes from",
+        "With a smallest r² of {:g} and of {:g}, called non-linear are, medians,",
     )
 
 
@@ -198,13 +206,13 @@ def _parts(table: pd.DataFrame) -> str | None:
     half = rows[rows["value"] == 0.5]
     if half.empty:
         return None
-    settled, turned = medians(half, "share_settled"), medians(half, "share_reversed")
+    settled = medians(half, "share_settled")
     text = _each_group(lambda group: _percent(settled[group]) if group in settled else None)
-    worst = float(rows["share_reversed"].max()) if rows["share_reversed"].notna().any() else 0.0
+    turned = rows["share_reversed"].dropna()
     return (
-        f"Of the pairs decided with all samples, half of the samples decide the same way a median {text}; the opposite is "
-        f"said of at most {_percent(worst)} in any part of any data set ({_percent(max(turned.values()))} at half): more samples "
-        "settle calls, they seldom turn them."
+        f"Of the pairs decided with all samples, half of the samples decide the same way, medians, {text}; in no part "
+        f"of any data set are more than {_percent(turned.max() if len(turned) else 0.0)} decided the opposite way. More "
+        "samples settle calls, and seldom turn them."
     )
 
 
@@ -246,11 +254,13 @@ def _pooling(table: pd.DataFrame) -> str | None:
             of = mine[mine["dataset"] == dataset].groupby("value")["measurement"].mean()
             firsts.append(of[low])
             lasts.append(of[high])
+        first, last = (_percent(float(np.median(shares))) for shares in (firsts, lasts))
         parts.append(
-            f"{word}, from {_percent(float(np.median(firsts)))} in single cells to {_percent(float(np.median(lasts)))} in the largest "
-            f"pools ({len(ends)} data sets, medians)"
+            f"{word} {first} in single cells and {last} in the largest pools ({len(ends)} data sets)"
         )
-    return f"As many pools of more cells: non-linear {'; '.join(parts)}." if parts else None
+    if not parts:
+        return None
+    return f"In equally many samples of one cell and of many, called non-linear are, medians, {'; '.join(parts)}."
 
 
 SENTENCES: Mapping[str, Callable[[pd.DataFrame], str | None]] = {
@@ -279,7 +289,7 @@ def _controls(controls: Controls) -> str | None:
     power = [row["share_found"] for row in controls if row["control"] == HILL and row["inside"] is not None]
     text = f"{len(judged) - len(outside)} of {len(judged)} controls are inside their bands"
     text += f" (outside: {', '.join(outside)})" if outside else ""
-    text += f". Of permuted genes {sum(n > 0 for n in permuted)} of {len(permuted)} data sets show any associated pair"
+    text += f". Permuted genes show an associated pair in {sum(n > 0 for n in permuted)} of {len(permuted)} data sets"
     text += (
         f"; affine relations are rejected at 5 % in {_percent(min(sizes))} to {_percent(max(sizes))}"
         if sizes

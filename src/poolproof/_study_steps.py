@@ -292,7 +292,6 @@ def table_of_rows(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         if column.dtype == "str":
             table[column.name] = table[column.name].fillna("").astype(str)
         else:
-            table[column.name] = (
-                table[column.name].fillna(whole.get(column.name, np.nan)).astype(column.dtype)
-            )
+            filled = table[column.name].fillna(whole.get(column.name, np.nan))
+            table[column.name] = np.asarray(filled, dtype=column.dtype)
     return table
