@@ -114,8 +114,8 @@ def _strength(table: pd.DataFrame) -> str | None:
     if not strong:
         return None
     return (
-        f"Of weak relations (r² from {lows[0]:g} to {lows[1]:g}) a median {text(lows[0])} are called non-linear, "
-        f"of strong ones (r² from {strong[0]:g} on) {text(strong[0])}. A bend is found more easily where the "
+        f"Of weak relations (r² from {lows[0]:g} to {lows[1]:g}) a median {text(lows[0])} are called "
+        f"non-linear, of strong ones (r² from {strong[0]:g} on) {text(strong[0])}. A bend is found more easily where the "
         "relation is strong."
     )
 
@@ -210,9 +210,9 @@ def _parts(table: pd.DataFrame) -> str | None:
     text = _each_group(lambda group: _percent(settled[group]) if group in settled else None)
     turned = rows["share_reversed"].dropna()
     return (
-        f"Of the pairs decided with all samples, half of the samples decide the same way, medians, {text}; in no part "
-        f"of any data set are more than {_percent(turned.max() if len(turned) else 0.0)} decided the opposite way. More "
-        "samples settle calls, and seldom turn them."
+        f"Of the pairs decided with all samples, half of the samples decide the same way, medians, {text}; "
+        f"in no part of any data set are more than {_percent(turned.max() if len(turned) else 0.0)} decided the "
+        "opposite way. More samples settle calls, and seldom turn them."
     )
 
 
@@ -260,7 +260,8 @@ def _pooling(table: pd.DataFrame) -> str | None:
         )
     if not parts:
         return None
-    return f"In equally many samples of one cell and of many, called non-linear are, medians, {'; '.join(parts)}."
+    text = "; ".join(parts)
+    return f"In equally many samples of one cell and of many, called non-linear are, medians, {text}."
 
 
 SENTENCES: Mapping[str, Callable[[pd.DataFrame], str | None]] = {
@@ -289,7 +290,8 @@ def _controls(controls: Controls) -> str | None:
     power = [row["share_found"] for row in controls if row["control"] == HILL and row["inside"] is not None]
     text = f"{len(judged) - len(outside)} of {len(judged)} controls are inside their bands"
     text += f" (outside: {', '.join(outside)})" if outside else ""
-    text += f". Permuted genes show an associated pair in {sum(n > 0 for n in permuted)} of {len(permuted)} data sets"
+    n_shown = sum(n > 0 for n in permuted)
+    text += f". Permuted genes show an associated pair in {n_shown} of {len(permuted)} data sets"
     text += (
         f"; affine relations are rejected at 5 % in {_percent(min(sizes))} to {_percent(max(sizes))}"
         if sizes
