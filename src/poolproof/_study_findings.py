@@ -115,8 +115,8 @@ def _strength(table: pd.DataFrame) -> str | None:
         return None
     return (
         f"Of weak relations (r² from {lows[0]:g} to {lows[1]:g}) a median {text(lows[0])} are called "
-        f"non-linear, of strong ones (r² from {strong[0]:g} on) {text(strong[0])}. A bend is found more easily where the "
-        "relation is strong."
+        f"non-linear, of strong ones (from {strong[0]:g} on) {text(strong[0])}. A bend is found more easily "
+        "where the relation is strong."
     )
 
 
@@ -208,11 +208,11 @@ def _parts(table: pd.DataFrame) -> str | None:
         return None
     settled = medians(half, "share_settled")
     text = _each_group(lambda group: _percent(settled[group]) if group in settled else None)
-    turned = rows["share_reversed"].dropna()
+    turned = rows["share_reversed"].max()
     return (
         f"Of the pairs decided with all samples, half of the samples decide the same way, medians, {text}; "
-        f"in no part of any data set are more than {_percent(turned.max() if len(turned) else 0.0)} decided the "
-        "opposite way. More samples settle calls, and seldom turn them."
+        f"in no part of any data set are more than {_percent(turned)} decided the opposite way. More samples "
+        "settle calls, and seldom turn them."
     )
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
-from ._drawing import INK, SOFT, bars, legend_above, new_axes, shown
+from ._drawing import INK, SOFT, bars, legend_above, new_axes, scale_of_sizes, shown
 from ._figures import CALLS
 from ._page import svg_of, text_of
 from ._report_tables import csv_address
@@ -77,7 +77,7 @@ def _edges(table: pd.DataFrame) -> pd.DataFrame:
 
 
 PICTURES: Mapping[str, Picture] = {
-    "strength": Picture("By strength of the relation", _strength, "r² of the curve, lower end of the bin"),
+    "strength": Picture("By strength of the relation", _strength, "r² of the curve, from", log=True),
     "tests": Picture("Three tests", _step("tests"), "non-linear, of the associated", dots=True),
     "scales": Picture("Amounts and their logs", _step("scales"), "non-linear, of the associated", dots=True),
     "labels": Picture(
@@ -200,9 +200,10 @@ def draw_lines(rows: pd.DataFrame, picture: Picture, labels: Mapping[str, str]) 
             "markersize": 4.5,
         }
         ax.plot(line.index, line, label=shown(labels[name], 24), linewidth=1.4, **style)
+    ticks = np.unique(rows["x"])
     if picture.log:
         ax.set_xscale("log")
-    ticks = np.unique(rows["x"])
+        scale_of_sizes(ax, ticks[-1] / ticks[0])
     if len(ticks) <= 8:
         ax.xaxis.set_major_locator(FixedLocator(list(ticks)))
         ax.xaxis.set_minor_locator(NullLocator())
