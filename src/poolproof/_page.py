@@ -76,15 +76,19 @@ def json_of(value: Any) -> Markup:
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
-def svg_of(ax: Axes) -> dict[str, Any]:
-    """A picture as a data address, with its size in pixels."""
-    figure = cast(Figure, ax.figure)
+def drawing_of(ax: Axes) -> str:
+    """A picture as the text of an SVG file; the same picture gives the same text."""
     text = io.StringIO()
     with warnings.catch_warnings(), rc_context({"svg.fonttype": "path", "svg.hashsalt": "poolproof"}):
         warnings.filterwarnings("ignore", message="Glyph")  # a name in a script that the font lacks
-        figure.savefig(text, format="svg", dpi=150, metadata=NO_METADATA)
-    width, height = (round(96 * inches) for inches in figure.get_size_inches())
-    drawing = " ".join(text.getvalue().split())
+        cast(Figure, ax.figure).savefig(text, format="svg", dpi=150, metadata=NO_METADATA)
+    return text.getvalue()
+
+
+def svg_of(ax: Axes) -> dict[str, Any]:
+    """A picture as a data address, with its size in pixels."""
+    drawing = " ".join(drawing_of(ax).split())
+    width, height = (round(96 * inches) for inches in cast(Figure, ax.figure).get_size_inches())
     # Not in base64: the dense layers are in it already, and a second time costs a third of the page.
     return {"src": f"data:image/svg+xml,{quote(drawing, safe=_PLAIN)}", "width": width, "height": height}
 

@@ -13,8 +13,6 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentF
 
 from ._drawing import INK, SOFT, bars, legend_above, new_axes, scale_of_sizes, shown
 from ._figures import CALLS
-from ._page import svg_of, text_of
-from ._report_tables import csv_address
 
 COLOURS = ("#0072b2", "#d55e00", "#008563", "#b4578c", "#8a6d00", "#1d2733", "#3a87c0", "#7a5195")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "<")
@@ -35,6 +33,24 @@ class Picture:
     """One place for each data set, one mark for each setting; else one line for each data set."""
     log: bool = False
     """Whether x is logarithmic."""
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A picture with what is behind it."""
+
+    name: str
+    """Of its finding."""
+    title: str
+    side: str
+    """``bulk and pools`` or ``single cells``; empty where both are in it."""
+    ax: Axes
+    data: pd.DataFrame
+
+    @property
+    def file(self) -> str:
+        """Name of its file, without ending."""
+        return "_".join(["study", self.name, *self.side.split()])
 
 
 def _step(
@@ -102,30 +118,39 @@ PICTURES: Mapping[str, Picture] = {
 """By the name of their sentence, in the order of the page."""
 
 
-def pictures_of(
-    table: pd.DataFrame, datasets: Sequence[Row], findings: Mapping[str, str]
-) -> list[dict[str, Any]]:
-    """What the page shows for each finding: title, sentence, and pictures; lines apart for each group."""
+def drawn_pictures(table: pd.DataFrame, datasets: Sequence[Row], findings: Mapping[str, str]) -> list[Drawn]:
+    """Every picture of the study that there are rows for; of lines, bulk and single cells apart."""
+    judged = [row for row in datasets if row["share_nonlinear"]["estimate"] is not None]
+    found = (
+        [Drawn("calls", "Calls in each data set", "", draw_calls(judged), table_of_datasets(datasets))]
+        if judged
+        else []
+    )
     labels = {row["name"]: row["label"] for row in datasets}
     groups = {row["name"]: row["group"] for row in datasets}
-    found = []
+    columns = ["dataset", "setting", "value", "repeat", "n_obs", "n_associated", "y"]
     for name, picture in PICTURES.items():
         rows = picture.rows(table).dropna(subset="y")
-        rows = rows[rows["dataset"].isin(labels)]
         if rows.empty or name not in findings:
             continue
-        drawn = []
-        parts = [("", rows)] if picture.dots else list(_sides(rows, groups))
-        for side, part in parts:
-            ax = draw_dots(part, picture, labels) if picture.dots else draw_lines(part, picture, labels)
-            file = f"study_{name}{'_' * bool(side)}{side.replace(' ', '_').replace('-', '_')}.csv"
-            alt = text_of(f"{picture.title}{', ' * bool(side)}{side}. {findings[name]}")
-            columns = ["dataset", "setting", "value", "repeat", "n_obs", "n_associated", "y"]
-            drawn.append(
-                svg_of(ax) | {"csv": csv_address(part[columns]), "file": file, "alt": alt, "side": side}
-            )
-        found.append({"name": name, "title": picture.title, "sentence": findings[name], "pictures": drawn})
+        draw = draw_dots if picture.dots else draw_lines
+        for side, part in [("", rows)] if picture.dots else _sides(rows, groups):
+            found.append(Drawn(name, picture.title, side, draw(part, picture, labels), part[columns]))
     return found
+
+
+def table_of_datasets(datasets: Sequence[Row]) -> pd.DataFrame:
+    """The table of data sets, a column a number."""
+    rows = []
+    for row in datasets:
+        flat: dict[str, Any] = {}
+        for name, value in row.items():
+            if isinstance(value, Mapping):
+                flat |= {f"{name}_{part}": number for part, number in value.items()}
+            else:
+                flat[name] = "; ".join(map(str, value)) if isinstance(value, list) else value
+        rows.append(flat)
+    return pd.DataFrame(rows)
 
 
 def _sides(rows: pd.DataFrame, groups: Mapping[str, str]) -> list[tuple[str, pd.DataFrame]]:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
-from ._files import replace_file
-from ._page import policy, resource, svg_of, template
+from ._files import FIGURES, replace_file
+from ._page import drawing_of, policy, resource, svg_of, template, text_of
 from ._report_tables import csv_address
-from ._study_pictures import draw_calls, pictures_of
+from ._study_pictures import Drawn, drawn_pictures, table_of_datasets
 
 PAGE = "study.html"
 
 
 def write_study_page(folder: Path, summary: Mapping[str, Any], table: pd.DataFrame) -> Path:
-    """Write study.html.
+    """Write study.html, and every picture of it as an SVG file into ``figures/``.
 
     Parameters
     ----------
@@ -35,30 +35,37 @@ def write_study_page(folder: Path, summary: Mapping[str, Any], table: pd.DataFra
     -------
     Path of the page: it opens offline, loads nothing, and runs no script.
     """
-    return replace_file(folder / PAGE, render_study(summary, table))
+    drawn = drawn_pictures(table, summary["datasets"], summary["findings"])
+    (folder / FIGURES).mkdir(exist_ok=True)
+    for picture in drawn:
+        replace_file(folder / FIGURES / f"{picture.file}.svg", drawing_of(picture.ax))
+    return replace_file(folder / PAGE, render_study(summary, drawn))
 
 
-def render_study(summary: Mapping[str, Any], table: pd.DataFrame) -> str:
+def render_study(summary: Mapping[str, Any], drawn: Sequence[Drawn]) -> str:
     """The page as text."""
     style = resource("report.css")
     datasets, findings = summary["datasets"], summary["findings"]
-    judged = [row for row in datasets if row["n_associated"]]
+    parts: dict[str, dict[str, Any]] = {}
+    for picture in drawn:
+        part = {
+            "name": picture.name,
+            "title": picture.title,
+            "sentence": findings[picture.name],
+            "pictures": [],
+        }
+        parts.setdefault(picture.name, part)["pictures"].append(_shown(picture, findings[picture.name]))
     filters: dict[str, Callable[..., str]] = {
-        "share": _share,
-        "interval": _interval,
-        "count": _count,
-        "when": _when,
-        "number": _number,
-    }
+        "share": _share, "interval": _interval, "count": _count, "when": _when, "number": _number
+    }  # fmt: skip
     return template("study_page.html.j2", filters).render(
         policy=policy(style, ""),
         style=Markup(style),
         summary=summary,
         datasets=datasets,
         findings=findings,
-        calls=svg_of(draw_calls(judged)) if judged else None,
-        datasets_csv=csv_address(_flat(datasets)),
-        pictures=pictures_of(table, datasets, findings),
+        parts=parts,
+        datasets_csv=csv_address(table_of_datasets(datasets)),
         controls=summary["controls"],
         controls_csv=csv_address(pd.DataFrame(summary["controls"])),
         labels={row["name"]: row["label"] for row in datasets},
@@ -66,20 +73,15 @@ def render_study(summary: Mapping[str, Any], table: pd.DataFrame) -> str:
     )
 
 
-def _flat(datasets: list[dict[str, Any]]) -> pd.DataFrame:
-    """The table of data sets, a column a number."""
-    rows = []
-    for row in datasets:
-        flat: dict[str, Any] = {}
-        for name, value in row.items():
-            if isinstance(value, Mapping):
-                flat |= {f"{name}_{part}": number for part, number in value.items()}
-            elif isinstance(value, list):
-                flat[name] = "; ".join(map(str, value))
-            else:
-                flat[name] = value
-        rows.append(flat)
-    return pd.DataFrame(rows)
+def _shown(picture: Drawn, sentence: str) -> dict[str, Any]:
+    """A picture as the template shows it."""
+    title = f"{picture.title}, {picture.side}" if picture.side else picture.title
+    csv = {"csv": csv_address(picture.data), "file": f"{picture.file}.csv"}
+    return (
+        svg_of(picture.ax)
+        | csv
+        | {"title": title, "side": picture.side, "alt": text_of(f"{title}. {sentence}")}
+    )
 
 
 def _share(value: float | None) -> str:
