@@ -1,0 +1,120 @@
+"""Put what ``poolproof study`` found into the page that tells of it: pictures, table and sentences.
+
+``poolproof study --out study`` and then ``python docs/make_study_page.py study`` copies the pictures and the
+summary beside the page, and writes every marked part of the page from the summary. With ``--check`` nothing
+is written: exit code 1 and one line if a part of the page is not what the summary beside it says.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+FIGURES = HERE / "explanation" / "figures"
+SUMMARY = FIGURES / "study.json"
+PAGE = HERE / "explanation" / "is-regulation-affine.md"
+COMMAND = "python docs/make_study_page.py"
+KEPT = ("tool", "created", "seed", "settings", "datasets", "controls", "findings", "left_out")
+"""Of study.json, what the page speaks of; the time that each data set took is left out."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the page, or say that it is stale; return the exit code."""
+    old = PAGE.read_text(encoding="utf-8")
+    if "--check" in arguments:
+        stale = page_text(old, json.loads(SUMMARY.read_text(encoding="utf-8"))) != old
+        if stale:
+            sys.stderr.write(f"the numbers of {PAGE.name} are stale: run {COMMAND} STUDY\n")
+        return int(stale)
+    (study,) = map(Path, arguments)
+    summary = json.loads((study / "study.json").read_text(encoding="utf-8"))
+    summary = {name: summary[name] for name in KEPT}
+    for row in summary["datasets"]:
+        del row["notes"]
+    for old_picture in FIGURES.glob("study_*.svg"):
+        old_picture.unlink()
+    for picture in (study / "figures").glob("study_*.svg"):
+        shutil.copy(picture, FIGURES / picture.name)
+    SUMMARY.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    PAGE.write_text(page_text(old, summary), encoding="utf-8")
+    return 0
+
+
+def page_text(page: str, summary: Mapping[str, Any]) -> str:
+    """Page with every marked part written anew: ``<!-- study: NAME -->`` to ``<!-- end -->``."""
+
+    def part(match: re.Match[str]) -> str:
+        name = match[2]
+        text = TABLES[name](summary) if name in TABLES else fill(summary["findings"][name])
+        return f"{match[1]}\n{text}\n\n{match[3]}"
+
+    return re.sub(r"(<!-- study: (\w+) -->\n).*?(<!-- end -->)", part, page, flags=re.DOTALL)
+
+
+def fill(text: str, width: int = 110) -> str:
+    """Wrap a sentence; a number keeps its percent sign."""
+    whole = text.replace(" %", "\0%")
+    return textwrap.fill(whole, width, break_long_words=False, break_on_hyphens=False).replace("\0", " ")
+
+
+def datasets_table(summary: Mapping[str, Any]) -> str:
+    """The data sets with their shares and intervals."""
+    lines = [
+        "| data set | kind | samples | genes | associated pairs | non-linear | affine | contradicting | verdict |",
+        "| --- | --- | ---: | ---: | ---: | --- | --- | --- | --- |",
+    ]
+    for row in summary["datasets"]:
+        shares = [interval(row[f"share_{name}"]) for name in ("nonlinear", "affine", "contradicting")]
+        cells = [row["label"], row["group"], f"{row['n_obs']:,}", f"{row['n_genes']:,}", f"{row['n_associated']:,}"]
+        lines.append("| " + " | ".join([*cells, *shares, row["verdict"]]) + " |")
+    return "\n".join(lines)
+
+
+def controls_table(summary: Mapping[str, Any]) -> str:
+    """What each control found in each data set."""
+    lines = [
+        "| data set | permuted: associated, of tested | affine: rejected at 5 %, called non-linear | Hill: found |",
+        "| --- | --- | --- | --- |",
+    ]
+    for dataset in summary["datasets"]:
+        mine = {row["control"]: row for row in summary["controls"] if row["dataset"] == dataset["name"]}
+        cells = [dataset["label"], *(CONTROLS[name](mine[name]) if name in mine else "–" for name in CONTROLS)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def percent(share: float | None) -> str:
+    """A share, with one decimal below 10 %."""
+    return "–" if share is None else f"{100 * share:.{0 if share >= 0.0995 else 1}f} %"
+
+
+def interval(share: Mapping[str, float | None]) -> str:
+    """A share with its interval."""
+    if share["estimate"] is None:
+        return "–"
+    return f"{percent(share['estimate'])} ({percent(share['low'])} to {percent(share['high'])})"
+
+
+def _outside(row: Mapping[str, Any]) -> str:
+    return {True: "", False: " **outside**", None: " (not asked)"}[row["inside"]]
+
+
+CONTROLS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "permuted": lambda row: f"{row['n_associated']:,} of {row['n_tested']:,}{_outside(row)}",
+    "affine": lambda row: f"{percent(row['share_rejected'])}, {percent(row['share_nonlinear'])}{_outside(row)}",
+    "hill": lambda row: f"{percent(row['share_found'])} of {row['n_tested']}{_outside(row)}",
+}
+TABLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "datasets": datasets_table,
+    "controls_table": controls_table,
+}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
