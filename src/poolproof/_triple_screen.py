@@ -359,13 +359,15 @@ class _Lists:
         for code in range(UNDETERMINED):
             if not by_call[code]:
                 continue
-            wanted = _size(code, of) >= self._least[code]
+            least = self._least[code]  # read once: another thread may raise it in between
+            wanted = _size(code, of) >= least
             if not wanted.any():
                 continue
             wanted &= codes == code
             at = np.flatnonzero(wanted)
             strength = _strength(code, of, at, given.df)
-            at, strength = at[strength >= self._least[code]], strength[strength >= self._least[code]]
+            strong = strength >= least
+            at, strength = at[strong], strength[strong]
             if len(at) == 0:
                 continue
             rows, columns = np.divmod(at, wanted.shape[1])
