@@ -1,6 +1,7 @@
 """The screen of all triples: against brute force, known truths, laws of symmetry, and hostile input."""
 
 from itertools import combinations
+from types import SimpleNamespace
 
 import anndata as ad
 import numpy as np
@@ -11,7 +12,7 @@ from scipy import stats
 
 from poolproof import InputError, _triple_screen, describe, linearity, triples
 from poolproof import _names as names
-from poolproof._partial import Estimates
+from poolproof._partial import Estimates, Tile
 from poolproof._random import stream
 from poolproof._screen import Associations
 from poolproof._triple_screen import judge, p_values, q_values
@@ -238,6 +239,29 @@ def test_screen_triples__lists_from_many_tiles_and_threads(data, brute, monkeypa
         for call in ("distorted", "hidden", "dependent", "kept"):
             found = table[table["call"] == call][["x", "y", "z"]].to_numpy()
             assert (found == brute.strongest(call, 3)[["x", "y", "z"]].to_numpy()).all()
+
+
+class Rising(list):
+    """Limits that another thread raises whenever they are looked at."""
+
+    def __getitem__(self, code):
+        seen = super().__getitem__(code)
+        self[code] = seen + 0.1
+        return seen
+
+
+def test_lists__a_limit_that_rises_while_triples_are_added():
+    sizes = np.array([[0.3, 0.32, 0.9, 0.4]])
+    of = Estimates(*[sizes] * 5)
+    given = SimpleNamespace(ends=np.arange(10, 15), df=np.inf)
+    codes = np.full(sizes.shape, _triple_screen.KEPT)
+    lists = _triple_screen._Lists(2)
+    lists._least = Rising([0.25] * 4)
+    lists.add(given, Tile(slice(0, 1), slice(1, 5)), 7, of, codes, np.array([4, 0, 0, 0, 0]))
+    listed = lists.done()
+    assert listed.strength.tolist() == [0.9, 0.4]
+    assert listed.right.tolist() == [13, 14]
+    assert listed.left.tolist() == [10, 10]
 
 
 def test_screen_triples__q_values_are_benjamini_hochberg_over_all_screened(result, brute):
