@@ -26,9 +26,9 @@ from ._report_pictures import curve_pictures, pair_gallery, pictures_of, triple_
 from ._report_survival import (
     CURVE_CAPTIONS,
     N_IN_CSV,
-    REGIMES,
     edge_reasons,
     middle_genes,
+    regime_words,
     survival_cards,
     told_first,
 )
@@ -163,7 +163,8 @@ def render(
 ) -> str:
     """Return the page as text; arguments are the contents of the result files, ``n_pairs`` all rows there.
 
-    ``pairs_of_calls`` are the strongest of each call, which may be too weak to be among ``pairs``. Whatever is None, or missing in ``verdict``, has no part of the page.
+    ``pairs_of_calls`` are the strongest of each call, which may be too weak to be among ``pairs``.
+    Whatever is None, or missing in ``verdict``, has no part of the page.
     """
     style, script = resource("report.css"), resource("report.js")
     data, found = verdict["data"], verdict["linearity"]
@@ -194,7 +195,7 @@ def render(
         triple_gallery=triple_gallery(figures),
         curve_pictures=curve_pictures(curves),
         curve_captions=CURVE_CAPTIONS,
-        regimes=REGIMES,
+        regimes=regime_words(data),
         regimes_used=[] if curves is None else list(dict.fromkeys(curves["regime"].astype(str))),
         levels_csv=csv_address(level_table(found["levels"])),
         calls=[(call, WORDS[call], found[f"n_{call}"], found[f"share_{call}"]) for call in CALLS],

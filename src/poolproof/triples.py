@@ -68,9 +68,11 @@ class Triples:
         s = self.summary
         if not s["n_screened"]:
             return "no triples screened: no gene has two associated genes that can be conditioned on it"
+        cells = self.expression.kind == "single-cell"  # bulk samples are pools already
+        where, what = ("cells", "pooling") if cells else ("these samples", "further pooling")
         return (
-            f"{s['n_screened']:,} triples screened: {s['n_separated']:,} separated in cells, of which "
-            f"pooling distorts {_percent(s['share_distorted'])}; {s['n_dependent']:,} dependent, of which it "
+            f"{s['n_screened']:,} triples screened: {s['n_separated']:,} separated in {where}, of which "
+            f"{what} distorts {_percent(s['share_distorted'])}; {s['n_dependent']:,} dependent, of which it "
             f"hides {_percent(s['share_hidden'])}; {_percent(s['share_undetermined'])} undetermined"
         )
 
