@@ -695,15 +695,15 @@ def test_degenerate__duplicated_names(data):
         (pd.DataFrame([["g0", "g1", "g2"]]), ("0, 1, 2",)),
         (pd.DataFrame([["g0", "g1", "g2", "g3"]], columns=list("xyzz")), ("x, y, z, z",)),
         ([("g0", "g1")], ("('g0', 'g1')",)),
-        ([("g0", "g1", "g2"), ("g0", "g1", "g2", "g3")], ("three names",)),
+        ([("g0", "g1", "g2"), ("g0", "g1", "g2", "g3")], ("of 3 names",)),
         ("g0,g1,g2", ("list of triples", "g0,g1,g2")),
-        (["abc"], ("three names", "abc")),
+        (["abc"], ("of 3 names", "abc")),
         (5, ("list of triples",)),
         ([], ("none among 0",)),
         ([("g0", "g1", "no such gene")], ("none among 1", "check the names")),
         ([("g0", "g1", "g0"), ("g0", "g0", "g1")], ("none among 2",)),
         ([("g0", ["g1"], None)], ("none among 1",)),
-        ([("g0\x1b[31m", "g1")], ("three names",)),
+        ([("g0\x1b[31m", "g1")], ("of 3 names",)),
     ],
 )
 def test_hostile__lists_of_triples(data, listed, words):
@@ -745,6 +745,11 @@ def test_hostile__middle_genes(data, middle):
 @pytest.mark.parametrize("option", ["margin", "fdr", "min_r2"])
 def test_hostile__shares(data, option, share):
     refused(lambda: run(data, **{option: share}), option, "between 0 and 1")
+
+
+@pytest.mark.parametrize("dtype", [int, np.float16, complex])
+def test_hostile__dtype(data, dtype):
+    refused(lambda: run(data, dtype=dtype), "float32 or float64")
 
 
 @pytest.mark.parametrize("number", [0, -1, 1.5, True, "x", None])

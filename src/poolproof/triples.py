@@ -14,7 +14,7 @@ from anndata import AnnData
 
 from . import _names as names
 from ._analysis import Analyst
-from ._checks import InputError, check_choice, check_threads
+from ._checks import InputError, check_choice, check_threads, printable
 from ._count_test import CountTest
 from ._files import write_parquet
 from ._notebook import summary_html
@@ -187,6 +187,8 @@ def screen_triples(
     """
     check_options(fdr=fdr, margin=margin, min_r2=min_r2)
     check_choice("correction", correction, ("auto", *names.CORRECTIONS))
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise InputError(f"dtype must be float32 or float64; found {printable(dtype, 40)}")
     n_listed, k = whole_number("n_listed", n_listed, 1), whole_number("k", k, 2)
     expression, obs = expression_of(
         adata,
