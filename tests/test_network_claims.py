@@ -22,7 +22,7 @@ from poolproof._claims import (
 from poolproof._count_test import CountTest
 from poolproof._edge_status import Evidence, edge_status
 from poolproof._given_sets import CountSets, ScoreSets, joint_basis
-from poolproof._names import COMMON_CAUSE, PATH, UNRELATED
+from poolproof._names import COMMON_CAUSE, PATH, SEPARATION_COLUMNS, UNRELATED
 from poolproof._network_nodes import network_nodes
 from poolproof._random import stream
 from poolproof._triple_counts import CountConditioner
@@ -37,7 +37,7 @@ from poolproof.network_claims import judge_network
 from poolproof.networks import read_edges
 from poolproof.pairs import linearity
 from poolproof.triples import screen_triples
-from poolproof.verdict import _equations
+from poolproof.verdict import _equations, audit
 
 NO = None
 
@@ -774,6 +774,18 @@ def test_judge_network__says_what_it_left_out():
         assert words in said or words == "more than 1 genes"
     assert ("B", "C") not in by_ends(found.separations)
     json.dumps(summary)
+
+
+@pytest.mark.parametrize("scale", ["counts", "additive"])
+@pytest.mark.parametrize("edges", [["AB", "AC", "BC"], ["AB"]])
+def test_judge_network__a_complete_network_claims_nothing(scale, edges):
+    rng = stream(0, "complete")
+    data = pd.DataFrame(rng.poisson(60 * rng.gamma(4.0, 0.25, size=(300, 3))), columns=list("ABC"))
+    options = {"kind": "single-cell", "scale": scale, "curves": "none", "threads": 1}
+    found = audit(data, network=[tuple(edge) for edge in edges], **options).claims
+    assert len(found.separations) == 0
+    assert list(found.separations.columns) == [column.name for column in SEPARATION_COLUMNS]
+    assert len(found.edges) == len(edges)
 
 
 def test_judge_network__logs_that_were_not_undone_decide_nothing():

@@ -219,7 +219,7 @@ def _judge(
     matrix = expression.matrix.tocsc() if sp.issparse(expression.matrix) else expression.matrix
     matrix = matrix[:, nodes.gene[used]]
     conditioner: CountSets | ScoreSets
-    if correction == "poisson":
+    if correction == "poisson" and claims:  # a complete network claims nothing: no genes to prepare
         total, known = depth_of(expression)
         test = CountTest(
             matrix,
