@@ -1,6 +1,7 @@
 """The separations that a network claims, how they are judged, and the status of its edges."""
 
 import json
+import re
 from itertools import combinations
 
 import networkx as nx
@@ -784,8 +785,18 @@ def test_judge_network__a_complete_network_claims_nothing(scale, edges):
     options = {"kind": "single-cell", "scale": scale, "curves": "none", "threads": 1}
     found = audit(data, network=[tuple(edge) for edge in edges], **options).claims
     assert len(found.separations) == 0
+    assert str(found).endswith("; no separation could be judged")
     assert list(found.separations.columns) == [column.name for column in SEPARATION_COLUMNS]
     assert len(found.edges) == len(edges)
+
+
+def test_judge_network__says_how_unrelated_pairs_fare_where_there_are_no_others():
+    a, b = stream(0, "two edges").gamma(2.0, size=(2, 300))
+    data = pd.DataFrame({"A": a, "B": a + b, "C": a - b, "D": a + 2 * b}) + 9
+    options = {"kind": "bulk", "scale": "additive", "triples": "none", "threads": 1}
+    found = audit(data, network=[("A", "B"), ("C", "D")], **options).claims
+    assert found.summary["unrelated"]["n_judged"] == 4
+    assert re.search(r"; no separation could be judged but of unrelated pairs: [\d.]+% fail$", str(found))
 
 
 def test_judge_network__logs_that_were_not_undone_decide_nothing():

@@ -56,7 +56,8 @@ class NetworkClaims:
         )
         said = f"{count_edges(edges['n_edges'])}: {told}"
         if not of["n_judged"]:
-            return f"{said}; no separation could be judged"
+            said += "; no separation could be judged"
+            return said if unrelated is None else f"{said} but of unrelated pairs: {unrelated:.1%} fail"
         said += f"; {of['n_judged']:,} separations judged: {of['share_failed']:.1%} fail"
         if unrelated is not None:
             said += f" (of unrelated pairs {unrelated:.1%})"
