@@ -604,6 +604,10 @@ def test_report__bulk_shows_distortion_and_proves_no_cell(folder, kind):
     assert ("a pool shows the line of its cells" in text["survives"]) != bulk
     assert ("it cannot prove" in text["triples"]) == bulk
     assert ("in pools of 10" in text["triples"]) != bulk
+    for part in ("survives", "triples"):  # whoever reads bulk is told nothing of cells, nor of pools of them
+        assert ("as these samples have it" in text[part]) == bulk
+        assert ("as pools of many cells show it" in text[part]) != bulk
+    assert ("single cells" in text["triples"]) != bulk
     assert {of for of in TITLES if of[1] == kind} == {(card[0], kind) for card in CARDS}
 
 
