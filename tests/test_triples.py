@@ -480,6 +480,13 @@ def test_laws__threads_do_not_change_a_bit(data, result):
     assert_same(run(data, n_listed=10**6, threads=2), result, rtol=0, atol=0)
 
 
+def test_laws__threads_and_order_do_not_change_a_bit_of_float32_screens(data, monkeypatch):
+    monkeypatch.setattr(triples, "SMALL", 0)
+    alone = run(data, n_listed=10**6)
+    for other in (run(data, n_listed=10**6, threads=2), run(data[data.columns[::-1]], n_listed=10**6)):
+        assert_same(other, alone, rtol=0, atol=0)
+
+
 def test_laws__size_of_tiles(data, result, monkeypatch):
     for size in (1, 5, 7):
         monkeypatch.setattr(_triple_screen, "SIZE", size)
