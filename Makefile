@@ -1,8 +1,9 @@
 # Works with GNU Make 3.81 (macOS) and newer. Needs Python 3.11 or newer; nothing else set up.
 #   make demo                  audit the two embedded data sets
 #   make test                  the whole test suite
+#   make docs                  the documentation as a site
 #   make PYTHON=/path/to/python3.12 test     choose the interpreter yourself
-.PHONY: demo test lint bench bench-large clean
+.PHONY: demo test lint docs bench bench-large clean
 .DELETE_ON_ERROR:
 
 PYTHON =
@@ -28,6 +29,13 @@ lint: .venv/installed-dev
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
+# The quick checks of the pages, then the site. It is built anew: Sphinx repeats no warning of an unchanged page.
+docs: .venv/installed-docs .venv/installed-test
+	.venv/bin/python -m pytest -q tests/test_docs_reference.py tests/test_docs_site.py
+	rm -rf docs/_build
+	.venv/bin/sphinx-build -q -W --keep-going -c docs -d docs/_build/doctrees . docs/_build/html
+	@printf '\nDocumentation: %s\n' "$(CURDIR)/docs/_build/html/index.html"
+
 bench: .venv/installed-test
 	@for script in benchmarks/bench_pairs.py benchmarks/bench_others.py; do \
 	    echo "== $$script"; .venv/bin/python "$$script" || exit 1; \
@@ -38,7 +46,7 @@ bench-large: .venv/installed-test
 	.venv/bin/python benchmarks/bench_large.py
 
 clean:
-	rm -rf .venv demo-report demo-report-bulk build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv demo-report demo-report-bulk docs/_build build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 .venv/bin/python:
 	@rm -rf .venv; \

@@ -10,7 +10,15 @@ import pytest
 from scipy import stats
 
 from poolproof._count_test import Z_COUNTS, CountTest
-from poolproof._counts import Depth, count_features, enough_counts, factorial_moment
+from poolproof._counts import (
+    MIN_TOGETHER,
+    Depth,
+    count_features,
+    count_targets,
+    enough_counts,
+    enough_together,
+    factorial_moment,
+)
 from poolproof.calls import share_upper
 from poolproof.design import Design, make_design
 
@@ -417,3 +425,20 @@ def test_degree_needs_more_than_two_levels_of_expression() -> None:
     of = count_features(x, Depth(np.ones(n), True), design_of(n).levels[0])
     assert of.testable.all()
     assert of.degree.tolist() == [1, 3]
+
+
+def test_enough_together__asks_for_cells_with_both_genes():
+    """1,000 cells, 100 of them with at least 3 counts of x: chance gives 20 cells with both from 200 cells with y on."""
+    n = 1000
+    rng = np.random.default_rng(0)
+    x = np.where(np.arange(n) < 100, 9.0, rng.integers(0, 2, n))
+    ys = np.zeros((3, n))
+    for row, seen in zip(ys, (10 * MIN_TOGETHER - 1, 10 * MIN_TOGETHER, 900), strict=True):
+        row[rng.choice(n, seen, replace=False)] = 1.0
+    (level,) = make_design(pd.DataFrame(index=range(n)), categorical_only=True).levels
+    depth = Depth(np.full(n, 50.0), known=True)
+    features = count_features(x[None], depth, level)
+    targets = count_targets(ys, depth, level, np.ones(3), np.float64)
+    assert features.testable.all()
+    assert targets.testable.all()
+    assert enough_together(features, targets).tolist() == [[False, True, True]]

@@ -1,4 +1,4 @@
-"""The reference is that of the code, the explanation's numbers are those of its tables, links lead on."""
+"""The reference is that of the code, the explanation's numbers are those of its tables."""
 
 import doctest
 import importlib.util
@@ -20,7 +20,6 @@ from poolproof.cli import commands
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md"])
 MISLEAD = DOCS / "explanation" / "why-the-usual-tests-mislead.md"
 
 
@@ -350,64 +349,6 @@ def test_figures__are_pictures_with_a_text_in_their_place(figures, name):
     assert picture.startswith("<?xml")
     assert "<script" not in picture
     assert re.search(rf"!\[[^\]]{{80,}}\]\(figures/{name}\.svg\)", MISLEAD.read_text(encoding="utf-8"))
-
-
-# --- links ----------------------------------------------------------------------------------------------
-
-
-def without_code(text):
-    return re.sub(r"(?ms)^ *(```|~~~).*?^ *\1", "", text)
-
-
-def anchors_of(path):
-    """Anchors that GitHub gives the headings of a page."""
-    text = without_code(path.read_text(encoding="utf-8"))
-    seen, anchors = {}, set()
-    for heading in re.findall(r"(?m)^#{1,6} (.+)$", text):
-        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").strip().lower()
-        anchor = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
-        number = seen[anchor] = seen.get(anchor, -1) + 1
-        anchors.add(f"{anchor}-{number}" if number else anchor)
-    return anchors
-
-
-def links_of(text):
-    """Targets of the links and pictures of a page."""
-    text = re.sub(r"(?<!\[)`[^`\n]+`(?!\])", "", without_code(text))
-    return re.findall(r"\]\(\s*<?([^)\s>]+)>?[^)]*\)", text)
-
-
-def broken_links(path):
-    for link in links_of(path.read_text(encoding="utf-8")):
-        if re.match(r"[a-z]+:", link):
-            continue
-        target, _, anchor = link.partition("#")
-        place = (path.parent / target).resolve() if target else path
-        if not place.exists() or not place.is_relative_to(ROOT):
-            yield f"{link}: no such file"
-        elif anchor and place.suffix == ".md" and anchor not in anchors_of(place):
-            yield f"{link}: no such heading"
-
-
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links__lead_somewhere(path):
-    assert list(broken_links(path)) == []
-
-
-def test_links__broken_ones_are_noticed(monkeypatch, tmp_path):
-    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
-    page = tmp_path / "page.md"
-    page.write_text(
-        "# A heading, `with` code\n## Twice\n## Twice\n[1](#a-heading-with-code) [`2`](page.md#twice-1)\n"
-        "[3](gone.md) [4](#twice-2)\n![5](gone.svg) [6](https://example.org/gone)\n```\n[7](gone)\n```\n"
-        "`[8](gone)`\n",
-        encoding="utf-8",
-    )
-    assert list(broken_links(page)) == [
-        "gone.md: no such file",
-        "#twice-2: no such heading",
-        "gone.svg: no such file",
-    ]
 
 
 @pytest.mark.parametrize("path", sorted((DOCS / "explanation").glob("*.md")), ids=lambda path: path.name)

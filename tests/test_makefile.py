@@ -107,7 +107,7 @@ def test_make__takes_the_first_python_that_works(make, stand_ins, chosen):
         },
     ],
 )
-@pytest.mark.parametrize("target", ["demo", "test", "lint"])
+@pytest.mark.parametrize("target", ["demo", "test", "lint", "docs"])
 def test_make__says_what_to_install(make, stand_ins, target):
     done, calls = make(target, **stand_ins)
     line = refusal(done)

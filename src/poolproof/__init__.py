@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .report import write_report
     from .scm import SCM
     from .simulate import simulate_pools
+    from .study import run_study
     from .triples import screen_triples
     from .verdict import audit
 
@@ -63,6 +64,7 @@ __all__ = [
     "read_edges",
     "read_model",
     "read_regulators",
+    "run_study",
     "screen_triples",
     "simulate_pools",
     "usable",
@@ -93,6 +95,7 @@ _MODULE_OF = {
     "read_edges": "networks",
     "read_model": "_model_file",
     "read_regulators": "networks",
+    "run_study": "study",
     "screen_triples": "triples",
     "simulate_pools": "simulate",
     "usable": "datasets",

@@ -26,6 +26,7 @@ from ._counts import (
     count_moments,
     count_targets,
     enough_counts,
+    enough_together,
     factorial_moment,
     level_bound_pieces,
     level_estimates,
@@ -79,6 +80,7 @@ class CountTest:
     columns = COLUMNS
     bend_df = float(N_BENDS)
     cuts_r2 = True
+    untested_status = names.TOO_FEW_COUNTS
 
     def __init__(
         self,
@@ -107,7 +109,9 @@ class CountTest:
         for kept in {np.dtype(dtype), np.dtype(np.float64)}:
             if self.n * self.n_genes * kept.itemsize <= memory:
                 parts = [self._targets(genes, kept.type) for genes in chunks]
-                self._kept[kept] = [_join([part[i] for part in parts]) for i in range(len(self.levels))]
+                self._kept[kept] = [
+                    CountTargets.join([part[i] for part in parts]) for i in range(len(self.levels))
+                ]
         self.regulator_status, self.target_status = self._status(chunks)
 
     def counts_of(self, genes: np.ndarray, level: Level) -> np.ndarray:
@@ -162,7 +166,7 @@ class CountTest:
         features = self.features(np.array([0]))
         targets = self._targets(np.array([1]), np.float64)
         for f, t, level, depth in zip(features.levels, targets, self.levels, self.depth, strict=True):
-            if not (f.testable[0] and t.testable[0]):
+            if not enough_together(f, t)[0, 0]:
                 continue
             estimate = level_estimates(f, count_moments(f, t, level))
             x = self.counts_of(np.array([0]), level)[0]
@@ -212,16 +216,14 @@ class CountTest:
             for f, t, level in zip(features.levels, blocks, self.levels, strict=True)
         ]
         estimates = [level_estimates(f, m) for f, m in zip(features.levels, moments, strict=True)]
-        usable = np.stack(
-            [f.testable[:, None] & t.testable[None] for f, t in zip(features.levels, blocks, strict=True)]
-        )
+        usable = np.stack([enough_together(f, t) for f, t in zip(features.levels, blocks, strict=True)])
         return self._combine(features, blocks, moments, estimates, usable, exact)
 
     def target_blocks(self, targets: np.ndarray | slice, dtype: type) -> list[CountTargets]:
         """Targets in every level, kept or made."""
         kept = self._kept.get(np.dtype(dtype))
         if kept is not None:
-            return [_take(level, as_slice(targets)) for level in kept]
+            return [level.take(as_slice(targets)) for level in kept]
         return self._targets(np.arange(self.n_genes)[targets], dtype)
 
     def _combine(
@@ -301,14 +303,15 @@ class CountTest:
         shape = (len(features.regulators), len(np.arange(self.n_genes)[targets]))
         information, spread = np.zeros(shape), np.zeros(shape)
         for f, t, level, weight in zip(features.levels, blocks, self.levels, self.weight, strict=True):
-            use = (f.degree[:, None] >= 2) & t.testable[None]
+            enough = enough_together(f, t)
+            use = (f.degree[:, None] >= 2) & enough
             e = level_estimates(f, count_moments(f, t, level))
             n22, n23, n33 = (f.own_mean[i][:, None] for i in (3, 4, 5))
             o22, o23, o33 = e.omega
             with np.errstate(divide="ignore", invalid="ignore"):
                 trace = (o33 * n22 - 2 * o23 * n23 + o22 * n33) / (o22 * o33 - o23 * o23)
             information += np.where(use & (trace > 0), len(level.rows) * trace / N_BENDS, 0)
-            spread += np.where(f.testable[:, None] & t.testable[None], weight * t.variance, 0)
+            spread += np.where(enough, weight * t.variance, 0)
         possible = (information > 0) & (spread > 0)
         return np.where(possible, 1 / np.where(possible, information * spread, 1), np.nan)
 
@@ -395,26 +398,6 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 def _inverse_root(value: np.ndarray) -> np.ndarray:
     safe = np.where(value > 0, value, 1)
     return np.where(value > 0, 1 / np.sqrt(safe), 0)
-
-
-def _join(parts: list[CountTargets]) -> CountTargets:
-    return CountTargets(
-        np.concatenate([part.centred for part in parts]),
-        np.concatenate([part.mean for part in parts], axis=1),
-        np.concatenate([part.variance for part in parts]),
-        np.concatenate([part.error for part in parts]),
-        np.concatenate([part.testable for part in parts]),
-    )
-
-
-def _take(kept: CountTargets, genes: np.ndarray | slice) -> CountTargets:
-    return CountTargets(
-        kept.centred[genes],
-        kept.mean[:, genes],
-        kept.variance[genes],
-        kept.error[genes],
-        kept.testable[genes],
-    )
 
 
 def usable_cells(total: np.ndarray, known: bool) -> np.ndarray:

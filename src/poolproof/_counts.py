@@ -26,6 +26,10 @@ MIN_HIGH = 10
 """Cells with at least 3 counts of x that a test needs."""
 MIN_SEEN = 50
 """Cells with at least 1 count of y that a test needs."""
+MIN_TOGETHER = 20
+"""Cells with both, as many as chance would give, that a test of the pair needs. The bend is seen in them
+alone: with 1 to 10 of them pairs of shuffled genes have p below 1e-4 in .5 to 4 % of cases, from 20 on in
+.013 % (20,729 cells of Papalexi et al. 2021; tests/statistical/test_count_calibration.py)."""
 
 MAX_LEVERAGE = 0.9
 """Largest share of V1 that one cell is taken to carry."""
@@ -84,6 +88,8 @@ class CountFeatures:
     """Sums of the own terms, less their means, over each replicate, shape ``(6, R, n_clusters)``."""
     variance: np.ndarray
     """V1, the variance of p_x in units of its squared mean, shape ``(R,)``."""
+    n_high: np.ndarray
+    """Cells with at least 3 counts, shape ``(R,)``."""
     testable: np.ndarray
     """Enough counts for the test, shape ``(R,)``."""
     degree: np.ndarray
@@ -93,7 +99,7 @@ class CountFeatures:
     def take(self, regulators: np.ndarray) -> CountFeatures:
         """The same for some regulators of the block."""
         axis = {field.name: 1 for field in fields(self)}
-        axis |= {"variance": 0, "testable": 0, "degree": 0, "own_cov": 2}
+        axis |= {"variance": 0, "n_high": 0, "testable": 0, "degree": 0, "own_cov": 2}
         return CountFeatures(
             **{name: np.take(getattr(self, name), regulators, axis=at) for name, at in axis.items()}
         )
@@ -118,8 +124,33 @@ class CountTargets:
     """Variance of p_y in that unit squared, floored at twice its standard error, shape ``(m,)``."""
     error: np.ndarray
     """That standard error, shape ``(m,)``."""
+    n_seen: np.ndarray
+    """Cells with at least 1 count, shape ``(m,)``."""
     testable: np.ndarray
     """Seen in enough cells, shape ``(m,)``."""
+
+    def take(self, genes: np.ndarray | slice) -> CountTargets:
+        """The same for some targets of the block."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return CountTargets(
+            **{name: a[:, genes] if name == "mean" else a[genes] for name, a in parts.items()}
+        )
+
+    @staticmethod
+    def join(parts: list[CountTargets]) -> CountTargets:
+        """Blocks of targets as one."""
+        joined = {}
+        for name in (field.name for field in fields(CountTargets)):
+            arrays = [getattr(part, name) for part in parts]
+            joined[name] = np.concatenate(arrays, axis=1 if name == "mean" else 0)
+        return CountTargets(**joined)
+
+
+def enough_together(features: CountFeatures, targets: CountTargets) -> np.ndarray:
+    """Whether pairs have counts enough in one level, shape ``(R, m)``: both genes, and both together."""
+    n_cells = targets.centred.shape[1]
+    by_chance = features.n_high[:, None] * targets.n_seen[None] / n_cells
+    return features.testable[:, None] & targets.testable[None] & (by_chance >= MIN_TOGETHER)
 
 
 def factorial_moment(counts: np.ndarray, order: int) -> np.ndarray:
@@ -148,6 +179,8 @@ class CountTerms:
     """Influence terms that depend on x alone, in the order of ``OWN``, shape ``(6, R, n)``."""
     own_mean: np.ndarray
     """Shape ``(6, R)``."""
+    n_high: np.ndarray
+    """As in :class:`CountFeatures`, shape ``(R,)``."""
     testable: np.ndarray
     """As in :class:`CountFeatures`, shape ``(R,)``."""
     degree: np.ndarray
@@ -202,6 +235,7 @@ def count_terms(x: np.ndarray, depth: Depth, level: Level, *, overdispersion: fl
         p=np.stack([kappa * (centred[j] - slope[j] * centred[1]) for j in _ORDERS]),
         own=own,
         own_mean=own_mean,
+        n_high=_n_high(x),
         testable=testable,
         degree=degree,
     )
@@ -260,16 +294,22 @@ def count_features(
         if level.clusters is not None
         else np.zeros((*own_mean.shape, 0)),
         variance=own_mean[2],
+        n_high=terms.n_high,
         testable=terms.testable,
         degree=terms.degree,
     )
+
+
+def _n_high(x: np.ndarray) -> np.ndarray:
+    """Cells with at least 3 counts of each gene: without them no third factorial moment is seen."""
+    return (x >= 3).sum(axis=1)
 
 
 def _enough(x: np.ndarray, mean: np.ndarray, cov: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Whether a regulator has counts enough for the test, and up to which degree a bend can be sized."""
     error = np.sqrt(np.einsum("aar->ar", cov) / n)
     v1, n22, n23, n33 = mean[2], mean[3], mean[4], mean[5]
-    testable = ((x >= 3).sum(axis=1) >= MIN_HIGH) & (v1 > 2 * error[2]) & (v1 > 0)
+    testable = (_n_high(x) >= MIN_HIGH) & (v1 > 2 * error[2]) & (v1 > 0)
     ratio = n23 / np.where(n22 > 0, n22, np.inf)
     rest = n33 - ratio * n23  # what degree 3 adds to degree 2
     weights = np.stack([ratio**2, -2 * ratio, np.ones_like(ratio)])
@@ -281,7 +321,7 @@ def _enough(x: np.ndarray, mean: np.ndarray, cov: np.ndarray, n: int) -> tuple[n
 
 def enough_counts(x: np.ndarray, depth: Depth, level: Level) -> np.ndarray:
     """Whether regulators have counts enough for the test, shape ``(R,)``: the rule of :func:`_enough`."""
-    many = np.flatnonzero((x >= 3).sum(axis=1) >= MIN_HIGH)
+    many = np.flatnonzero(_n_high(x) >= MIN_HIGH)
     sizes = np.bincount(level.strata)
     share = x[many] / depth.falling(1)
     mean = (by_stratum(share, sizes) / sizes)[:, level.strata]
@@ -320,12 +360,14 @@ def count_targets(
     less_one = np.maximum(sizes - 1.0, 1.0)[level.strata]
     terms = pairs - 2 * by_cell * share + by_cell**2 + centred**2 / less_one
     error = terms.std(axis=1) / np.sqrt(y.shape[1])
+    n_seen = (y >= 1).sum(axis=1)
     return CountTargets(
         centred=centred.astype(dtype),
         mean=np.ascontiguousarray(mean.T).astype(dtype),
         variance=np.maximum(terms.mean(axis=1), 2 * error).astype(dtype),
         error=error.astype(dtype),
-        testable=(y >= 1).sum(axis=1) >= MIN_SEEN,
+        n_seen=n_seen,
+        testable=n_seen >= MIN_SEEN,
     )
 
 

@@ -171,6 +171,25 @@ def _uninterrupted() -> Iterator[None]:
             signal.raise_signal(number)
 
 
+def replace_file(path: Path, text: str) -> Path:
+    """Write a file aside and move it into place."""
+    try:
+        handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(aside, 0o666 & ~mask)
+            os.replace(aside, path)
+        except BaseException:
+            os.unlink(aside)
+            raise
+    except OSError as error:
+        raise InputError(f"{printable(path, 400)} cannot be written: {error.strerror}") from error
+    return path
+
+
 def write_parquet(table: pd.DataFrame, path: Path) -> None:
     """Write one table."""
     pq.write_table(pa.Table.from_pandas(table, preserve_index=False), path, compression="zstd")

@@ -193,3 +193,32 @@ SEPARATION_COLUMNS = (
     Column("relation", "category", "path, common_cause or unrelated: what connects them if nothing is given"),
     *JUDGED_COLUMNS,
 )
+
+STUDY_COLUMNS = (
+    Column("dataset", "str", "name in the registry"),
+    Column("group", "str", "bulk, single-cell, or pools of cell lines, which count as neither"),
+    Column("step", "str", "what was varied: audit, pairs, tests, scales, ...; see the how-to of the study"),
+    Column("setting", "str", "how it was set"),
+    Column("value", "float64", "the setting as a number; missing where it is none"),
+    Column("repeat", "int32", "which drawing, or which group of samples was left out; 0 where there is one"),
+    Column("n_obs", "int32", "samples or cells in the analysis"),
+    Column("n_genes", "int32", "genes in the analysis"),
+    Column("test", "str", "robust, corrected or classical"),
+    Column("n_tested", "int64", "ordered pairs tested"),
+    Column("n_associated", "int64", "of those, associated"),
+    Column("share_nonlinear", "float64", "of the associated, called non-linear"),
+    Column("share_affine", "float64", "of the associated, called affine"),
+    Column("share_inconclusive", "float64", "of the associated, called inconclusive"),
+    Column("share_contradicting", "float64", "of the associated unordered pairs, non-linear both ways"),
+    Column("share_rejected", "float64", "of the tested pairs with a p-value of at most 5 %; controls only"),
+    Column("share_settled", "float64", "of the pairs decided with all samples, called the same; parts only"),
+    Column(
+        "share_reversed", "float64", "of the pairs decided with all samples, called the opposite; parts only"
+    ),
+    Column(
+        "measurement", "float64", "what a pooling curve measures; setting names it, value is the pool's size"
+    ),
+)
+
+SHARES = ("share_nonlinear", "share_affine", "share_inconclusive", "share_contradicting")
+"""Of an analysis of pairs: what the study compares."""

@@ -155,6 +155,8 @@ class Engine(Protocol):
     """Status of each gene as target."""
     cuts_r2: bool
     """Whether estimates of r2 above 1 are set to 1."""
+    untested_status: str
+    """Why pairs of testable genes have no test."""
     has_replicates: bool
     """Whether standard errors come from whole replicates."""
     bend_df: float

@@ -6,12 +6,9 @@ import base64
 import hashlib
 import io
 import json
-import os
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from importlib.resources import files
-from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -21,7 +18,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ._checks import InputError, printable
+from ._checks import printable
 
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 MAX_TEXT = 2_000
@@ -94,25 +91,6 @@ def svg_of(ax: Axes) -> dict[str, Any]:
 
 _PLAIN = " /;,=+-.!*"
 """Punctuation that stands for itself in an address between double quotes."""
-
-
-def replace_file(path: Path, text: str) -> Path:
-    """Write a file aside and move it into place."""
-    try:
-        handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(aside, 0o666 & ~mask)
-            os.replace(aside, path)
-        except BaseException:
-            os.unlink(aside)
-            raise
-    except OSError as error:
-        raise InputError(f"{printable(path, 400)} cannot be written: {error.strerror}") from error
-    return path
 
 
 def address_of(text: str, kind: str) -> str:

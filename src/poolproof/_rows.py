@@ -211,7 +211,7 @@ def table_of(columns: Columns, engine: Engine, genes: np.ndarray) -> pd.DataFram
     x, y = columns["regulator"], columns["target"]
     tested = columns["tested"]
     status = np.full(len(x), names.OK, dtype=object)
-    status[~tested] = names.TOO_FEW_SAMPLES
+    status[~tested] = engine.untested_status
     for of_gene in (engine.target_status[y], engine.regulator_status[x]):
         status = np.where(of_gene != names.OK, of_gene, status)
     frame: dict[str, Any] = {

@@ -96,6 +96,7 @@ class ScoreTest:
         genes = np.arange(self.n_genes)
         self.targets.prepare(dtype, memory, (genes[i : i + chunk] for i in range(0, self.n_genes, chunk)))
         self.cuts_r2 = False
+        self.untested_status = names.TOO_FEW_SAMPLES
         self.has_replicates = design.n_clusters > 0
         self.bend_df = float(sum(columns_for(len(level.rows), k) - 1 for level in self.levels))
         n_triangle = k * (k + 1) // 2

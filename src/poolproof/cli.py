@@ -20,6 +20,7 @@ from ._names import KINDS, SCALES, TESTS
 from .cli_datasets import datasets_command
 from .cli_models import check_command, simulate_command
 from .cli_pools import pool_command
+from .cli_study import study_command
 
 
 def common_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -253,6 +254,7 @@ commands.add_command(pool_command)
 commands.add_command(check_command)
 commands.add_command(simulate_command)
 commands.add_command(datasets_command)
+commands.add_command(study_command)
 
 
 @commands.command(name="report")

@@ -23,8 +23,9 @@ from ._check_text import (
     witness_sentence,
 )
 from ._checks import InputError, printable
+from ._files import replace_file
 from ._graph_picture import STYLES, draw_graph
-from ._page import plural, policy, replace_file, resource, svg_of, template, text_of
+from ._page import plural, policy, resource, svg_of, template, text_of
 from ._page_table import Columns, headings, page_table
 from .mechanisms import Equation, Mechanism
 

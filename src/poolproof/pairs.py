@@ -148,6 +148,8 @@ def linearity(
     gene_column: str | None = None,
     overdispersion: float = 0.0,
     k: int = N_COLUMNS,
+    each_level: bool = True,
+    control: bool = True,
     dtype: type = np.float32,
     seed: int = 0,
     threads: int | None = None,
@@ -193,6 +195,10 @@ def linearity(
         it is known (spike-ins).
     k
         Columns of a spline basis, the linear one included.
+    each_level
+        Whether each level of ``within`` is also analysed alone.
+    control
+        Whether the corrected test is also run on the counts of each gene split in two.
     dtype
         Of the screening products: ``numpy.float32`` or ``numpy.float64``. Calls are made in float64.
     seed
@@ -263,6 +269,8 @@ def linearity(
         "covariates_used": [*covariates, *(c for c in design.numeric_covariates if c not in covariates)],
         "overdispersion": overdispersion if chosen_test == "corrected" else None,
         "k": k if chosen_test != "corrected" else None,
+        "each_level": each_level,
+        "control": control,
         "dtype": np.dtype(dtype).name,
     }
     analyse = Analyst(expression, task, rule, chosen_test, overdispersion, k, dtype, threads, memory, seed)
@@ -287,8 +295,8 @@ def linearity(
         )
 
     warnings = (*expression.warnings, *design.warnings, *task.sentences)
-    result = run(design, warnings, {}, "pairs", keep=keep, limit=limit, sink=sink, control=True)
-    if not within or len(design.levels) == 1:
+    result = run(design, warnings, {}, "pairs", keep=keep, limit=limit, sink=sink, control=control)
+    if not each_level or not within or len(design.levels) == 1:
         return result
     levels: dict[str, Linearity] = {}
     skipped = []

@@ -19,8 +19,8 @@ from . import _names as names
 from ._checks import InputError, printable
 from ._drawing import LEVEL_COLOURS
 from ._figures import CALLS, FIGURES, N_OF_A_CALL, N_SAMPLES, WORDS
-from ._files import MARK
-from ._page import policy, replace_file, resource, template, text_of
+from ._files import MARK, replace_file
+from ._page import policy, resource, template, text_of
 from ._page_table import Columns
 from ._report_pictures import curve_pictures, pair_gallery, pictures_of, triple_gallery
 from ._report_survival import (

@@ -26,7 +26,7 @@ from ._triple_figures import triple_figure_data
 from .basis import N_COLUMNS
 from .decision import decide
 from .equations import Equations, joint_equations
-from .expression import expression_of
+from .expression import Expression, expression_of
 from .matching import match_edges, table_of
 from .network_claims import NetworkClaims, judge_network
 from .pairs import CHECKED, MEMORY, Linearity, check_options, linearity
@@ -191,7 +191,7 @@ def _edges(equations: Equations, claims: NetworkClaims | None) -> pd.DataFrame:
 
 
 def audit(
-    adata: AnnData | pd.DataFrame,
+    adata: AnnData | pd.DataFrame | Expression,
     *,
     network: pd.DataFrame | Sequence[tuple[str, str]] | None = None,
     max_contradicting: float = 0.05,
@@ -217,7 +217,7 @@ def audit(
     Parameters
     ----------
     adata
-        Samples or cells x genes.
+        Samples or cells x genes: AnnData, DataFrame, or an :class:`~poolproof.expression.Expression`.
     network
         Edges, a table with the columns ``regulator`` and ``target`` or a list of tuples: only they are
         tested, and each child's equation jointly on all its parents.
@@ -263,6 +263,8 @@ def audit(
     'inconclusive'
     """
     check_share("max_contradicting", max_contradicting)
+    if not options.get("control", True):
+        raise InputError("control=False is for linearity; an audit of counts rests on its control")
     check_how(triples, curves, triple_margin)
     check_options(**{name: options[name] for name in CHECKED & options.keys()})
     expression, obs = expression_of(

@@ -15,6 +15,7 @@ import pytest
 from conftest import shared_data
 from scipy import stats
 
+import poolproof
 from poolproof import _names as names
 from poolproof._count_test import CountTest, usable_cells
 from poolproof._counts import count_moments, level_estimates
@@ -466,6 +467,35 @@ FILES = {
     "sc_mixology_10x_3lines": [{}, {"within": ["cell_line"]}],
     "sc_mixology_cells": [{}, {"within": ["cell_line"]}, {"within": ["dataset"]}],
 }
+
+
+def test_deep_tail_of_rare_genes_under_independence() -> None:
+    """Genes seen in few cells, independent of each other: small p-values must stay rare.
+
+    Bands fixed beforehand: p below .001 and .0001 at most three times as often as they say (the tails of skewed
+    counts are somewhat light), with the binomial band on top. Without the rule on cells with counts of both genes
+    .014 of p are below .001.
+    """
+    rng = np.random.default_rng(7)
+    n, means = 20_000, np.geomspace(0.02, 1.0, 60)
+    fraction = rng.gamma(4.0, size=(n, len(means))) / 4.0
+    counts = pd.DataFrame(
+        rng.poisson(fraction * means).astype(float), columns=[f"g{i:02d}" for i in range(60)]
+    )
+    depth = pd.DataFrame({"depth": np.ones(n)})
+    options = {"kind": "single-cell", "scale": "counts", "size_factors": "obs:depth", "obs": depth}
+    found = poolproof.linearity(counts, test="corrected", keep="all", control=False, **options)
+    table = found.table
+    tested = table[table["status"] == names.OK]
+    p = tested["p_value"].to_numpy()
+    assert len(p) > 900
+    print(f"{len(p)} pairs: p < .05 {np.mean(p < 0.05):.3f}, < .001 {np.mean(p < 1e-3):.5f}")
+    for level in (1e-3, 1e-4):
+        assert (p < level).mean() <= highest(len(p), 3 * level)
+    assert found.summary["n_associated"] == 0
+    left_out = table[(table["status"] == names.TOO_FEW_COUNTS)]
+    assert left_out["p_value"].isna().all()
+    assert (left_out["call"] == names.NOT_ASSOCIATED).all()
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -1,0 +1,301 @@
+"""What the study found: one sentence for each of its pictures, every number from its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ._study_controls import AFFINE, HILL
+
+GROUPS = ("bulk", "single-cell")
+"""The two sides of the comparison; pools of cell lines count as neither."""
+
+LABELS = {
+    "within": "cell types or batches apart",
+    "covariates": "covariates projected out",
+    "replicate": "donors as the independent unit",
+}
+"""What the registry may say of the samples, in words."""
+
+STRONG = 0.4
+"""Where the bins of strong relations begin."""
+
+Controls = Sequence[Mapping[str, Any]]
+
+
+def findings_of(
+    datasets: Sequence[Mapping[str, Any]], controls: Controls, table: pd.DataFrame
+) -> dict[str, str]:
+    """Sentences by the name of their picture; without rows no sentence.
+
+    Parameters
+    ----------
+    datasets, controls
+        Entries of study.json.
+    table
+        All rows of study.parquet.
+    """
+    found: dict[str, str | None] = {"calls": _calls(datasets)}
+    found |= {name: sentence(table) for name, sentence in SENTENCES.items()}
+    found["controls"] = _controls(controls)
+    return {name: text for name, text in found.items() if text}
+
+
+def medians(rows: pd.DataFrame, column: str = "share_nonlinear") -> dict[str, float]:
+    """Median over the data sets of each group; of a data set the mean of its rows."""
+    by_dataset = rows.groupby(["group", "dataset"], observed=True)[column].mean().dropna()
+    return {str(group): float(value) for group, value in by_dataset.groupby("group").median().items()}
+
+
+def _each_group(text: Callable[[str], str | None]) -> str | None:
+    """A part of a sentence for both groups, joined; None where neither has one."""
+    parts = [
+        f"{part} {'in bulk' if group == 'bulk' else 'in single cells'}"
+        for group in GROUPS
+        if (part := text(group))
+    ]
+    return " and ".join(parts) or None
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.{0 if share >= 0.1 else 1}f} %"
+
+
+def _between(rows: pd.DataFrame, settings: Mapping[str, str], column: str = "share_nonlinear") -> str | None:
+    """Medians of some settings, for both groups: only data sets that have them all."""
+    rows = rows[rows["setting"].isin(settings)].dropna(subset=column)
+    n = rows.groupby("dataset")["setting"].nunique()
+    rows = rows[rows["dataset"].isin(n.index[n == len(settings)])]
+    found = {setting: medians(rows[rows["setting"] == setting], column) for setting in settings}
+
+    def text(group: str) -> str | None:
+        if any(group not in of for of in found.values()):
+            return None
+        return ", ".join(f"{_percent(found[setting][group])} {word}" for setting, word in settings.items())
+
+    return _each_group(text)
+
+
+def _calls(datasets: Sequence[Mapping[str, Any]]) -> str | None:
+    parts = []
+    for group in GROUPS:
+        mine = [row for row in datasets if row["group"] == group and row["n_associated"]]
+        if not mine:
+            continue
+        shares = {of: [row[f"share_{of}"]["estimate"] for row in mine] for of in ("nonlinear", "affine")}
+        n = f"{len(mine)} {'bulk' if group == 'bulk' else 'single-cell'} data set{'s' * (len(mine) > 1)}"
+        parts.append(
+            f"in {n} a median {_percent(np.median(shares['nonlinear']))} of the associated ordered pairs are "
+            f"non-linear ({_percent(min(shares['nonlinear']))} to {_percent(max(shares['nonlinear']))}) and "
+            f"{_percent(np.median(shares['affine']))} affine by equivalence"
+        )
+    if not parts:
+        return None
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}. Of all others these data cannot tell."
+
+
+def _strength(table: pd.DataFrame) -> str | None:
+    rows = table[
+        (table["step"] == "pairs") & (table["setting"] == "strength") & (table["n_associated"] >= 20)
+    ]
+    lows = sorted(rows["value"].unique())
+    if len(lows) < 2:
+        return None
+
+    def text(low: float) -> str | None:
+        found = medians(rows[rows["value"] == low])
+        return _each_group(lambda group: _percent(found[group]) if group in found else None)
+
+    strong = [low for low in lows if low >= STRONG]
+    if not strong:
+        return None
+    return (
+        f"Of weak relations (r² from {lows[0]:g} to {lows[1]:g}) a median {text(lows[0])} are called "
+        f"non-linear, of strong ones (from {strong[0]:g} on) {text(strong[0])}. A bend is found more easily "
+        "where the relation is strong."
+    )
+
+
+def _tests(table: pd.DataFrame) -> str | None:
+    rows = table[table["step"] == "tests"]
+    text = _between(rows, {"classical": "by the classical F test", "robust": "by the robust test"})
+    corrected = _between(rows, {"robust": "by the robust test", "corrected": "by the corrected one"})
+    if text is None:
+        return None
+    more = f"; where counts let noise be taken out, {corrected}" if corrected else ""
+    return f"Called non-linear, medians: {text}{more}."
+
+
+def _scales(table: pd.DataFrame) -> str | None:
+    rows = table[table["step"] == "scales"]
+    text = _between(rows, {"additive": "on amounts", "log": "on their logs"})
+    return f"Called non-linear by the same robust test, medians: {text}." if text else None
+
+
+def _labels(table: pd.DataFrame) -> str | None:
+    rows = table[table["step"] == "labels"]
+    texts = []
+    for name, words in LABELS.items():
+        text = _between(rows, {"as registered": f"with {words}", f"without {name}": "without"})
+        texts += [text] if text else []
+    return (
+        f"Called non-linear, medians of the data sets that have such labels: {'; '.join(texts)}."
+        if texts
+        else None
+    )
+
+
+def _bases(table: pd.DataFrame) -> str | None:
+    rows = table[table["step"] == "bases"]
+    if rows.empty:
+        return None
+    low, high = rows["value"].min(), rows["value"].max()
+    text = _between(
+        rows, {f"{low:g} columns": f"with {low:g} columns", f"{high:g} columns": f"with {high:g}"}
+    )
+    return f"The size of the spline basis, median non-linear: {text}." if text else None
+
+
+def _depths(table: pd.DataFrame) -> str | None:
+    rows = table[table["step"] == "depths"]
+    text = _between(
+        rows, {"none": "without normalisation", "total": "by totals", "median-ratio": "by median ratios"}
+    )
+    return f"Called non-linear by the robust test, medians: {text}." if text else None
+
+
+def _by_value(table: pd.DataFrame, setting: str, column: str, what: str) -> str | None:
+    rows = table[(table["step"] == "pairs") & (table["setting"] == setting)]
+    if rows.empty:
+        return None
+    ends = (rows["value"].min(), rows["value"].max())
+
+    def text(group: str) -> str | None:
+        first, last = (medians(rows[rows["value"] == end], column) for end in ends)
+        return (
+            f"{_percent(first[group])} and {_percent(last[group])}" if group in {*first} & {*last} else None
+        )
+
+    return f"{what.format(*ends)} {_each_group(text)}."
+
+
+def _margin(table: pd.DataFrame) -> str | None:
+    return _by_value(
+        table,
+        "margin",
+        "share_affine",
+        "With a margin of {:g} and of {:g}, affine by equivalence are, medians,",
+    )
+
+
+def _min_r2(table: pd.DataFrame) -> str | None:
+    return _by_value(
+        table,
+        "min_r2",
+        "share_nonlinear",
+        "With a smallest r² of {:g} and of {:g}, called non-linear are, medians,",
+    )
+
+
+def _parts(table: pd.DataFrame) -> str | None:
+    rows = table[(table["step"] == "parts") & (table["setting"] == "part")]
+    half = rows[rows["value"] == 0.5]
+    if half.empty:
+        return None
+    settled = medians(half, "share_settled")
+    text = _each_group(lambda group: _percent(settled[group]) if group in settled else None)
+    turned = rows["share_reversed"].max()
+    return (
+        f"Of the pairs decided with all samples, half of the samples decide the same way, medians, {text}; "
+        f"in no part of any data set are more than {_percent(turned)} decided the opposite way. More samples "
+        "settle calls, and seldom turn them."
+    )
+
+
+def _edges(table: pd.DataFrame) -> str | None:
+    rows = table[(table["step"] == "edges")].copy()
+    if rows.empty:
+        return None
+    rows["kind"] = rows["setting"].str.split(" of ").str[0]
+    rows["network"] = rows["setting"].str.split(" of ").str[1]
+    rows["share_associated"] = rows["n_associated"] / rows["n_tested"].where(rows["n_tested"] > 0)
+
+    def text(column: str) -> str | None:
+        of = {kind: medians(rows[rows["kind"] == kind], column) for kind in ("edges", "random")}
+        return _each_group(
+            lambda group: (
+                f"{_percent(of['edges'][group])} against {_percent(of['random'][group])}"
+                if group in of["edges"] and group in of["random"]
+                else None
+            )
+        )
+
+    return (
+        f"Edges of curated networks against random pairs of the same genes: associated, medians, "
+        f"{text('share_associated')}; of the associated, non-linear {text('share_nonlinear')}."
+    )
+
+
+def _pooling(table: pd.DataFrame) -> str | None:
+    rows = table[(table["step"] == "pooling") & table["setting"].str.endswith(" share_nonlinear")]
+    parts = []
+    for regime, word in (("within", "inside donors and types"), ("mixed", "drawn from all cells")):
+        mine = rows[rows["setting"] == f"{regime} share_nonlinear"].dropna(subset="measurement")
+        ends = mine.groupby("dataset")["value"].agg(["min", "max"])
+        ends = ends[ends["max"] > ends["min"]]
+        if ends.empty:
+            continue
+        firsts, lasts = [], []
+        for dataset, (low, high) in ends.iterrows():
+            of = mine[mine["dataset"] == dataset].groupby("value")["measurement"].mean()
+            firsts.append(of[low])
+            lasts.append(of[high])
+        first, last = (_percent(float(np.median(shares))) for shares in (firsts, lasts))
+        parts.append(
+            f"{word} {first} in single cells and {last} in the largest pools ({len(ends)} data sets)"
+        )
+    if not parts:
+        return None
+    text = "; ".join(parts)
+    return f"In equally many samples of one cell and of many, called non-linear are, medians, {text}."
+
+
+SENTENCES: Mapping[str, Callable[[pd.DataFrame], str | None]] = {
+    "strength": _strength,
+    "tests": _tests,
+    "scales": _scales,
+    "labels": _labels,
+    "edges": _edges,
+    "pooling": _pooling,
+    "margin": _margin,
+    "min_r2": _min_r2,
+    "bases": _bases,
+    "parts": _parts,
+    "depths": _depths,
+}
+"""The sentence of each picture, in the order of the page."""
+
+
+def _controls(controls: Controls) -> str | None:
+    judged = [row for row in controls if row["inside"] is not None]
+    if not judged:
+        return None
+    outside = [f"{row['control']} of {row['dataset']}" for row in judged if not row["inside"]]
+    permuted = [row["n_associated"] for row in controls if row["control"] == "permuted"]
+    sizes = [row["share_rejected"] for row in controls if row["control"] == AFFINE]
+    power = [row["share_found"] for row in controls if row["control"] == HILL and row["inside"] is not None]
+    text = f"{len(judged) - len(outside)} of {len(judged)} controls are inside their bands"
+    text += f" (outside: {', '.join(outside)})" if outside else ""
+    n_shown = sum(n > 0 for n in permuted)
+    text += f". Permuted genes show an associated pair in {n_shown} of {len(permuted)} data sets"
+    text += (
+        f"; affine relations are rejected at 5 % in {_percent(min(sizes))} to {_percent(max(sizes))}"
+        if sizes
+        else ""
+    )
+    text += f"; of bent ones {_percent(min(power))} to {_percent(max(power))} are found" if power else ""
+    return f"{text}."

@@ -1,0 +1,228 @@
+"""The pictures of the study: bars of calls, dots where settings are words, lines where they are numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
+
+from ._drawing import INK, SOFT, bars, legend_above, new_axes, scale_of_sizes, shown
+from ._figures import CALLS
+from ._page import svg_of, text_of
+from ._report_tables import csv_address
+
+COLOURS = ("#0072b2", "#d55e00", "#008563", "#b4578c", "#8a6d00", "#1d2733", "#3a87c0", "#7a5195")
+MARKERS = ("o", "^", "s", "D", "v", "P", "X", "<")
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """How rows of the study are drawn."""
+
+    title: str
+    rows: Callable[[pd.DataFrame], pd.DataFrame]
+    """Chooses the rows, and gives them the columns ``x`` (or, for dots, the setting) and ``y``."""
+    x_label: str
+    y_label: str = "non-linear, of the associated"
+    dots: bool = False
+    """One place for each data set, one mark for each setting; else one line for each data set."""
+    log: bool = False
+    """Whether x is logarithmic."""
+
+
+def _step(
+    step: str, setting: str | None = None, y: str = "share_nonlinear"
+) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    def rows(table: pd.DataFrame) -> pd.DataFrame:
+        mine = table[table["step"] == step]
+        if setting is not None:
+            mine = mine[mine["setting"] == setting]
+        return mine.assign(x=mine["value"], y=mine[y])
+
+    return rows
+
+
+def _strength(table: pd.DataFrame) -> pd.DataFrame:
+    rows = _step("pairs", "strength")(table)
+    return rows[rows["n_associated"] >= 20]
+
+
+def _parts(table: pd.DataFrame) -> pd.DataFrame:
+    rows = _step("parts", y="share_settled")(table)
+    return rows.assign(x=rows["n_obs"])
+
+
+def _pooling(table: pd.DataFrame) -> pd.DataFrame:
+    rows = _step("pooling", y="measurement")(table)
+    rows = rows[
+        rows["setting"].str.endswith(" share_nonlinear") & ~rows["setting"].str.startswith("between ")
+    ]
+    inside = set(rows.loc[rows["setting"].str.startswith("within "), "dataset"])
+    return rows[rows["setting"].str.startswith("within ") | ~rows["dataset"].isin(inside)]
+
+
+def _edges(table: pd.DataFrame) -> pd.DataFrame:
+    rows = table[(table["step"] == "edges") & (table["n_associated"] >= 5)]
+    kinds = rows["setting"].str.split(" of ").str[0]
+    return rows.assign(
+        setting=kinds.map({"edges": "curated edges", "random": "random pairs"}), y=rows["share_nonlinear"]
+    )
+
+
+PICTURES: Mapping[str, Picture] = {
+    "strength": Picture("By strength of the relation", _strength, "r² of the curve, from", log=True),
+    "tests": Picture("Three tests", _step("tests"), "non-linear, of the associated", dots=True),
+    "scales": Picture("Amounts and their logs", _step("scales"), "non-linear, of the associated", dots=True),
+    "labels": Picture(
+        "With and without covariates, donors, cell types",
+        _step("labels"),
+        "non-linear, of the associated",
+        dots=True,
+    ),
+    "edges": Picture("Curated edges and random pairs", _edges, "non-linear, of the associated", dots=True),
+    "pooling": Picture("What pooling the cells does", _pooling, "cells in a pool", log=True),
+    "margin": Picture(
+        "Margin of equivalence",
+        _step("pairs", "margin", "share_affine"),
+        "margin",
+        "affine, of the associated",
+    ),
+    "min_r2": Picture("Smallest r² of an associated pair", _step("pairs", "min_r2"), "smallest r²", log=True),
+    "bases": Picture("Size of the spline basis", _step("bases"), "columns of the basis"),
+    "parts": Picture("Number of samples", _parts, "samples or cells", "decided calls found again", log=True),
+    "depths": Picture("Normalisation", _step("depths"), "non-linear, of the associated", dots=True),
+}
+"""By the name of their sentence, in the order of the page."""
+
+
+def pictures_of(
+    table: pd.DataFrame, datasets: Sequence[Row], findings: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """What the page shows for each finding: title, sentence, and pictures; lines apart for each group."""
+    labels = {row["name"]: row["label"] for row in datasets}
+    groups = {row["name"]: row["group"] for row in datasets}
+    found = []
+    for name, picture in PICTURES.items():
+        rows = picture.rows(table).dropna(subset="y")
+        rows = rows[rows["dataset"].isin(labels)]
+        if rows.empty or name not in findings:
+            continue
+        drawn = []
+        parts = [("", rows)] if picture.dots else list(_sides(rows, groups))
+        for side, part in parts:
+            ax = draw_dots(part, picture, labels) if picture.dots else draw_lines(part, picture, labels)
+            file = f"study_{name}{'_' * bool(side)}{side.replace(' ', '_').replace('-', '_')}.csv"
+            alt = text_of(f"{picture.title}{', ' * bool(side)}{side}. {findings[name]}")
+            columns = ["dataset", "setting", "value", "repeat", "n_obs", "n_associated", "y"]
+            drawn.append(
+                svg_of(ax) | {"csv": csv_address(part[columns]), "file": file, "alt": alt, "side": side}
+            )
+        found.append({"name": name, "title": picture.title, "sentence": findings[name], "pictures": drawn})
+    return found
+
+
+def _sides(rows: pd.DataFrame, groups: Mapping[str, str]) -> list[tuple[str, pd.DataFrame]]:
+    bulk = rows["dataset"].map(groups) != "single-cell"
+    sides = (("bulk and pools", rows[bulk]), ("single cells", rows[~bulk]))
+    return [(side, part) for side, part in sides if len(part)]
+
+
+def draw_calls(datasets: Sequence[Row]) -> Axes:
+    """Shares of the three calls for each data set, with the interval of the non-linear one."""
+    rows = [row for row in datasets if row["share_nonlinear"]["estimate"] is not None]
+    ax = new_axes(7.2, 0.9 + 0.27 * len(rows))
+    place = np.arange(len(rows))[::-1]
+    left = np.zeros(len(rows))
+    for call in CALLS:
+        width = np.array([row[f"share_{call}"]["estimate"] for row in rows])
+        bars(ax.barh, place, width, call, left=left, height=0.62)
+        left = left + width
+    for y, row in zip(place, rows, strict=True):
+        low, high = row["share_nonlinear"]["low"], row["share_nonlinear"]["high"]
+        ax.plot([low, high], [y, y], color=INK, linewidth=1.6, solid_capstyle="butt")
+        for end in (low, high):
+            ax.plot([end, end], [y - 0.17, y + 0.17], color=INK, linewidth=1.6)
+    _places(ax, place, [f"{row['label']} (n = {row['n_obs']:,})" for row in rows])
+    _rules(ax, place, [row["group"] for row in rows])
+    ax.set_xlim(0, 1)
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.set_xlabel("share of the associated ordered pairs; lines: 95 % interval of the non-linear share")
+    legend_above(ax)
+    return ax
+
+
+def draw_dots(rows: pd.DataFrame, picture: Picture, labels: Mapping[str, str]) -> Axes:
+    """A place for each data set, a mark for each setting."""
+    names = [name for name in labels if name in set(rows["dataset"])]
+    ax = new_axes(5.2, 1.0 + 0.24 * len(names))
+    place = {name: y for y, name in enumerate(reversed(names))}
+    for name in names:
+        mine = rows[rows["dataset"] == name]["y"]
+        ax.plot([mine.min(), mine.max()], [place[name]] * 2, color="#c3cad1", linewidth=2, zorder=1)
+    for i, setting in enumerate(dict.fromkeys(rows["setting"])):
+        mine = rows[rows["setting"] == setting].groupby("dataset")["y"].mean()
+        y = [place[name] for name in mine.index]
+        ax.plot(
+            mine,
+            y,
+            MARKERS[i],
+            color=COLOURS[i],
+            markersize=5.5,
+            label=shown(setting, 30),
+            zorder=3,
+            alpha=0.9,
+        )
+    _places(ax, np.array(list(place.values())), [labels[name] for name in place])
+    ax.set_xlim(left=min(-0.01, ax.get_xlim()[0]))
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.set_xlabel(picture.x_label)
+    legend_above(ax, ncols=2, markerscale=1)
+    return ax
+
+
+def draw_lines(rows: pd.DataFrame, picture: Picture, labels: Mapping[str, str]) -> Axes:
+    """A line for each data set through the means of its drawings."""
+    names = [name for name in labels if name in set(rows["dataset"])]
+    ax = new_axes(4.6, 3.3 + 0.16 * (len(names) + 1) // 2)
+    for i, name in enumerate(names):
+        mine = rows[rows["dataset"] == name]
+        line = mine.groupby("x")["y"].mean().sort_index()
+        style: dict[str, Any] = {
+            "color": COLOURS[i % len(COLOURS)],
+            "marker": MARKERS[i % len(MARKERS)],
+            "markersize": 4.5,
+        }
+        ax.plot(line.index, line, label=shown(labels[name], 24), linewidth=1.4, **style)
+    ticks = np.unique(rows["x"])
+    if picture.log:
+        ax.set_xscale("log")
+        scale_of_sizes(ax, ticks[-1] / ticks[0])
+    if len(ticks) <= 8:
+        ax.xaxis.set_major_locator(FixedLocator(list(ticks)))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    ax.set(xlabel=picture.x_label, ylabel=picture.y_label)
+    legend_above(ax, ncols=2, markerscale=1, handlelength=1.6)
+    return ax
+
+
+def _places(ax: Axes, place: np.ndarray, texts: Sequence[str]) -> None:
+    ax.set_yticks(place, [shown(text, 40) for text in texts], fontsize=8)
+    ax.set_ylim(place.min() - 0.6, place.max() + 0.6)
+    ax.tick_params(axis="y", length=0)
+
+
+def _rules(ax: Axes, place: np.ndarray, groups: Sequence[str]) -> None:
+    """Thin lines between the groups of data sets."""
+    for above, below, first, second in zip(place, place[1:], groups, groups[1:], strict=False):
+        if first != second:
+            ax.axhline((above + below) / 2, color=SOFT, linewidth=0.7, linestyle=":")

@@ -1,0 +1,297 @@
+"""The steps of the study: each takes a data set and gives rows of study.parquet.
+
+All but the audit look at few genes. Each repeats the same analysis and changes one thing; what the registry
+says of levels, replicates and covariates holds unless it is what is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from . import _names as names
+from ._checks import InputError, printable
+from ._depth import METHODS, find_depth
+from ._pool_meter import normalised, restrict
+from ._random import stream
+from ._study_controls import AFFINE, HILL, PERMUTED, as_values, permuted, relations
+from ._study_edges import edge_lists
+from ._study_plan import study_settings
+from ._study_subject import Subject
+from .expression import Expression
+from .pairs import Linearity, linearity
+
+LEVEL = 0.05
+"""Of the single tests that controls count."""
+CALLS = {
+    names.NONLINEAR: "share_nonlinear",
+    names.AFFINE: "share_affine",
+    names.INCONCLUSIVE: "share_inconclusive",
+}
+
+Rows = Iterator[dict[str, Any]]
+
+
+def analyse(
+    subject: Subject, expression: Expression, rows: np.ndarray | None = None, **changes: Any
+) -> Linearity:
+    """Test the pairs of a data set as its audit does, on one thread and without extras."""
+    settings = study_settings()
+    options = {name: settings[name] for name in ("fdr", "margin", "min_r2")} | subject.options | changes
+    obs = subject.obs
+    if rows is not None:
+        expression = restrict(expression, np.arange(len(expression.genes)), rows)
+        obs = obs.iloc[rows]
+    return linearity(expression, obs=obs, each_level=False, control=False, threads=1, **options)
+
+
+def row_of(
+    result: Linearity, setting: str, value: float = np.nan, repeat: int = 0, **more: float
+) -> dict[str, Any]:
+    """A row of the table, from an analysis."""
+    summary = result.summary
+    return {
+        "setting": setting,
+        "value": float(value),
+        "repeat": repeat,
+        "n_obs": sum(len(level.rows) for level in result.design.levels),
+        "n_genes": len(result.expression.genes),
+        "test": summary["test"],
+        "n_tested": summary["n_pairs_tested"],
+        "n_associated": summary["n_associated"],
+        **{name: summary[name] for name in names.SHARES[:3]},
+        "share_contradicting": summary["share_contradicting"]["estimate"],
+        **more,
+    }
+
+
+def tests(subject: Subject, seed: int) -> Rows:
+    """The classical, the robust and, for counts, the corrected test."""
+    for test in names.TESTS:
+        if test != "corrected" or subject.few.scale_tested == "counts":
+            yield row_of(analyse(subject, subject.few, test=test), test)
+
+
+def scales(subject: Subject, seed: int) -> Rows:
+    """Amounts against their logs, both by the robust test."""
+    yield row_of(analyse(subject, subject.few, test="robust"), "additive")
+    yield row_of(analyse(subject, logged(subject), test="robust"), "log")
+
+
+def logged(subject: Subject) -> Expression:
+    """Logs of the few genes: as distributed where they were logs, else log2 of one more than the amount.
+
+    Raises
+    ------
+    InputError
+        An amount is too small to have a log.
+    """
+    few, settings = subject.few, subject.few.settings
+    logs = few.scale == "log"
+    base = float(settings["log_base"]) if logs else 2.0
+    offset = float(settings["log_offset"]) if logs else 1.0
+    values = normalised(few, np.arange(len(few.genes))) + offset
+    if logs:  # rounding can take a value that was a log just below 0
+        values = np.maximum(values, np.finfo(np.float64).tiny ** 0.25)
+    if (values <= 0).any():
+        raise InputError(
+            f"{(values <= 0).mean():.1%} of the values have no log: they are -{offset:g} or less"
+        )
+    return replace(as_values(few, np.log(values) / np.log(base)), scale_tested="log")
+
+
+def labels(subject: Subject, seed: int) -> Rows:
+    """With what the registry says of levels, replicates and covariates, and without."""
+    nothing: dict[str, Any] = {"within": (), "replicate": None, "covariates": ()}
+    used = [name for name in nothing if subject.options.get(name)]
+    yield row_of(analyse(subject, subject.few), "as registered")
+    for name in used:
+        changed: dict[str, Any] = {name: nothing[name]}
+        yield row_of(analyse(subject, subject.few, **changed), f"without {name}")
+    if len(used) > 1:
+        yield row_of(analyse(subject, subject.few, **nothing), "without any")
+
+
+def bases(subject: Subject, seed: int) -> Rows:
+    """The robust test with splines of other sizes."""
+    for k in study_settings()["bases"]:
+        yield row_of(analyse(subject, subject.few, test="robust", k=k), f"{k} columns", k)
+
+
+def depths(subject: Subject, seed: int) -> Rows:
+    """Normalisations, with the robust test; the corrected one takes counts as they are."""
+    few = subject.few
+    for method in METHODS:
+        depth = find_depth(
+            subject.every.matrix, subject.obs, method=method, kind=few.kind, scale=few.scale_tested
+        )
+        if depth.method == method:
+            changed = replace(few, size_factors=depth.factors)
+            yield row_of(analyse(subject, changed, test="robust"), method)
+
+
+def pairs(subject: Subject, seed: int) -> Rows:
+    """The few genes: by strength, by margin and by the smallest r2, read off one table."""
+    settings = study_settings()
+    result = analyse(subject, subject.few, min_r2=min(settings["min_r2s"]))
+    base = row_of(result, "")
+    table = result.table
+
+    def counted(
+        part: pd.DataFrame, setting: str, value: float, margin: float = settings["margin"]
+    ) -> dict[str, Any]:
+        calls = calls_at(part, margin, settings["fdr"])
+        shares = {
+            share: float(np.mean(calls == call)) if len(part) else None for call, share in CALLS.items()
+        }
+        return base | shares | {
+            "setting": setting, "value": value, "n_associated": len(part), "share_contradicting": None,
+        }  # fmt: skip
+
+    associated = table[table["r2_spline"] >= settings["min_r2"]]
+    yield counted(associated, "all", np.nan)
+    edges = [*settings["strength"], np.inf]
+    for low, high in pairwise(edges):
+        inside = (associated["r2_spline"] >= low) & (associated["r2_spline"] < high)
+        yield counted(associated[inside], "strength", low)
+    for margin in settings["margins"]:
+        yield counted(associated, "margin", margin, margin)
+    for least in settings["min_r2s"]:
+        yield counted(table[table["r2_spline"] >= least], "min_r2", least)
+
+
+def calls_at(table: pd.DataFrame, margin: float, fdr: float) -> np.ndarray:
+    """Calls of associated pairs at another margin, from their bounds and q-values (science 7)."""
+    affine = table["nonlinear_share_upper"].to_numpy() < margin
+    bent = table["q_value"].to_numpy() <= fdr
+    return np.where(affine, names.AFFINE, np.where(bent, names.NONLINEAR, names.INCONCLUSIVE))
+
+
+def parts(subject: Subject, seed: int) -> Rows:
+    """Some of the samples: how many it takes until calls are those of all samples."""
+    settings = study_settings()
+    whole = analyse(subject, subject.few)
+    yield row_of(whole, "all samples", 1.0, share_settled=1.0, share_reversed=0.0)
+    decided = decided_calls(whole)
+    strata = subject.labels(subject.within)
+    for part in settings["parts"]:
+        for repeat in range(settings["repeats"]):
+            random = stream(seed, "study", subject.entry.name, "part", part, repeat)
+            try:
+                found = analyse(subject, subject.few, rows=some_of(strata, part, random))
+            except InputError:
+                continue  # too few samples are left in every level
+            yield row_of(found, "part", part, repeat, **agreement(decided, decided_calls(found)))
+
+
+def some_of(strata: np.ndarray, part: float, random: np.random.Generator) -> np.ndarray:
+    """Rows of a part of the samples of each stratum, rising.
+
+    Examples
+    --------
+    >>> len(some_of(np.repeat([0, 1], 8), 0.25, np.random.default_rng(0)))
+    4
+    """
+    order = np.lexsort((random.random(len(strata)), strata))
+    sizes = np.bincount(strata[order])
+    rank = np.arange(len(strata)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return np.sort(order[rank < np.rint(part * sizes)[strata[order]]])
+
+
+def decided_calls(result: Linearity) -> pd.Series:
+    """Calls of the pairs that are called non-linear or affine, by regulator and target."""
+    table = result.table
+    decided = table[table["call"].isin([names.NONLINEAR, names.AFFINE])]
+    return decided.set_index(["regulator", "target"])["call"].astype(str)
+
+
+def agreement(whole: pd.Series, part: pd.Series) -> dict[str, float]:
+    """Shares of the pairs decided with all samples that a part calls the same, and the opposite."""
+    if whole.empty:
+        return {"share_settled": np.nan, "share_reversed": np.nan}
+    found = part.reindex(whole.index)
+    same = float((found == whole).mean())
+    return {"share_settled": same, "share_reversed": float(found.notna().mean()) - same}
+
+
+def groups(subject: Subject, seed: int) -> Rows:
+    """Each group of samples left out in turn: for the interval over samples."""
+    group = subject.groups(study_settings()["groups"], seed)
+    for left_out in range(group.max() + 1):
+        found = analyse(subject, subject.few, rows=np.flatnonzero(group != left_out))
+        yield row_of(found, "left out", left_out, left_out)
+
+
+def controls(subject: Subject, seed: int) -> Rows:
+    """Nothing, lines and Hill curves, made of the data set's own genes."""
+    settings = study_settings()["controls"]
+    nothing = analyse(subject, permuted(subject, seed), keep="all")
+    yield row_of(nothing, PERMUTED, share_rejected=rejected(nothing.table))
+    made = relations(subject, AFFINE, settings, seed)
+    found = analyse(subject, made.expression, pairs=made.pairs)
+    yield row_of(found, AFFINE, share_rejected=rejected(found.table))
+    made = relations(subject, HILL, settings, seed)
+    bent = made.true_share >= settings["bent"]
+    if made.expression.scale_tested == "counts":
+        bent &= made.mean >= settings["mean_found"]
+    if bent.any():
+        found = analyse(subject, made.expression, pairs=made.pairs[bent])
+        yield row_of(found, HILL, share_rejected=rejected(found.table))
+
+
+def rejected(table: pd.DataFrame) -> float:
+    """Share of the tested pairs with a p-value of at most 5 %."""
+    p_values = table["p_value"].dropna()
+    return float((p_values <= LEVEL).mean()) if len(p_values) else np.nan
+
+
+def edges(subject: Subject, seed: int) -> Rows:
+    """Edges of the networks that go with the data, beside random pairs of the same genes."""
+    for network, listed, random in edge_lists(subject, study_settings()["edges"], seed):
+        every = pd.concat([listed, random], ignore_index=True)
+        found = analyse(subject, subject.every, pairs=every, keep="all")
+        calls = found.table.set_index(["regulator", "target"])["call"].astype(str)
+        base = row_of(found, "")
+        for kind, part in (("edges", listed), ("random", random)):
+            mine = calls.reindex(pd.MultiIndex.from_frame(part)).dropna()
+            n = int((mine != names.NOT_ASSOCIATED).sum())
+            shares = {share: float((mine == call).sum() / n) if n else None for call, share in CALLS.items()}
+            yield base | shares | {
+                "setting": f"{kind} of {network}", "n_tested": len(mine), "n_associated": n,
+                "share_contradicting": None,
+            }  # fmt: skip
+
+
+STEPS: Mapping[str, Callable[[Subject, int], Rows]] = {
+    step.__name__: step
+    for step in (pairs, tests, scales, labels, bases, depths, parts, groups, controls, edges)
+}
+"""All but the audit, which also writes files."""
+
+
+def rows_of_step(subject: Subject, step: str, seed: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """Do a step; what cannot be done is a note and no rows."""
+    rows: list[dict[str, Any]] = []
+    try:
+        rows.extend(STEPS[step](subject, seed))
+    except InputError as error:
+        return rows, [printable(error, 400)]
+    return rows, []
+
+
+def table_of_rows(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows as a table with all columns of study.parquet, each of its dtype."""
+    table = pd.DataFrame(rows, columns=[column.name for column in names.STUDY_COLUMNS])
+    whole = {"repeat": 0, "n_obs": 0, "n_genes": 0, "n_tested": 0, "n_associated": 0}
+    for column in names.STUDY_COLUMNS:
+        if column.dtype == "str":
+            table[column.name] = table[column.name].fillna("").astype(str)
+        else:
+            filled = table[column.name].fillna(whole.get(column.name, np.nan))
+            table[column.name] = np.asarray(filled, dtype=column.dtype)
+    return table
