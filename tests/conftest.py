@@ -1,18 +1,22 @@
 """What several test files share."""
 
+import gc
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from sympy.core.cache import clear_cache
 
 from poolproof import cli
 
 # Scripts that make the frozen references need programs that the tests do without.
 collect_ignore_glob = ["reference/make_*.py"]
 
-settings.register_profile("fixed", derandomize=True)  # the same cases in every run
+# The same cases in every run; hypothesis' own limit of 200 ms wall time says nothing of ours.
+settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
 
 SHARED = Path(
@@ -37,6 +41,25 @@ def missing(what):
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def quickly(seconds, work, attempts=3):
+    """Do the work, and expect that it takes less processor time than so many seconds; give its answer.
+
+    Other programs slow it down even in processor time, and only that: so one quick attempt is enough. Each
+    starts anew, without what sympy has kept of the one before.
+    """
+    times = []
+    for attempt in range(attempts):
+        clear_cache()
+        if attempt:
+            gc.collect()  # what other tests have left is not collected at this one's cost
+        started = time.process_time()
+        answer = work()
+        times.append(time.process_time() - started)
+        if times[-1] < seconds:
+            return answer
+    pytest.fail(f"expected less than {seconds} s in one of {attempts} attempts, took {times}")
 
 
 class Done:

@@ -2,11 +2,11 @@
 
 import json
 import random
-import time
 
 import numpy as np
 import pytest
 import yaml
+from conftest import quickly
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -363,15 +363,17 @@ BAD = [
 @pytest.mark.parametrize(("text", "said"), BAD, ids=range(len(BAD)))
 def test_read_model__refuses_in_one_line(text, said, write):
     path = write(text, "m.yaml")
-    started = time.process_time()
-    with pytest.raises(InputError) as caught:
-        read_model(path)
-    message = str(caught.value)
+
+    def refusal():
+        with pytest.raises(InputError) as caught:
+            read_model(path)
+        return str(caught.value)
+
+    message = quickly(0.5, refusal)
     assert said in message
     assert message.startswith("m.yaml")
     assert message.isprintable()
     assert len(message) < 400
-    assert time.process_time() - started < 0.5
 
 
 def test_read_model__refuses_unreadable_files(write, tmp_path):
@@ -414,10 +416,8 @@ def test_read_model__large_files_are_quick():
         else "  g0: {noise: 'normal(0, 1)'}"
         for i in range(300)
     )
-    started = time.process_time()
-    model = read_model(f"genes:\n{genes}\naggregation: sum\ncells: 10\n")
+    model = quickly(5, lambda: read_model(f"genes:\n{genes}\naggregation: sum\ncells: 10\n"))
     assert len(model.scm.genes) == 300
-    assert time.process_time() - started < 5
 
 
 def test_read_model__damaged_files_are_models_or_input_errors():

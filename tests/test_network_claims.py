@@ -1,6 +1,7 @@
 """The separations that a network claims, how they are judged, and the status of its edges."""
 
 import json
+import re
 from itertools import combinations
 
 import networkx as nx
@@ -22,7 +23,7 @@ from poolproof._claims import (
 from poolproof._count_test import CountTest
 from poolproof._edge_status import Evidence, edge_status
 from poolproof._given_sets import CountSets, ScoreSets, joint_basis
-from poolproof._names import COMMON_CAUSE, PATH, UNRELATED
+from poolproof._names import COMMON_CAUSE, PATH, SEPARATION_COLUMNS, UNRELATED
 from poolproof._network_nodes import network_nodes
 from poolproof._random import stream
 from poolproof._triple_counts import CountConditioner
@@ -37,7 +38,7 @@ from poolproof.network_claims import judge_network
 from poolproof.networks import read_edges
 from poolproof.pairs import linearity
 from poolproof.triples import screen_triples
-from poolproof.verdict import _equations
+from poolproof.verdict import _equations, audit
 
 NO = None
 
@@ -774,6 +775,28 @@ def test_judge_network__says_what_it_left_out():
         assert words in said or words == "more than 1 genes"
     assert ("B", "C") not in by_ends(found.separations)
     json.dumps(summary)
+
+
+@pytest.mark.parametrize("scale", ["counts", "additive"])
+@pytest.mark.parametrize("edges", [["AB", "AC", "BC"], ["AB"]])
+def test_judge_network__a_complete_network_claims_nothing(scale, edges):
+    rng = stream(0, "complete")
+    data = pd.DataFrame(rng.poisson(60 * rng.gamma(4.0, 0.25, size=(300, 3))), columns=list("ABC"))
+    options = {"kind": "single-cell", "scale": scale, "curves": "none", "threads": 1}
+    found = audit(data, network=[tuple(edge) for edge in edges], **options).claims
+    assert len(found.separations) == 0
+    assert str(found).endswith("; no separation could be judged")
+    assert list(found.separations.columns) == [column.name for column in SEPARATION_COLUMNS]
+    assert len(found.edges) == len(edges)
+
+
+def test_judge_network__says_how_unrelated_pairs_fare_where_there_are_no_others():
+    a, b = stream(0, "two edges").gamma(2.0, size=(2, 300))
+    data = pd.DataFrame({"A": a, "B": a + b, "C": a - b, "D": a + 2 * b}) + 9
+    options = {"kind": "bulk", "scale": "additive", "triples": "none", "threads": 1}
+    found = audit(data, network=[("A", "B"), ("C", "D")], **options).claims
+    assert found.summary["unrelated"]["n_judged"] == 4
+    assert re.search(r"; no separation could be judged but of unrelated pairs: [\d.]+% fail$", str(found))
 
 
 def test_judge_network__logs_that_were_not_undone_decide_nothing():

@@ -527,7 +527,7 @@ def test_notes__pools_of_pools():
         ({"by": "donor", "mask": "x"}, "--mask names 'x'"),
         ({"by": "donor", "mask": "cell_type"}, "True or False for each of 30 cells"),
         ({"by": "donor", "mask": [True]}, "True or False for each of 30 cells"),
-        ({"by": "donor", "mask": np.zeros(30, dtype=bool)}, "the largest has 0"),
+        ({"by": "donor", "mask": np.zeros(30, dtype=bool)}, "none that can be used with a value in donor"),
         ({"by": "donor", "within": "cell_type"}, "within and pools go with size only"),
         ({"by": "donor", "pools": 3}, "within and pools go with size only"),
         ({"by": "donor", "min_cells": 31}, "at least 31 cells; the largest has"),
@@ -553,6 +553,15 @@ def test_refusals__one_line(options, words):
     with pytest.raises(InputError, match=words) as caught:
         pool_cells(many(30), **options)
     assert "\n" not in str(caught.value)
+
+
+def test_refusals__measured_numbers_name_no_metacells():
+    adata = cells(np.ones((3, 2)), depth=[0.5, 2.0, np.nan], metacell=[1.0, 2.0, np.nan], empty=[np.nan] * 3)
+    with pytest.raises(InputError, match=r"expected --assignment to name metacells; 'depth' has 0\.5"):
+        pool_cells(adata, assignment="depth")
+    with pytest.raises(InputError, match="none that can be used with a value in empty"):
+        pool_cells(adata, assignment="empty")
+    assert pool_cells(adata, assignment="metacell").n_obs == 2
 
 
 @pytest.mark.parametrize("as_matrix", [np.asarray, sp.csr_matrix, sp.csc_matrix])

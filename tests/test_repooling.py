@@ -432,7 +432,10 @@ def test_notes__say_what_was_left_out():
         ({"scale": "log"}, "logs that cannot be undone; pass --log-base and --log-offset"),
         ({"triples": [("g0", "g1", "A")]}, "expected triples of genes of the data; found g0, g1, A"),
         ({"triples": pd.DataFrame({"x": ["g0"]})}, "names 'y', which the table of triples has not"),
+        ({"triples": "g0"}, "expected a list of triples (x, y, z); found 'g0'"),
+        ({"triples": [("g0", "g1")]}, "expected triples of 3 names (x, y, z)"),
         ({"pairs": [("A", "B")]}, "A"),
+        ({"pairs": []}, "edges: expected at least one; found none"),
     ],
 )
 def test_bad_input__is_refused_in_one_line(change, words):

@@ -403,10 +403,26 @@ def test_report__estimates_at_their_ceiling_come_last_for_counts(tmp_path):
     pairs.loc[3, "r2_spline"] = 1.0
     pairs.loc[28:, "call"] = "not_associated"
     pairs.to_parquet(tmp_path / "pairs.parquet", row_group_size=7)
-    order = _strongest(tmp_path / "pairs.parquet", 29, ceiling_last=True)["r2_spline"].tolist()
+    order = _strongest(tmp_path / "pairs.parquet", 29, 5, ceiling_last=True)[0]["r2_spline"].tolist()
     assert order[0] == pairs["r2_spline"][27]
     assert order.index(1.0) == 27  # after the other associated pairs
-    assert _strongest(tmp_path / "pairs.parquet", 29, ceiling_last=False)["r2_spline"].iloc[0] == 1.0
+    every, _ = _strongest(tmp_path / "pairs.parquet", 29, 5, ceiling_last=False)
+    assert every["r2_spline"].iloc[0] == 1.0
+
+
+def test_report__cards_list_pairs_that_the_table_has_no_room_for(folder, tmp_path):
+    pairs, genes = many_pairs(12_000)
+    pairs["call"] = "inconclusive"
+    weakest = pairs["r2_spline"].nsmallest(7).index
+    pairs.loc[weakest, "call"] = "affine"
+    shutil.copy(folder / "verdict.json", tmp_path)
+    pairs.to_parquet(tmp_path / "pairs.parquet", row_group_size=1000)
+    genes.to_parquet(tmp_path / "genes.parquet")
+    page = Page(write_report(tmp_path).read_text(encoding="utf-8"))
+    saved = {a["download"]: decoded(a["href"]) for a, _ in page.all("a") if "download" in a}
+    rows = list(csv.DictReader(saved["survives_pairs.csv"].splitlines()))
+    assert [row["regulator"] for row in rows] == pairs.loc[weakest[::-1], "regulator"].tolist()
+    assert saved["unknown_pairs.csv"].count("\n") == 1 + N_IN_CSV
 
 
 def test_report__levels_are_a_table_with_its_data(page, folder):
@@ -588,6 +604,10 @@ def test_report__bulk_shows_distortion_and_proves_no_cell(folder, kind):
     assert ("a pool shows the line of its cells" in text["survives"]) != bulk
     assert ("it cannot prove" in text["triples"]) == bulk
     assert ("in pools of 10" in text["triples"]) != bulk
+    for part in ("survives", "triples"):  # whoever reads bulk is told nothing of cells, nor of pools of them
+        assert ("as these samples have it" in text[part]) == bulk
+        assert ("as pools of many cells show it" in text[part]) != bulk
+    assert ("single cells" in text["triples"]) != bulk
     assert {of for of in TITLES if of[1] == kind} == {(card[0], kind) for card in CARDS}
 
 

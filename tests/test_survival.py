@@ -48,6 +48,21 @@ def test_triples__none_and_lists_of_pairs_have_none(cells):
         assert found.summary["survives"]["n_triples_survive"] is None
 
 
+def test_triples__asked_for_beside_a_list_of_pairs_are_said_to_be_missing(cells):
+    pairs = [("g0", "g1"), ("g1", "g2")]
+    warned = audit(cells, pairs=pairs, triples="all").data["warnings"]
+    (said,) = [note for note in warned if "triples" in note]
+    assert said.startswith("no triples screened: they need all pairs tested")
+    assert not [note for note in audit(cells, pairs=pairs).data["warnings"] if "triples" in note]
+
+
+@pytest.mark.parametrize(("kind", "words"), [("single-cell", "in cells"), ("bulk", "in these samples")])
+def test_triples__bulk_samples_are_no_cells(cells, kind, words):
+    text = str(audit(cells, kind=kind).triples)
+    assert f" separated {words}, of which " in text
+    assert ("cells" in text) == (kind == "single-cell")
+
+
 def test_triples__margin_is_the_one_asked_for(cells):
     strict, loose = (audit(cells, triple_margin=margin).triples.summary for margin in (0.02, 0.6))
     assert (strict["margin"], loose["margin"]) == (0.02, 0.6)

@@ -1,6 +1,7 @@
 """The screen of all triples: against brute force, known truths, laws of symmetry, and hostile input."""
 
 from itertools import combinations
+from types import SimpleNamespace
 
 import anndata as ad
 import numpy as np
@@ -11,7 +12,7 @@ from scipy import stats
 
 from poolproof import InputError, _triple_screen, describe, linearity, triples
 from poolproof import _names as names
-from poolproof._partial import Estimates
+from poolproof._partial import Estimates, Tile
 from poolproof._random import stream
 from poolproof._screen import Associations
 from poolproof._triple_screen import judge, p_values, q_values
@@ -240,6 +241,29 @@ def test_screen_triples__lists_from_many_tiles_and_threads(data, brute, monkeypa
             assert (found == brute.strongest(call, 3)[["x", "y", "z"]].to_numpy()).all()
 
 
+class Rising(list):
+    """Limits that another thread raises whenever they are looked at."""
+
+    def __getitem__(self, code):
+        seen = super().__getitem__(code)
+        self[code] = seen + 0.1
+        return seen
+
+
+def test_lists__a_limit_that_rises_while_triples_are_added():
+    sizes = np.array([[0.3, 0.32, 0.9, 0.4]])
+    of = Estimates(*[sizes] * 5)
+    given = SimpleNamespace(ends=np.arange(10, 15), df=np.inf)
+    codes = np.full(sizes.shape, _triple_screen.KEPT)
+    lists = _triple_screen._Lists(2)
+    lists._least = Rising([0.25] * 4)
+    lists.add(given, Tile(slice(0, 1), slice(1, 5)), 7, of, codes, np.array([4, 0, 0, 0, 0]))
+    listed = lists.done()
+    assert listed.strength.tolist() == [0.9, 0.4]
+    assert listed.right.tolist() == [13, 14]
+    assert listed.left.tolist() == [10, 10]
+
+
 def test_screen_triples__q_values_are_benjamini_hochberg_over_all_screened(result, brute):
     q = bh_adjust(brute.table["p_value"].to_numpy())
     expected = brute.table.assign(expected=q).pipe(indexed)["expected"]
@@ -454,6 +478,13 @@ def test_laws__order_of_genes_and_samples(data, result):
 
 def test_laws__threads_do_not_change_a_bit(data, result):
     assert_same(run(data, n_listed=10**6, threads=2), result, rtol=0, atol=0)
+
+
+def test_laws__threads_and_order_do_not_change_a_bit_of_float32_screens(data, monkeypatch):
+    monkeypatch.setattr(triples, "SMALL", 0)
+    alone = run(data, n_listed=10**6)
+    for other in (run(data, n_listed=10**6, threads=2), run(data[data.columns[::-1]], n_listed=10**6)):
+        assert_same(other, alone, rtol=0, atol=0)
 
 
 def test_laws__size_of_tiles(data, result, monkeypatch):
@@ -671,15 +702,15 @@ def test_degenerate__duplicated_names(data):
         (pd.DataFrame([["g0", "g1", "g2"]]), ("0, 1, 2",)),
         (pd.DataFrame([["g0", "g1", "g2", "g3"]], columns=list("xyzz")), ("x, y, z, z",)),
         ([("g0", "g1")], ("('g0', 'g1')",)),
-        ([("g0", "g1", "g2"), ("g0", "g1", "g2", "g3")], ("three names",)),
+        ([("g0", "g1", "g2"), ("g0", "g1", "g2", "g3")], ("of 3 names",)),
         ("g0,g1,g2", ("list of triples", "g0,g1,g2")),
-        (["abc"], ("three names", "abc")),
+        (["abc"], ("of 3 names", "abc")),
         (5, ("list of triples",)),
         ([], ("none among 0",)),
         ([("g0", "g1", "no such gene")], ("none among 1", "check the names")),
         ([("g0", "g1", "g0"), ("g0", "g0", "g1")], ("none among 2",)),
         ([("g0", ["g1"], None)], ("none among 1",)),
-        ([("g0\x1b[31m", "g1")], ("three names",)),
+        ([("g0\x1b[31m", "g1")], ("of 3 names",)),
     ],
 )
 def test_hostile__lists_of_triples(data, listed, words):
@@ -721,6 +752,11 @@ def test_hostile__middle_genes(data, middle):
 @pytest.mark.parametrize("option", ["margin", "fdr", "min_r2"])
 def test_hostile__shares(data, option, share):
     refused(lambda: run(data, **{option: share}), option, "between 0 and 1")
+
+
+@pytest.mark.parametrize("dtype", [int, np.float16, complex])
+def test_hostile__dtype(data, dtype):
+    refused(lambda: run(data, dtype=dtype), "float32 or float64")
 
 
 @pytest.mark.parametrize("number", [0, -1, 1.5, True, "x", None])

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from . import _names as names
-from ._checks import InputError, check_choice
+from ._checks import InputError, check_choice, printable
 from ._count_test import usable_cells
 from ._counts import MIN_TOTAL
 from .design import Design, make_design
 from .expression import Expression
-from .matching import match_edges, match_genes
+from .matching import match_edges, match_genes, table_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,13 +115,13 @@ def plan_task(
     if regulators is not None and pairs is not None:
         raise InputError("give either regulators or pairs, not both")
     if pairs is not None:
-        edges = (
-            pairs if isinstance(pairs, pd.DataFrame) else pd.DataFrame(pairs, columns=["regulator", "target"])
-        )
+        edges = table_of(pairs, ("regulator", "target"), "pairs")
         matched = match_edges(edges, expression.genes, expression.symbols)
         listed = np.stack([matched.regulator_index, matched.target_index], axis=1)
         return Task(np.unique(listed[:, 0]), listed, True, (matched.sentence,))
     if regulators is not None:
+        if isinstance(regulators, str) or not isinstance(regulators, Iterable):
+            raise InputError(f"expected a list of regulators; found {printable(regulators)!r}")
         found = match_genes(list(regulators), expression.genes, expression.symbols)
         return Task(found.genes, None, True, (found.sentence,))
     return Task(np.arange(len(expression.genes)), None, False, ())

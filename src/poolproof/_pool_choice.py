@@ -17,6 +17,7 @@ from ._pool_measures import mean_cumulants
 from ._pool_meter import Labels, normalised, restrict
 from ._random import stream
 from .expression import Expression
+from .matching import table_of
 from .triples import screen_triples
 
 SKELETON_GENES = 30
@@ -134,7 +135,7 @@ def list_triples(
     InputError
         A column is missing, or none of the triples has all its genes in the data.
     """
-    named = triples if isinstance(triples, pd.DataFrame) else pd.DataFrame(triples, columns=["x", "y", "z"])
+    named = table_of(triples, ("x", "y", "z"), "triples")
     for column in ("x", "y", "z"):
         check_column(named.columns, column, where="the table of triples", option="triples")
     given = named[["x", "y", "z"]].astype(str).drop_duplicates(ignore_index=True)

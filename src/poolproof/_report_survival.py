@@ -74,11 +74,11 @@ TRIPLE_SENTENCES = {
     ("unknown", "bulk"): "Too uncertain with these samples.",
 }
 REGIMES = {
-    "within": "cells of one donor and type in each pool",
+    "within": "cells with the same {labels} in each pool",
     "mixed": "labels ignored",
     "between": "one pool of each donor (pseudobulk), where donors add their differences",
 }
-"""What a pool holds, by regime."""
+"""What a pool holds, by regime; ``labels`` are the columns of ``within`` and ``replicate``."""
 CURVE_CAPTIONS = {
     "share_nonlinear": (
         "Non-linear pairs",
@@ -113,6 +113,18 @@ CURVE_CAPTIONS = {
     ),
 }
 """Title and caption of the picture of each measure."""
+
+
+def regime_words(data: Mapping[str, Any]) -> dict[str, str]:
+    """What a pool holds, by regime; ``data`` is that entry of verdict.json.
+
+    Examples
+    --------
+    >>> regime_words({"within": ["cell_type"], "replicate": "donor"})["within"]
+    'cells with the same cell_type and donor in each pool'
+    """
+    labels = [*(data["within"] or ()), *([data["replicate"]] if data["replicate"] else ())]
+    return {regime: words.replace("{labels}", " and ".join(labels)) for regime, words in REGIMES.items()}
 
 
 def survival_cards(

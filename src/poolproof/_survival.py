@@ -114,6 +114,8 @@ def survival_of(
             result.expression, result.design, result.associations, None, options, settings, most=budget
         )
         confirmation = confirm_triples(screened, result.associations, options)
+    elif triples == "all":
+        notes.append("no triples screened: they need all pairs tested, not those of a list or network alone")
     if curves != "none" and result.expression.kind == "single-cell":
         try:
             drawn = _curves(result, obs, screened, threads, progress)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,7 @@ import pandas as pd
 from ._checks import InputError, printable
 from ._random import stream
 from .expression import Expression
-from .matching import match_genes
+from .matching import match_genes, table_of
 
 
 def middle_genes(
@@ -46,8 +45,7 @@ def triple_positions(
     expression: Expression, triples: pd.DataFrame | Sequence[tuple[str, str, str]]
 ) -> tuple[np.ndarray, str]:
     """Positions of the genes of listed triples, shape ``(N, 3)``, and what was left out."""
-    if not isinstance(triples, pd.DataFrame):
-        triples = _table_of(triples)
+    triples = table_of(triples, ("x", "y", "z"), "triples")
     if any(list(triples).count(column) != 1 for column in "xyz"):
         found = ", ".join(printable(column, 40) for column in list(triples)[:8]) or "no columns"
         raise InputError(f"triples need the columns x, y (the middle gene) and z; found {found}")
@@ -66,17 +64,6 @@ def triple_positions(
     return at[
         sound
     ], f"{int(sound.sum()):,} triples judged, {left_out:,} left out: a gene unknown or repeated"
-
-
-def _table_of(triples: Any) -> pd.DataFrame:
-    """The columns x, y and z of a list of triples."""
-    if isinstance(triples, str) or not isinstance(triples, Iterable):
-        raise InputError(f"expected a list of triples (x, y, z); found {printable(triples)!r}")
-    rows = list(triples)
-    for row in rows:
-        if not isinstance(row, (tuple, list, np.ndarray)) or len(row) != 3:
-            raise InputError(f"expected triples of three names (x, y, z); found {printable(row)!r}")
-    return pd.DataFrame(rows, columns=["x", "y", "z"])
 
 
 def whole_number(name: str, value: int, least: int) -> int:

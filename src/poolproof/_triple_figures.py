@@ -363,8 +363,8 @@ def describe_triple(row: Mapping[Any, Any], picture: str) -> str:
         )
     who = "" if row["n_pooled"] == 1 else f" in {row['n_pools']:,.0f} pools of {row['n_pooled']:.0f} cells"
     return (
-        f"Scatter of what a line in {y} leaves of {z} and {x}{who}: correlation {row['shown_line']:.2f}, and "
-        f"{row['partial_linear']:.2f} expected of pools of many cells."
+        f"Scatter of what a line in {y} leaves of {z} and {x}{who}: correlation {row['shown_line']:.2f}; "
+        f"the partial correlation given a line is {row['partial_linear']:.2f}."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -79,6 +79,8 @@ def match_genes(
     """
     genes, symbols = _both_names(genes, symbols)
     names = list(dict.fromkeys(map(str, names)))
+    if not names:
+        raise InputError(f"{what}: expected names of genes; found none")
     found, how = _match([(name,) for name in names], genes, symbols, ("",))
     if not found:
         raise InputError(_nothing_matched(what, names, genes, symbols))
@@ -120,6 +122,8 @@ def match_edges(edges: pd.DataFrame, genes: Iterable[str], symbols: Iterable[str
         if column not in edges:
             columns = ", ".join(printable(name, 40) for name in list(edges.columns)[:8])
             raise InputError(f"edges: expected a column {column}; found {columns}; rename the column")
+    if edges.empty:
+        raise InputError("edges: expected at least one; found none")
     genes, symbols = _both_names(genes, symbols)
     pairs = pd.DataFrame({"row": np.arange(len(edges))})
     ways = []
@@ -148,6 +152,31 @@ def match_edges(edges: pd.DataFrame, genes: Iterable[str], symbols: Iterable[str
         raise InputError(f"edges: {sentence}; no edge between two genes of the data is left")
     regulator, target, row = (kept[name].to_numpy(dtype=np.intp) for name in ("regulator", "target", "row"))
     return EdgeMatch(regulator, target, row, sentence)
+
+
+def table_of(rows: Any, columns: Sequence[str], what: str) -> pd.DataFrame:
+    """A table of names from a list of tuples of them; a table is given back.
+
+    Raises
+    ------
+    InputError
+        A row is no tuple, or has more or fewer names.
+
+    Examples
+    --------
+    >>> table_of([("X", "Y")], ["regulator", "target"], "pairs").to_dict("records")
+    [{'regulator': 'X', 'target': 'Y'}]
+    """
+    if isinstance(rows, pd.DataFrame):
+        return rows
+    expected = f"({', '.join(columns)})"
+    if isinstance(rows, str) or not isinstance(rows, Iterable):
+        raise InputError(f"expected a list of {what} {expected}; found {printable(rows)!r}")
+    listed = list(rows)
+    for row in listed:
+        if not isinstance(row, (tuple, list, np.ndarray)) or len(row) != len(columns):
+            raise InputError(f"expected {what} of {len(columns)} names {expected}; found {printable(row)!r}")
+    return pd.DataFrame(listed, columns=list(columns))
 
 
 def plain_name(name: str) -> str:

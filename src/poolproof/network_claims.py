@@ -56,7 +56,8 @@ class NetworkClaims:
         )
         said = f"{count_edges(edges['n_edges'])}: {told}"
         if not of["n_judged"]:
-            return f"{said}; no separation could be judged"
+            said += "; no separation could be judged"
+            return said if unrelated is None else f"{said} but of unrelated pairs: {unrelated:.1%} fail"
         said += f"; {of['n_judged']:,} separations judged: {of['share_failed']:.1%} fail"
         if unrelated is not None:
             said += f" (of unrelated pairs {unrelated:.1%})"
@@ -219,7 +220,7 @@ def _judge(
     matrix = expression.matrix.tocsc() if sp.issparse(expression.matrix) else expression.matrix
     matrix = matrix[:, nodes.gene[used]]
     conditioner: CountSets | ScoreSets
-    if correction == "poisson":
+    if correction == "poisson" and claims:  # a complete network claims nothing: no genes to prepare
         total, known = depth_of(expression)
         test = CountTest(
             matrix,

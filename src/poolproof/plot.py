@@ -271,8 +271,8 @@ def triple_histogram(result: Screened, ax: Axes | None = None) -> Axes:
     bar.set_label("triples", fontsize=8)
     bar.outline.set_visible(False)
     reach = min(1.0, max(0.4, 0.1 + 0.1 * np.ceil(10 * table[["linear", "spline"]].abs().max().max())))
-    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="given a curve in the middle gene: cells")
-    ax.set_ylabel("given a line in it: pools")
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="given a curve in the middle gene")
+    ax.set_ylabel("given a line in it")
     for margin in table["margin"].unique():
         for at in (-margin, margin):
             ax.axhline(at, color=INK, linestyle="--", linewidth=0.9)
@@ -315,7 +315,7 @@ def triple_distortion(result: Screened, ax: Axes | None = None) -> Axes:
         )
         bottom = bottom + n
     reach = min(1.0, max([0.4, *(0.1 + table["linear"].abs())]))
-    ax.set(xlim=(-reach, reach), xlabel="partial correlation given a line: what pools show")
+    ax.set(xlim=(-reach, reach), xlabel="partial correlation given a line")
     ax.set_ylabel("separated triples")
     ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda count, _: short(count)))

@@ -271,6 +271,10 @@ def _assigned(obs: pd.DataFrame, column: str, notes: list[str]) -> np.ndarray:
     labels = obs[column]
     if not pd.api.types.is_numeric_dtype(labels) or pd.api.types.is_bool_dtype(labels):
         return np.ones(len(obs), dtype=bool)
+    known = labels.dropna()
+    if (known % 1 != 0).any():
+        found = printable(known[known % 1 != 0].iloc[0], 40)
+        raise InputError(f"expected --assignment to name metacells; {printable(column, 40)!r} has {found}")
     negative = (labels < 0).fillna(False).to_numpy(dtype=bool)
     if negative.any():
         notes.append(f"{int(negative.sum()):,} cells left out: a negative number in {printable(column, 40)}")
@@ -308,7 +312,10 @@ def _labelled(
     strata = list(_strata(obs, columns, usable))
     kept = [(labels, cells) for labels, cells in strata if len(cells) >= min_cells]
     if not kept:
-        largest = max((len(cells) for _, cells in strata), default=0)
+        if not strata:
+            where = printable(", ".join(columns), 80)
+            raise InputError(f"expected cells to pool; found none that can be used with a value in {where}")
+        largest = max(len(cells) for _, cells in strata)
         raise InputError(f"expected a pool of at least {min_cells:,} cells; the largest has {largest:,}")
     if len(kept) < len(strata):
         notes.append(f"{len(strata) - len(kept):,} pools left out: fewer than {min_cells:,} cells")

@@ -23,7 +23,15 @@ from ._files import MARK, replace_file
 from ._page import policy, resource, template, text_of
 from ._page_table import Columns
 from ._report_pictures import curve_pictures, pair_gallery, pictures_of, triple_gallery
-from ._report_survival import CURVE_CAPTIONS, REGIMES, edge_reasons, middle_genes, survival_cards, told_first
+from ._report_survival import (
+    CURVE_CAPTIONS,
+    N_IN_CSV,
+    edge_reasons,
+    middle_genes,
+    regime_words,
+    survival_cards,
+    told_first,
+)
 from ._report_tables import (
     CHILD_TABLE,
     EDGE_TABLE,
@@ -122,7 +130,7 @@ def write_report(folder: str | Path) -> Path:
     }
     pairs_path = folder / "pairs.parquet"
     found = verdict["linearity"]
-    pairs = _strongest(pairs_path, MAX_PAIRS, ceiling_last=found["test"] == "corrected")
+    pairs, of_calls = _strongest(pairs_path, MAX_PAIRS, N_IN_CSV, ceiling_last=found["test"] == "corrected")
     more = {
         name: _read_table(path)
         for name, file in TABLES.items()
@@ -134,7 +142,7 @@ def write_report(folder: str | Path) -> Path:
         more["edges"] = _strong_first(_with_pairs(more["edges"], pairs_path, found["fdr"]))
     with _parquet(pairs_path) as file:
         n_pairs = file.metadata.num_rows
-    page = render(verdict, pairs, genes, figures, n_pairs=n_pairs, **more)
+    page = render(verdict, pairs, genes, figures, n_pairs=n_pairs, pairs_of_calls=of_calls, **more)
     return replace_file(folder / REPORT, page)
 
 
@@ -145,6 +153,7 @@ def render(
     figures: Mapping[str, pd.DataFrame],
     *,
     n_pairs: int,
+    pairs_of_calls: pd.DataFrame | None = None,
     children: pd.DataFrame | None = None,
     edges: pd.DataFrame | None = None,
     separations: pd.DataFrame | None = None,
@@ -154,6 +163,7 @@ def render(
 ) -> str:
     """Return the page as text; arguments are the contents of the result files, ``n_pairs`` all rows there.
 
+    ``pairs_of_calls`` are the strongest of each call, which may be too weak to be among ``pairs``.
     Whatever is None, or missing in ``verdict``, has no part of the page.
     """
     style, script = resource("report.css"), resource("report.js")
@@ -185,11 +195,11 @@ def render(
         triple_gallery=triple_gallery(figures),
         curve_pictures=curve_pictures(curves),
         curve_captions=CURVE_CAPTIONS,
-        regimes=REGIMES,
+        regimes=regime_words(data),
         regimes_used=[] if curves is None else list(dict.fromkeys(curves["regime"].astype(str))),
         levels_csv=csv_address(level_table(found["levels"])),
         calls=[(call, WORDS[call], found[f"n_{call}"], found[f"share_{call}"]) for call in CALLS],
-        cards=survival_cards(verdict, pairs, triples, genes),
+        cards=survival_cards(verdict, pairs if pairs_of_calls is None else pairs_of_calls, triples, genes),
         pairs=labelled_table(pairs, PAIR_TABLE, genes),
         children=_table(children, CHILD_TABLE, genes, MAX_EDGES, WORDS),
         edges=_table(edges, EDGE_TABLE, genes, MAX_EDGES, EDGE_WORDS),
@@ -259,20 +269,32 @@ def _batches(path: Path) -> Iterator[pd.DataFrame]:
             yield batch.to_pandas()
 
 
-def _strongest(path: Path, n: int, *, ceiling_last: bool) -> pd.DataFrame:
-    """Return the n strongest pairs, associated ones first; the file may be larger than memory.
+def _strongest(
+    path: Path, n: int, n_of_a_call: int, *, ceiling_last: bool
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the n strongest pairs, associated ones first, and the strongest of each of their calls.
 
-    With ``ceiling_last``, associated pairs with an r2 of 1 follow the others: see ``_outcome.ranked_by``.
+    The file may be larger than memory. With ``ceiling_last``, associated pairs with an r2 of 1 follow the
+    others: see ``_outcome.ranked_by``.
     """
-    best: pd.DataFrame | None = None
+    nothing = pd.DataFrame({column.name: [] for column in names.PAIR_COLUMNS} | {"_order": []})
+    best = [nothing] * (1 + len(CALLS))
     for part in _batches(path):
         r2 = part["r2_spline"].fillna(-1)
         part["_order"] = r2 + 10 * part["call"].isin(CALLS) - (5 * (r2 >= 1) if ceiling_last else 0)
-        part = part.nlargest(n, "_order", keep="first")
-        best = part if best is None else pd.concat([best, part]).nlargest(n, "_order", keep="first")
-    if best is None:
-        return pd.DataFrame({column.name: [] for column in names.PAIR_COLUMNS})
-    return best.drop(columns="_order")
+        parts = [part, *(part[part["call"] == call] for call in CALLS)]
+        best = [
+            _first(kept, more, n_of_a_call if i else n)
+            for i, (kept, more) in enumerate(zip(best, parts, strict=True))
+        ]
+    every, *of_calls = (kept.drop(columns="_order") for kept in best)
+    return every, pd.concat(of_calls)
+
+
+def _first(kept: pd.DataFrame, more: pd.DataFrame, n: int) -> pd.DataFrame:
+    """The n strongest of two tables, ties in their order."""
+    both = pd.concat([kept, more]) if len(kept) else more
+    return both.nlargest(n, "_order", keep="first")
 
 
 def _strong_first(table: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from anndata import AnnData
 
 from . import _names as names
 from ._analysis import Analyst
-from ._checks import InputError, check_choice, check_threads
+from ._checks import InputError, check_choice, check_threads, printable
 from ._count_test import CountTest
 from ._files import write_parquet
 from ._notebook import summary_html
@@ -68,9 +68,11 @@ class Triples:
         s = self.summary
         if not s["n_screened"]:
             return "no triples screened: no gene has two associated genes that can be conditioned on it"
+        cells = self.expression.kind == "single-cell"  # bulk samples are pools already
+        where, what = ("cells", "pooling") if cells else ("these samples", "further pooling")
         return (
-            f"{s['n_screened']:,} triples screened: {s['n_separated']:,} separated in cells, of which "
-            f"pooling distorts {_percent(s['share_distorted'])}; {s['n_dependent']:,} dependent, of which it "
+            f"{s['n_screened']:,} triples screened: {s['n_separated']:,} separated in {where}, of which "
+            f"{what} distorts {_percent(s['share_distorted'])}; {s['n_dependent']:,} dependent, of which it "
             f"hides {_percent(s['share_hidden'])}; {_percent(s['share_undetermined'])} undetermined"
         )
 
@@ -185,6 +187,8 @@ def screen_triples(
     """
     check_options(fdr=fdr, margin=margin, min_r2=min_r2)
     check_choice("correction", correction, ("auto", *names.CORRECTIONS))
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise InputError(f"dtype must be float32 or float64; found {printable(dtype, 40)}")
     n_listed, k = whole_number("n_listed", n_listed, 1), whole_number("k", k, 2)
     expression, obs = expression_of(
         adata,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -27,7 +27,7 @@ from .basis import N_COLUMNS
 from .decision import decide
 from .equations import Equations, joint_equations
 from .expression import Expression, expression_of
-from .matching import match_edges
+from .matching import match_edges, table_of
 from .network_claims import NetworkClaims, judge_network
 from .pairs import CHECKED, MEMORY, Linearity, check_options, linearity
 from .repooling import PoolingCurves
@@ -193,7 +193,7 @@ def _edges(equations: Equations, claims: NetworkClaims | None) -> pd.DataFrame:
 def audit(
     adata: AnnData | pd.DataFrame | Expression,
     *,
-    network: pd.DataFrame | None = None,
+    network: pd.DataFrame | Sequence[tuple[str, str]] | None = None,
     max_contradicting: float = 0.05,
     triples: str = "auto",
     triple_margin: float = 0.1,
@@ -219,8 +219,8 @@ def audit(
     adata
         Samples or cells x genes: AnnData, DataFrame, or an :class:`~poolproof.expression.Expression`.
     network
-        Edges with the columns ``regulator`` and ``target``: only they are tested, and each child's
-        equation jointly on all its parents.
+        Edges, a table with the columns ``regulator`` and ``target`` or a list of tuples: only they are
+        tested, and each child's equation jointly on all its parents.
     max_contradicting
         Largest share of associated pairs that may contradict the affine model.
     triples
@@ -281,6 +281,7 @@ def audit(
     if network is not None:
         if options.get("pairs") is not None or options.get("regulators") is not None:
             raise InputError("a network names its own pairs; leave out --pairs and --regulators")
+        network = table_of(network, ("regulator", "target"), "edges")
         options = options | {"pairs": network}
     result = linearity(expression, obs=obs, seed=seed, **options)
     equations = claims = None
