@@ -10,6 +10,7 @@ from scipy import optimize, stats
 
 from poolproof import _names as names
 from poolproof._random import stream
+from poolproof._regression import bound_pieces
 from poolproof._score_test import ScoreTest
 from poolproof.basis import spline_basis
 from poolproof.calls import CodeTable, code_of
@@ -528,3 +529,10 @@ def test_status__pairs_with_few_common_samples_are_untested():
     assert not tested[1, 0]
     assert tested[0, 2]
     assert tested[2, 1]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bound_pieces__of_a_bend_too_small_for_its_inverse(dtype):
+    tiny = np.array([[0.0, np.finfo(dtype).tiny, 0.5]], dtype=dtype)
+    for pieces in (bound_pieces([], tiny, tiny, 0), bound_pieces([], tiny[:, ::-1], tiny, 0)):
+        assert all((piece == 0).all() for piece in pieces)

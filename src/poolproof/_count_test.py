@@ -396,8 +396,11 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 
 
 def _inverse_root(value: np.ndarray) -> np.ndarray:
-    safe = np.where(value > 0, value, 1)
-    return np.where(value > 0, 1 / np.sqrt(safe), 0)
+    nothing = (
+        np.finfo(value.dtype).tiny ** 0.5
+    )  # what is smaller is 0, and the square of its inverse overflows
+    safe = np.where(value > nothing, value, 1)
+    return np.where(value > nothing, 1 / np.sqrt(safe), 0)
 
 
 def usable_cells(total: np.ndarray, known: bool) -> np.ndarray:

@@ -391,8 +391,9 @@ def bound_pieces(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Variances of the bend's size, of the line's, and their covariance, over all levels."""
     r, size = np.sqrt(gain), np.sqrt(line)
-    inverse_r = np.where(r > 0, 1 / np.where(r > 0, r, 1), 0).astype(r.dtype)
-    inverse_b = np.where(size > 0, 1 / np.where(size > 0, size, 1), 0).astype(r.dtype)
+    nothing = np.finfo(r.dtype).tiny ** 0.25  # what is smaller is 0, and its inverse would overflow
+    inverse_r = np.where(r > nothing, 1 / np.where(r > nothing, r, 1), 0).astype(r.dtype)
+    inverse_b = np.where(size > nothing, 1 / np.where(size > nothing, size, 1), 0).astype(r.dtype)
     v_bend, v_line, v_both = (np.zeros_like(r) for _ in range(3))
     if n_clusters == 0:
         for of in levels:
