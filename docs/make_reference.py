@@ -141,6 +141,7 @@ TABLE_OF = {
     "TRIPLE_COLUMNS": "triples.parquet",
     "TRIPLE_GENE_COLUMNS": "triple_genes.parquet",
     "CURVE_COLUMNS": "pooling_curves.parquet",
+    "STUDY_COLUMNS": "study.parquet",
 }
 """File whose columns a registry of ``poolproof._names`` lists."""
 
@@ -421,7 +422,7 @@ MEANING = {
     names.CONSTANT: "a gene of the pair does not vary",
     names.TOO_FEW_LEVELS: "the regulator takes fewer than three different values, so nothing can bend",
     names.TOO_FEW_SAMPLES: "not enough samples with both values",
-    names.TOO_FEW_COUNTS: "too few molecules were counted to take the counting noise out",
+    names.TOO_FEW_COUNTS: "too few molecules were counted to take the counting noise out, or to show a bend of the pair",
     names.TOO_FEW_REPLICATES: "not enough replicates (donors) to estimate an error from them",
 }
 """Meaning of every call and status of a pair."""
@@ -446,6 +447,9 @@ PICTURES = {
     "mean_variance": "mean and variance of genes; `counting` is the variance of counting noise alone",
 }
 """Meaning of every table of figures/."""
+
+
+STUDY_INTRO = "Of [a study](../how-to/study.md), not of an audit: one row per data set, step and setting."
 
 
 def files_page() -> str:
@@ -475,6 +479,7 @@ def files_page() -> str:
     parts += ["## pooling_curves.parquet", columns_of(names.CURVE_COLUMNS)]
     parts += ["## figures/", _table(["file", "content", "columns"], _figure_rows())]
     parts += ["## verdict.json", *_schema_parts()]
+    parts += ["## study.parquet", STUDY_INTRO, columns_of(names.STUDY_COLUMNS)]
     return _join(parts)
 
 

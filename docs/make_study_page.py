@@ -52,7 +52,7 @@ def page_text(page: str, summary: Mapping[str, Any]) -> str:
 
     def part(match: re.Match[str]) -> str:
         name = match[2]
-        text = TABLES[name](summary) if name in TABLES else fill(summary["findings"][name])
+        text = TABLES[name](summary) if name in TABLES else fill(summary["findings"].get(name, ""))
         return f"{match[1]}\n{text}\n\n{match[3]}"
 
     return re.sub(r"(<!-- study: (\w+) -->\n).*?(<!-- end -->)", part, page, flags=re.DOTALL)
@@ -66,28 +66,39 @@ def fill(text: str, width: int = 110) -> str:
 
 def datasets_table(summary: Mapping[str, Any]) -> str:
     """The data sets with their shares and intervals."""
-    lines = [
-        "| data set | kind | samples | genes | associated pairs | non-linear | affine | contradicting | verdict |",
-        "| --- | --- | ---: | ---: | ---: | --- | --- | --- | --- |",
+    head = [
+        "data set",
+        "kind",
+        "samples",
+        "genes",
+        "associated pairs",
+        "non-linear",
+        "affine",
+        "contradicting",
+        "verdict",
     ]
+    rows = []
     for row in summary["datasets"]:
+        sizes = [f"{row[name]:,}" for name in ("n_obs", "n_genes", "n_associated")]
         shares = [interval(row[f"share_{name}"]) for name in ("nonlinear", "affine", "contradicting")]
-        cells = [row["label"], row["group"], f"{row['n_obs']:,}", f"{row['n_genes']:,}", f"{row['n_associated']:,}"]
-        lines.append("| " + " | ".join([*cells, *shares, row["verdict"]]) + " |")
-    return "\n".join(lines)
+        rows.append([row["label"], row["group"], *sizes, *shares, row["verdict"]])
+    return table(head, rows)
 
 
 def controls_table(summary: Mapping[str, Any]) -> str:
     """What each control found in each data set."""
-    lines = [
-        "| data set | permuted: associated, of tested | affine: rejected at 5 %, called non-linear | Hill: found |",
-        "| --- | --- | --- | --- |",
-    ]
+    head = ["data set", "permuted: associated", "affine: rejected at 5 %, called non-linear", "Hill: found"]
+    rows = []
     for dataset in summary["datasets"]:
         mine = {row["control"]: row for row in summary["controls"] if row["dataset"] == dataset["name"]}
-        cells = [dataset["label"], *(CONTROLS[name](mine[name]) if name in mine else "–" for name in CONTROLS)]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        found = [say(mine[name]) if name in mine else "–" for name, say in CONTROLS.items()]
+        rows.append([dataset["label"], *found])
+    return table(head, rows)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
 
 
 def percent(share: float | None) -> str:
@@ -108,7 +119,9 @@ def _outside(row: Mapping[str, Any]) -> str:
 
 CONTROLS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "permuted": lambda row: f"{row['n_associated']:,} of {row['n_tested']:,}{_outside(row)}",
-    "affine": lambda row: f"{percent(row['share_rejected'])}, {percent(row['share_nonlinear'])}{_outside(row)}",
+    "affine": lambda row: (
+        ", ".join(percent(row[f"share_{of}"]) for of in ("rejected", "nonlinear")) + _outside(row)
+    ),
     "hill": lambda row: f"{percent(row['share_found'])} of {row['n_tested']}{_outside(row)}",
 }
 TABLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {

@@ -428,7 +428,7 @@ def test_degree_needs_more_than_two_levels_of_expression() -> None:
 
 
 def test_enough_together__asks_for_cells_with_both_genes():
-    """1,000 cells, 100 of them with at least 3 counts of x: chance gives 20 cells with both from 200 cells with y on."""
+    """100 of 1,000 cells have at least 3 counts of x: chance gives 20 with both from 200 cells with y on."""
     n = 1000
     rng = np.random.default_rng(0)
     x = np.where(np.arange(n) < 100, 9.0, rng.integers(0, 2, n))

@@ -472,9 +472,9 @@ FILES = {
 def test_deep_tail_of_rare_genes_under_independence() -> None:
     """Genes seen in few cells, independent of each other: small p-values must stay rare.
 
-    Bands fixed beforehand: p below .001 and .0001 at most three times as often as they say (the tails of skewed
-    counts are somewhat light), with the binomial band on top. Without the rule on cells with counts of both genes
-    .014 of p are below .001.
+    Bands fixed beforehand: p below .001 and .0001 at most three times as often as they say (tails of
+    skewed counts are somewhat light), with the binomial band on top. Without the rule on cells with counts
+    of both genes .014 of p are below .001.
     """
     rng = np.random.default_rng(7)
     n, means = 20_000, np.geomspace(0.02, 1.0, 60)
