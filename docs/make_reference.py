@@ -422,7 +422,7 @@ MEANING = {
     names.CONSTANT: "a gene of the pair does not vary",
     names.TOO_FEW_LEVELS: "the regulator takes fewer than three different values, so nothing can bend",
     names.TOO_FEW_SAMPLES: "not enough samples with both values",
-    names.TOO_FEW_COUNTS: "too few molecules were counted to take the counting noise out, or to show a bend of the pair",
+    names.TOO_FEW_COUNTS: "too few molecules to take counting noise out, or to show a bend of the pair",
     names.TOO_FEW_REPLICATES: "not enough replicates (donors) to estimate an error from them",
 }
 """Meaning of every call and status of a pair."""

@@ -241,27 +241,35 @@ def _edges(table: pd.DataFrame) -> str | None:
 
 
 def _pooling(table: pd.DataFrame) -> str | None:
-    rows = table[(table["step"] == "pooling") & table["setting"].str.endswith(" share_nonlinear")]
+    return _pooled(table, "share_nonlinear", "called non-linear")
+
+
+def _pooling_affine(table: pd.DataFrame) -> str | None:
+    return _pooled(table, "share_affine", "affine by equivalence")
+
+
+def _pooled(table: pd.DataFrame, measure: str, word: str) -> str | None:
+    """A share in single cells and in the largest pools, medians over data sets, for both ways of drawing."""
     parts = []
-    for regime, word in (("within", "inside donors and types"), ("mixed", "drawn from all cells")):
-        mine = rows[rows["setting"] == f"{regime} share_nonlinear"].dropna(subset="measurement")
-        ends = mine.groupby("dataset")["value"].agg(["min", "max"])
-        ends = ends[ends["max"] > ends["min"]]
-        if ends.empty:
-            continue
-        firsts, lasts = [], []
-        for dataset, (low, high) in ends.iterrows():
-            of = mine[mine["dataset"] == dataset].groupby("value")["measurement"].mean()
-            firsts.append(of[low])
-            lasts.append(of[high])
-        first, last = (_percent(float(np.median(shares))) for shares in (firsts, lasts))
-        parts.append(
-            f"{word} {first} in single cells and {last} in the largest pools ({len(ends)} data sets)"
+    for regime, drawn in (("within", "inside donors and types"), ("mixed", "drawn from all cells")):
+        mine = table[(table["step"] == "pooling") & (table["setting"] == f"{regime} {measure}")]
+        sizes = (
+            mine.dropna(subset="measurement").groupby(["dataset", "value"])["measurement"].mean().unstack()
         )
-    if not parts:
-        return None
-    text = "; ".join(parts)
-    return f"In equally many samples of one cell and of many, called non-linear are, medians, {text}."
+        sizes = sizes[sizes.notna().sum(axis=1) > 1]
+        if len(sizes):
+            first, last = (
+                _percent(float(of.iloc[:, 0].median()))
+                for of in (sizes.bfill(axis=1), sizes.ffill(axis=1).iloc[:, ::-1])
+            )
+            parts.append(
+                f"{drawn} {first} in single cells and {last} in the largest pools ({len(sizes)} data sets)"
+            )
+    return (
+        f"In equally many samples of one cell and of many, {word} are, medians, {'; '.join(parts)}."
+        if parts
+        else None
+    )
 
 
 SENTENCES: Mapping[str, Callable[[pd.DataFrame], str | None]] = {
@@ -271,6 +279,7 @@ SENTENCES: Mapping[str, Callable[[pd.DataFrame], str | None]] = {
     "labels": _labels,
     "edges": _edges,
     "pooling": _pooling,
+    "pooling_affine": _pooling_affine,
     "margin": _margin,
     "min_r2": _min_r2,
     "bases": _bases,

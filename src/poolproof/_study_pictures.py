@@ -26,7 +26,7 @@ class Picture:
 
     title: str
     rows: Callable[[pd.DataFrame], pd.DataFrame]
-    """Chooses the rows, and gives them the columns ``x`` (or, for dots, the setting) and ``y``."""
+    """Chooses the rows, and gives them the columns ``x`` (dots: ``setting``) and ``y``."""
     x_label: str
     y_label: str = "non-linear, of the associated"
     dots: bool = False
@@ -75,13 +75,15 @@ def _parts(table: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(x=rows["n_obs"])
 
 
-def _pooling(table: pd.DataFrame) -> pd.DataFrame:
-    rows = _step("pooling", y="measurement")(table)
-    rows = rows[
-        rows["setting"].str.endswith(" share_nonlinear") & ~rows["setting"].str.startswith("between ")
-    ]
-    inside = set(rows.loc[rows["setting"].str.startswith("within "), "dataset"])
-    return rows[rows["setting"].str.startswith("within ") | ~rows["dataset"].isin(inside)]
+def _pooling(measure: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """Of each data set pools drawn inside donors and types if there are any, else those from all cells."""
+
+    def rows(table: pd.DataFrame) -> pd.DataFrame:
+        mine = _step("pooling", y="measurement")(table)
+        within, mixed = (mine[mine["setting"] == f"{regime} {measure}"] for regime in ("within", "mixed"))
+        return pd.concat([within, mixed[~mixed["dataset"].isin(within["dataset"])]])
+
+    return rows
 
 
 def _edges(table: pd.DataFrame) -> pd.DataFrame:
@@ -103,7 +105,16 @@ PICTURES: Mapping[str, Picture] = {
         dots=True,
     ),
     "edges": Picture("Curated edges and random pairs", _edges, "non-linear, of the associated", dots=True),
-    "pooling": Picture("What pooling the cells does", _pooling, "cells in a pool", log=True),
+    "pooling": Picture(
+        "Pools of the cells: non-linear", _pooling("share_nonlinear"), "cells in a pool", log=True
+    ),
+    "pooling_affine": Picture(
+        "Pools of the cells: affine",
+        _pooling("share_affine"),
+        "cells in a pool",
+        "affine, of the associated",
+        log=True,
+    ),
     "margin": Picture(
         "Margin of equivalence",
         _step("pairs", "margin", "share_affine"),
