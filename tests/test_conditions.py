@@ -426,10 +426,16 @@ def test_zero_one_three_in_the_middle__keeps_a_fork_at_two_cells_for_this_number
 
 
 def test_cancelling_by_this_noise_alone__is_not_uniform():
-    """sqrt(Y) N has variance Y: every cumulant is affine in Y for a normal N, the fourth not for another."""
+    """sqrt(Y) N has variance Y: every cumulant is affine in Y for a normal N, the fourth not for another.
+
+    Both have mean 0 given Y, so that many cells leave no correlation; a gamma N has not.
+    """
     y = "discrete({0: 0.25, 1: 0.25, 2: 0.25, 3: 0.25})"
     assert answer(separation(fork(("sqrt(Y)*N", NORMAL), BENT_TOO, y))) == ("holds", "law")
-    assert separation(fork(("sqrt(Y)*N", "laplace(0, 1)"), BENT_TOO, y))["cic"] == "undecided"
+    other = separation(fork(("sqrt(Y)*N", "laplace(0, 1)"), BENT_TOO, y))
+    assert answer(other) == ("holds", "limit")
+    assert other["uniform"] == "fails"
+    assert separation(fork(("sqrt(Y)*N", GAMMA), BENT_TOO, y))["cic"] != "holds"
 
 
 @pytest.mark.usefixtures("many_cells")

@@ -204,6 +204,12 @@ def test_no_constant__nothing_grows_with_the_number_of_cells_alone(mechanism, ex
         (equation("Y*N"), True),
         (equation("Y**2*N"), True),  # N has mean 0
         (equation("Y**2*N", "gamma(2, 1)"), False),
+        (equation("Y**2*N**3", "laplace(0, 3)"), True),
+        (equation("Y**2*N**7", "uniform(-1, 1)"), True),  # beyond the cumulants: by quadrature
+        (equation("Y**2*(N**2 - 0.01)", "normal(0, 0.1)"), True),
+        (equation("Y**2*N", "discrete({-0.1: 0.3, 0.1: 0.3, 0.2: 0.2, -0.2: 0.2})"), True),
+        (equation("Y**2*N", "discrete({-0.3: 0.1, 0.1: 0.3, 7: 0.1, -0.7: 0.5})"), False),
+        (equation("Y**2*N", "normal(0.0000000000001, 1)"), False),  # a mean, however small, is no rounding
         (equation("Y**2 + N"), False),
         (kernel("gamma(2, 1 + Y)"), True),
         (kernel("negative_binomial(1 + Y, 2)"), True),

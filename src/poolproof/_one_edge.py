@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import comb, fsum, isfinite
 
 import numpy as np
 import sympy
@@ -17,13 +18,16 @@ import sympy
 from ._algebra import NOISE, evaluate_sympy, gene_symbol
 from ._axis import AxisEquation, constant_derivative, on_axis, unequal_weights
 from ._coincidence import is_affine_on, smallest_coincidence, weighted_coincidence
-from ._support import Support
+from ._families import MAX_ORDER, Law
+from ._support import Support, exact_number
 from .aggregation import Aggregation
 from .mechanisms import Equation, Kernel
 
 PASS, FAIL, UNKNOWN = "pass", "fail", "unknown"
 CLEARLY_BENT = 1e-3
 """Relative departure of a conditional cumulant from affine that is no error of integration."""
+CANCELLED = 1e-14
+"""What is left of terms that cancel, relative to them, if it is the rounding of moments."""
 _MEANS: dict[str, Callable[..., sympy.Expr]] = {
     "poisson": lambda rate: rate,
     "binomial": lambda n, p: n * p,
@@ -368,15 +372,41 @@ def _mean_affine(
 
 
 def _mean_over_noise(expression: sympy.Expr, mechanism: Equation) -> sympy.Expr | None:
-    """E over N of a polynomial in N; None for anything else."""
+    """E over N of a polynomial in N; None for anything else. What cancels up to rounding is no term."""
     if mechanism.noise is None or NOISE not in expression.free_symbols:
         return sympy.simplify(expression)
     polynomial = expression.as_poly(NOISE)
     if polynomial is None:
         return None
-    total = sympy.Integer(0)
-    nodes, weights = mechanism.noise.quadrature(64)
+    total: dict[sympy.Expr, sympy.Expr] = {}
+    size: dict[sympy.Expr, sympy.Expr] = {}
     for (power,), coefficient in polynomial.terms():
-        moment = float(np.dot(nodes**power, weights)) if power else 1.0
-        total += coefficient * sympy.Float(moment)
-    return sympy.simplify(total)
+        moment = _moment(mechanism.noise, power)
+        if moment is None:
+            return None
+        for term, factor in sympy.expand(coefficient).as_coefficients_dict().items():
+            total[term] = total.get(term, sympy.Integer(0)) + factor * moment
+            size[term] = size.get(term, sympy.Integer(0)) + abs(factor * moment)
+    kept = [term * number for term, number in total.items() if abs(number) > CANCELLED * size[term]]
+    return sympy.simplify(sympy.Add(*kept))
+
+
+def _moment(law: Law, power: int) -> sympy.Expr | None:
+    """E N^power: exact for finite laws, else from cumulants, and beyond their orders by quadrature.
+
+    No sum of it may depend on how a library adds: a symmetric law has odd moments of exactly 0.
+    """
+    if law.atoms is not None:
+        return sympy.Add(*(exact_number(p) * value**power for value, p in law.atoms))
+    if power <= MAX_ORDER:
+        moments = [1.0]
+        for order in range(1, power + 1):
+            terms = (comb(order - 1, k - 1) * law.cumulant(k) * moments[order - k] for k in range(1, order + 1))
+            moments.append(sum(terms))
+        moment = moments[power]
+    else:
+        nodes, weights = law.quadrature(64)
+        terms = nodes**power * weights
+        moment, size = fsum(terms), fsum(np.abs(terms))
+        moment = 0.0 if abs(moment) <= 1e-12 * size else moment
+    return exact_number(moment) if isfinite(moment) else None
