@@ -221,6 +221,31 @@ def test_mean_affine__is_weaker_than_the_criterion(mechanism, expected):
     assert family(mechanism).mean_affine is expected
 
 
+# --- a parent with finitely many values, beside others ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "parent", "expected"),
+    [
+        (equation("tanh(B) + tanh(W) + N"), "B", PASS),
+        (equation("sqrt(B)*N + W**2"), "B", PASS),
+        (equation("sqrt(R)*N + W**2"), "R", PASS),
+        (equation("1000000*W + R**2 + N"), "R", FAIL),
+        (equation("B*N + W*N"), "B", FAIL),
+        (equation("B*W + N"), "B", FAIL),
+        (kernel("poisson(B + Y**2)"), "B", PASS),
+        (kernel("gamma(1 + B, 1 + Y)"), "B", FAIL),
+        # what happens between the values that are tried, or is small, is not overlooked
+        (equation("B*threshold(Y, at=50) + N"), "B", UNKNOWN),
+        (equation("B*exp(-(Y - 2.5)**2*100000) + N"), "B", UNKNOWN),
+        (equation("B*(1 + 0.000000001*W) + N"), "B", UNKNOWN),
+        (kernel("poisson(1 + B*threshold(Y, at=50))"), "B", UNKNOWN),
+    ],
+)
+def test_finite_parent__passes_where_it_adds_the_same_whatever_the_others_are(mechanism, parent, expected):
+    assert status(mechanism, parent) == expected
+
+
 # --- by law -------------------------------------------------------------------------------------------------
 
 RATES = st.sampled_from(
