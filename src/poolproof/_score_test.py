@@ -237,11 +237,17 @@ class ScoreTest:
         """Robust scores of bends and of all columns, added over levels.
 
         With levels, association may also show in the line that they share (Bonferroni joins both). ``weak``
-        is set where a variance is nearly singular.
+        is set where a variance is nearly singular, or is the little that the line of one level leaves.
         """
+        if weak is not None:
+            for of in levels:
+                weak |= of.variance[0, 0] < WEAK * of.variance_null[0, 0]
         floor = _FLOOR[levels[0].b.dtype]
         bends = list(range(1, self.k))
-        bend = Law(add(quadratic_form(of.variance, of.s, bends, floor, weak) for of in levels), bend_df)
+        bend = Law(
+            add(quadratic_form(of.variance, of.s, bends, floor, weak, of.variance_null) for of in levels),
+            bend_df,
+        )
         omnibus = Law(
             add(quadratic_form(of.variance_null, [of.b, *of.s], [0, *bends], floor, weak) for of in levels),
             all_df,
