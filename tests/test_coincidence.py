@@ -1,5 +1,6 @@
 """Finite supports: the smallest pools with equal sums and different values, by hand and against all pools."""
 
+import math
 from itertools import combinations_with_replacement, product
 
 import numpy as np
@@ -8,7 +9,7 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poolproof._coincidence import is_affine_on, smallest_coincidence
+from poolproof._coincidence import bends_of, is_affine_on, smallest_coincidence, weighted_coincidence
 
 ROOT2 = sympy.sqrt(2)
 
@@ -89,3 +90,35 @@ def test_affine_functions__survive_at_every_size(support, a, b, c):
     values = np.array([a * x + b * y + c for x, y in support], dtype=float)
     assert is_affine_on(states, values)
     assert smallest_coincidence(states, values, max_cells=100) is None
+
+
+def grid(*axes):
+    return [tuple(map(sympy.sympify, state)) for state in product(*axes)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(-9, 9), st.integers(-9, 9), st.integers(-10, 10), st.sampled_from([0, 1, -3]))
+def test_bends__are_zero_iff_values_are_affine_however_large_the_affine_part(a, b, power, bend):
+    states = grid([0, 1, 5], [2, ROOT2, 7])
+    large = sympy.Integer(10) ** 25
+    values = [large * (a * x + b * y) + bend * sympy.Integer(10) ** power * x * y for x, y in states]
+    found = bends_of(states, values)
+    assert np.any(found) == (bend != 0)
+    if bend:
+        assert np.abs(found).max() == 1
+        assert smallest_coincidence(states, found, max_cells=4).n_cells == 2  # corners of a square
+
+
+def test_bends__of_numbers_that_are_not_real_are_not_told():
+    with pytest.raises(TimeoutError, match="no real numbers"):
+        bends_of(points(0, 1, 2), [sympy.Integer(0), sympy.zoo, sympy.Integer(1)])
+
+
+@pytest.mark.parametrize(("gap", "expected"), [(0.0, None), (1e-11, TimeoutError), (math.nan, TimeoutError)])
+def test_weighted_sums__what_may_be_rounding_is_not_told(gap, expected):
+    added = np.array([[[0.0], [1.0], [2.0 + gap]], [[0.0], [1.0], [2.0]]])
+    if expected is None:
+        assert weighted_coincidence(points(0, 1, 2), added, [1, 1]) is None
+    else:
+        with pytest.raises(expected, match="rounding"):
+            weighted_coincidence(points(0, 1, 2), added, [1, 1])

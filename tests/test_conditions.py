@@ -426,10 +426,53 @@ def test_zero_one_three_in_the_middle__keeps_a_fork_at_two_cells_for_this_number
 
 
 def test_cancelling_by_this_noise_alone__is_not_uniform():
-    """sqrt(Y) N has variance Y: every cumulant is affine in Y for a normal N, the fourth not for another."""
+    """sqrt(Y) N has variance Y: every cumulant is affine in Y for a normal N, the fourth not for another.
+
+    Both have mean 0 given Y, so that many cells leave no correlation; a gamma N has not.
+    """
     y = "discrete({0: 0.25, 1: 0.25, 2: 0.25, 3: 0.25})"
     assert answer(separation(fork(("sqrt(Y)*N", NORMAL), BENT_TOO, y))) == ("holds", "law")
-    assert separation(fork(("sqrt(Y)*N", "laplace(0, 1)"), BENT_TOO, y))["cic"] == "undecided"
+    other = separation(fork(("sqrt(Y)*N", "laplace(0, 1)"), BENT_TOO, y))
+    assert answer(other) == ("holds", "limit")
+    assert other["uniform"] == "fails"
+    assert separation(fork(("sqrt(Y)*N", GAMMA), BENT_TOO, y))["cic"] != "holds"
+
+
+def three_values(unit):
+    """A law on one, two and three units."""
+    return f"discrete({{{unit:g}: 0.3, {2 * unit:g}: 0.3, {3 * unit:g}: 0.4}})"
+
+
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [
+        (("1000000 + sqrt(Y)*N", "laplace(0, 1)"), three_values(1)),  # far from 0, for its spread
+        (("100000*Y + Y*N", NORMAL), three_values(1)),
+        (("1000000000*Y + Y**2 + N", NORMAL), three_values(1)),
+        (("exp(0.0000001*Y) + N", NORMAL), three_values(1)),
+        (("Y**2 / 10000000000 + N", "bernoulli(0.5)"), three_values(1)),
+        (("1000000000000 + Y**2 + N", "bernoulli(0.5)"), three_values(1)),
+        (kernel("bernoulli(0.5 + 0.00000000001*Y**2)"), three_values(1)),
+        (kernel("gamma(2, Y)"), three_values(1e6)),
+        (kernel("normal(Y, Y)"), three_values(1e8)),
+    ],
+)
+def test_finite_middle_gene__a_small_bend_is_no_rounding(x, y):
+    of = fork(x, ("Y**2 + N", "bernoulli(0.5)"), y)
+    assert answer(separation(of)) not in [("holds", "uniform"), ("holds", "law")]
+    assert check(of, monte_carlo=False).mechanisms.set_index("gene").loc["X", "ffc"] != "holds"
+
+
+def test_finite_middle_gene__a_kernel_is_not_judged_on_an_axis():
+    """Poisson counts keep sums, but not of squares: 8 times 2 has the same as 5 times 1 and 3 times 3."""
+    for y, cells, expected in (
+        (three_values(1), 8, "undecided"),
+        (three_values(1), 7, "holds"),
+        ("bernoulli(0.3)", 8, "holds"),
+    ):
+        x = kernel("poisson(1 + 2*Y)")
+        of = fork(x, ("Y**2 + N", GAMMA), y, aggregation="power(2)", cells=cells)
+        assert separation(of)["cic"] == expected
 
 
 @pytest.mark.usefixtures("many_cells")

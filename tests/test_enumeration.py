@@ -188,3 +188,16 @@ def test_kernels_on_coins__give_the_same_answer(tenths, n_cells):
     assert factorises(sums_by_listing(cells, n_cells))
     without = sums_by_listing([((x, z), w) for (x, z, _), w in cells], n_cells)
     assert decide(of, n_cells, ()) == factorises(without)
+
+
+def test_differences_that_may_be_rounding__are_not_decided():
+    for x in (("Y**2 / 10000000000 + N", COIN), ["bernoulli(0.5 + 0.00000000001*Y**2)"]):
+        assert decide(scm(Y=THREE, X=x, Z=["bernoulli(Y**2 / 4)"]), 2) is None
+    far_off = ("1000000000000 + Y**2 + N", COIN)
+    assert decide(scm(Y=THREE, X=far_off, Z=["bernoulli(Y**2 / 4)"]), 2) is None
+    assert decide(scm(Y=THREE, X=("1000 + Y**2 + N", COIN), Z=["bernoulli(Y**2 / 4)"]), 2) is False
+
+
+def test_many_cells__rounding_of_their_sums_does_not_decide():
+    for n_cells in (7, 16):
+        assert decide(scm(Y=THREE, X=("0.1*Y + 0.7*N", COIN), Z=["bernoulli(Y**2 / 5)"]), n_cells) is True

@@ -204,6 +204,12 @@ def test_no_constant__nothing_grows_with_the_number_of_cells_alone(mechanism, ex
         (equation("Y*N"), True),
         (equation("Y**2*N"), True),  # N has mean 0
         (equation("Y**2*N", "gamma(2, 1)"), False),
+        (equation("Y**2*N**3", "laplace(0, 3)"), True),
+        (equation("Y**2*N**7", "uniform(-1, 1)"), True),  # beyond the cumulants: by quadrature
+        (equation("Y**2*(N**2 - 0.01)", "normal(0, 0.1)"), True),
+        (equation("Y**2*N", "discrete({-0.1: 0.3, 0.1: 0.3, 0.2: 0.2, -0.2: 0.2})"), True),
+        (equation("Y**2*N", "discrete({-0.3: 0.1, 0.1: 0.3, 7: 0.1, -0.7: 0.5})"), False),
+        (equation("Y**2*N", "normal(0.0000000000001, 1)"), False),  # a mean, however small, is no rounding
         (equation("Y**2 + N"), False),
         (kernel("gamma(2, 1 + Y)"), True),
         (kernel("negative_binomial(1 + Y, 2)"), True),
@@ -213,6 +219,31 @@ def test_no_constant__nothing_grows_with_the_number_of_cells_alone(mechanism, ex
 )
 def test_mean_affine__is_weaker_than_the_criterion(mechanism, expected):
     assert family(mechanism).mean_affine is expected
+
+
+# --- a parent with finitely many values, beside others ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "parent", "expected"),
+    [
+        (equation("tanh(B) + tanh(W) + N"), "B", PASS),
+        (equation("sqrt(B)*N + W**2"), "B", PASS),
+        (equation("sqrt(R)*N + W**2"), "R", PASS),
+        (equation("1000000*W + R**2 + N"), "R", FAIL),
+        (equation("B*N + W*N"), "B", FAIL),
+        (equation("B*W + N"), "B", FAIL),
+        (kernel("poisson(B + Y**2)"), "B", PASS),
+        (kernel("gamma(1 + B, 1 + Y)"), "B", FAIL),
+        # what happens between the values that are tried, or is small, is not overlooked
+        (equation("B*threshold(Y, at=50) + N"), "B", UNKNOWN),
+        (equation("B*exp(-(Y - 2.5)**2*100000) + N"), "B", UNKNOWN),
+        (equation("B*(1 + 0.000000001*W) + N"), "B", UNKNOWN),
+        (kernel("poisson(1 + B*threshold(Y, at=50))"), "B", UNKNOWN),
+    ],
+)
+def test_finite_parent__passes_where_it_adds_the_same_whatever_the_others_are(mechanism, parent, expected):
+    assert status(mechanism, parent) == expected
 
 
 # --- by law -------------------------------------------------------------------------------------------------

@@ -390,6 +390,20 @@ def test_screening__pairs_at_a_threshold_are_decided_in_float64(related):
                 pd.testing.assert_series_equal(calls(data, **options), expected)
 
 
+@pytest.mark.parametrize("factor", [1 - 1e-13, 1, 1 + 1e-13])
+def test_screening__the_last_digits_of_a_number_at_a_threshold_do_not_decide(related, factor):
+    """They depend on the processor and on the other pairs in the block."""
+    data, result = related
+    shown = result.table[result.table["call"] == names.AFFINE]
+    wide = shown[shown["nonlinear_share_upper"].between(1e-3, 0.99)].iloc[0]
+    edge = [(wide["regulator"], wide["target"])]
+    assert calls(data, margin=wide["nonlinear_share_upper"] * factor)[edge[0]] != names.AFFINE
+    assert calls(data, min_r2=wide["r2_spline"] * factor)[edge[0]] == names.AFFINE
+    for options in ({"margin": wide["nonlinear_share_upper"]}, {"min_r2": wide["r2_spline"]}):
+        listed = indexed(run(data, pairs=edge, **{name: v * factor for name, v in options.items()}).table)
+        assert (listed["call"] == names.AFFINE).all() == ("min_r2" in options)
+
+
 @given(seed=seeds)
 @few
 def test_screening__rows_collected_on_the_way_are_those_recomputed(seed):

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import sympy
 
-from ._algebra import NOISE, NOISE_NAME, evaluate_sympy
+from ._algebra import NOISE, NOISE_NAME, exact_value
 from ._axis import AxisEquation, constant_derivative, on_axis, states_of, unequal_weights
-from ._coincidence import is_affine_on, smallest_coincidence, weighted_coincidence
+from ._coincidence import bends_of, smallest_coincidence, weighted_coincidence
 from ._support import Support
 from ._witness import Reachable, axis_functions, describe_pools, readable_values, two_cell_witness
 from .aggregation import Aggregation
@@ -115,9 +115,9 @@ def _finite_form(
         return Form(HOLDS, UNIFORM, f"affine{words}")
     try:
         states = states_of([equation.supports[v] for v in finite])
-        columns = np.array([[float(v) for v in state] for state in states]).T
-        values = np.asarray(evaluate_sympy(rest, {v.name: c for v, c in zip(finite, columns, strict=True)}))
-        if is_affine_on(states, values):
+        exact = [exact_value(rest, dict(zip(finite, state, strict=True))) for state in states]
+        values = bends_of(states, exact)
+        if not np.any(values):
             return Form(HOLDS, UNIFORM, f"affine on the {len(states)} states of its finite variables{words}")
         weights = unequal_weights(pooling.linear)
         if weights is not None:

@@ -17,8 +17,11 @@ import numpy as np
 import sympy
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-AFFINE_TOLERANCE = 1e-9
-"""Largest residual of the affine fit, relative to the spread of f, that is rounding."""
+ROUNDING = 1e-13
+"""Largest residual of the affine fit, relative to the largest value, that is rounding of float64."""
+CLEAR = 1e-9
+"""From here on it is surely none. What lies between is not decided."""
+EXACT_DIGITS = 60
 SMALLEST_DIFFERENCE = 1e-4
 """Differences of f-sums below this share of the largest residual are not looked for."""
 TIME_LIMIT = 10.0
@@ -42,7 +45,11 @@ class Coincidence:
 
 
 def smallest_coincidence(
-    states: Sequence[Sequence[sympy.Expr]], values: np.ndarray, *, max_cells: int
+    states: Sequence[Sequence[sympy.Expr]],
+    values: np.ndarray,
+    *,
+    max_cells: int,
+    rounding: float | None = None,
 ) -> Coincidence | None:
     """Return the smallest pools with equal sums of states and different sums of values.
 
@@ -54,6 +61,8 @@ def smallest_coincidence(
         Values of one or several functions, shape ``(n_states,)`` or ``(n_states, n_functions)``.
     max_cells
         Larger pools are of no interest.
+    rounding
+        Largest error of the values; by default that of float64. :func:`bends_of` gives values with none.
 
     Returns
     -------
@@ -77,12 +86,12 @@ def smallest_coincidence(
     found: Coincidence | None = None
     for column in values.T:
         bound = max_cells if found is None else found.n_cells - 1
-        found = _smallest_of_one(states, column, bound) or found
+        found = _smallest_of_one(states, column, bound, rounding) or found
     return found
 
 
 def _smallest_of_one(
-    states: Sequence[Sequence[sympy.Expr]], values: np.ndarray, max_cells: int
+    states: Sequence[Sequence[sympy.Expr]], values: np.ndarray, max_cells: int, rounding: float | None
 ) -> Coincidence | None:
     """The same for one function; states far off are taken out one by one, so that they hide no other."""
     left = np.arange(len(states))
@@ -90,7 +99,7 @@ def _smallest_of_one(
     while len(left) >= 3 and max_cells >= 2:
         mine = [states[int(i)] for i in left]
         rows = _whole_rows(mine)
-        residual = _affine_residuals(rows, values[left][:, None])[:, 0]
+        residual = _affine_residuals(rows, values[left][:, None], rounding)[:, 0]
         if not np.any(residual):
             break
         found = _search(mine, rows, residual, max_cells)
@@ -122,8 +131,67 @@ def _among_all(found: Coincidence, left: np.ndarray, n_states: int) -> Coinciden
     return Coincidence(first, second)
 
 
-def is_affine_on(states: Sequence[Sequence[sympy.Expr]], values: np.ndarray) -> bool:
-    """Tell whether functions are affine on the states, and so survive pooling at every size.
+def bends_of(states: Sequence[Sequence[sympy.Expr]], values: Sequence[sympy.Expr]) -> np.ndarray:
+    """What exact values add to the affine function through the first state and its neighbours.
+
+    Parameters
+    ----------
+    states
+        All combinations of some exact numbers, one tuple each.
+    values
+        One exact number for each state.
+
+    Returns
+    -------
+    Floats of which the largest is 1 in size; all 0 iff the values are affine on the states, and so survive
+    pooling at every size. What is rational is decided exactly, all else to 50 digits.
+
+    Raises
+    ------
+    TimeoutError
+        A value is not a real number.
+
+    Examples
+    --------
+    >>> points = [(sympy.Integer(v),) for v in (0, 1, 2)]
+    >>> bends_of(points, [10**20 + v * sympy.pi for (v,) in points])
+    array([0., 0., 0.])
+    >>> bends_of(points, [10**20 + v**2 for (v,) in points])
+    array([0., 0., 1.])
+    """
+    if not all(v.is_real and v.is_finite for v in values):
+        raise TimeoutError("its values on its finite support are no real numbers")
+    exact = all(v.is_Rational for v in (*values, *(x for state in states for x in state)))
+    number = sympy.Rational if exact else (lambda v: sympy.N(v, EXACT_DIGITS))
+    place = {tuple(state): i for i, state in enumerate(states)}
+    first, shown = tuple(states[0]), [number(v) for v in values]
+    slopes = []
+    for j, start in enumerate(first):
+        other = next((state[j] for state in states if state[j] != start), None)
+        if other is None:
+            slopes.append(sympy.Integer(0))
+            continue
+        beside = place[(*first[:j], other, *first[j + 1 :])]
+        slopes.append((shown[beside] - shown[0]) / number(other - start))
+    left = [
+        value - shown[0] - sum(c * number(x - at) for c, x, at in zip(slopes, state, first, strict=True))
+        for value, state in zip(shown, states, strict=True)
+    ]
+    size = max(abs(v) for v in left)
+    if size == 0 or (not exact and size <= 10.0**-50 * max(abs(v) for v in shown)):
+        return np.zeros(len(states))
+    return np.array([float(v / size) for v in left])
+
+
+def is_affine_on(
+    states: Sequence[Sequence[sympy.Expr]], values: np.ndarray, rounding: float | None = None
+) -> bool:
+    """Tell whether functions are affine on the states up to rounding.
+
+    Parameters
+    ----------
+    states, values, rounding
+        As in :func:`smallest_coincidence`.
 
     Examples
     --------
@@ -131,7 +199,7 @@ def is_affine_on(states: Sequence[Sequence[sympy.Expr]], values: np.ndarray) -> 
     True
     """
     values = np.asarray(values, dtype=float).reshape(len(states), -1)
-    return not np.any(_affine_residuals(_whole_rows(states), values))
+    return not np.any(_affine_residuals(_whole_rows(states), values, rounding))
 
 
 def _whole_rows(states: Sequence[Sequence[sympy.Expr]]) -> np.ndarray:
@@ -147,14 +215,21 @@ def _whole_rows(states: Sequence[Sequence[sympy.Expr]]) -> np.ndarray:
     return np.array(rows, dtype=float).reshape(-1, len(states))
 
 
-def _affine_residuals(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+def _affine_residuals(rows: np.ndarray, values: np.ndarray, rounding: float | None) -> np.ndarray:
     """What the best affine function leaves of each value, largest 1; zero where it is rounding."""
-    basis = np.vstack([np.ones(rows.shape[1]), rows]).T
-    basis = basis / np.maximum(np.abs(basis).max(axis=0), 1e-300)
-    left = values - basis @ np.linalg.lstsq(basis, values, rcond=None)[0]
+    left = affine_rest(rows, values)
     size = np.abs(left).max(axis=0)
-    spread = np.abs(values).max(axis=0)
-    return np.where(size > AFFINE_TOLERANCE * spread, left / np.where(size > 0, size, 1), 0.0)
+    allowed = ROUNDING * np.abs(values).max(axis=0) if rounding is None else rounding
+    return np.where(size > allowed, left / np.where(size > 0, size, 1), 0.0)
+
+
+def affine_rest(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """What the best affine function of coordinates, shape ``(n_coordinates, n_states)``, leaves of values."""
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    basis = np.vstack([np.ones(rows.shape[1]), centred]).T
+    basis = basis / np.maximum(np.abs(basis).max(axis=0), 1e-300)
+    values = values - values.mean(axis=0)
+    return np.asarray(values - basis @ np.linalg.lstsq(basis, values, rcond=None)[0])
 
 
 def _search(
@@ -208,7 +283,7 @@ def weighted_coincidence(
     Raises
     ------
     TimeoutError
-        There are too many assignments to compare.
+        There are too many assignments to compare, or a difference cannot be told from rounding.
 
     Examples
     --------
@@ -223,6 +298,7 @@ def weighted_coincidence(
     exact = [sympy.Rational(repr(float(w))) for w in weights]
     seen: dict[tuple[sympy.Expr, ...], tuple[int, ...]] = {}
     scale = np.abs(values).sum(axis=0).max()
+    close = False
     for assigned in product(range(n_states), repeat=n_cells):
         cells = [states[i] for i in assigned]
         sums = tuple(
@@ -231,6 +307,9 @@ def weighted_coincidence(
         )
         other = seen.setdefault(sums, assigned)
         gap = sum(values[c, a] - values[c, b] for c, (a, b) in enumerate(zip(assigned, other, strict=True)))
-        if np.abs(gap).max() > AFFINE_TOLERANCE * scale:
+        if np.abs(gap).max() > CLEAR * scale:
             return other, assigned
+        close = close or not np.abs(gap).max() <= ROUNDING * scale
+    if close:
+        raise TimeoutError("sums differ by no more than rounding might make")
     return None

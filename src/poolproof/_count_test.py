@@ -32,6 +32,7 @@ from ._counts import (
     level_estimates,
 )
 from ._outcome import Either, Law, Outcome
+from ._regression import WEAK
 from .calls import minus_log_sf, share_upper
 from .design import Design, Level, n_present
 
@@ -247,10 +248,12 @@ class CountTest:
             [np.broadcast_to(w * t.variance, line.shape) for w, t in zip(self.weight, blocks, strict=True)]
         )
         n_levels = usable.sum(axis=0)
+        doubt = total([e.doubt for e in estimates]) > 0
         if self.design.n_clusters:
-            laws, statistic, pieces, tested = self._cluster_laws(
+            laws, statistic, pieces, tested, weak = self._cluster_laws(
                 features, blocks, estimates, usable, line, bend
             )
+            doubt |= weak
         else:
             tested = n_levels > 0
             df = n_levels if len(estimates) > 1 else np.array([[1]])
@@ -264,7 +267,6 @@ class CountTest:
         upper = np.where((resolved == n_levels) & np.isfinite(bend), upper, 1.0)
         scale = np.where(spread > 0, spread, np.inf)
         scale = np.maximum(scale, line + np.where(np.isnan(bend), 0, bend))  # noise can put R2 above 1
-        doubt = total([e.doubt for e in estimates]) > 0
         return Outcome(
             r2_linear=line / scale,
             gain=bend / scale,
@@ -323,12 +325,16 @@ class CountTest:
         usable: np.ndarray,
         line: np.ndarray,
         bend: np.ndarray,
-    ) -> tuple[tuple[Law, Law], np.ndarray, Pieces, np.ndarray]:
-        """Tests and bound from the sums of whole replicates; Bonferroni joins levels, which share them."""
+    ) -> tuple[tuple[Law, Law], np.ndarray, Pieces, np.ndarray, np.ndarray]:
+        """Tests and bound from the sums of whole replicates; Bonferroni joins levels, which share them.
+
+        Last, where their spread is nearly singular, so that float32 is not enough.
+        """
         shape = line.shape
         lam = [np.zeros(shape), np.zeros(shape)]
         n_tests = np.zeros(shape)
         statistic = np.zeros(shape)
+        weak = np.zeros(shape, dtype=bool)
         bends: dict[int, np.ndarray] = {}
         lines: dict[int, np.ndarray] = {}
         for use, w, f, t, e, level in zip(
@@ -339,7 +345,8 @@ class CountTest:
             if d < N_BENDS + 3:
                 continue
             psi = [(a[1] - e.b * own[0], a[2] - e.b * own[1]) for _, a, own in sums]
-            t2 = _hotelling([p[0] for p in psi], [p[1] for p in psi])
+            t2, nearly = _hotelling([p[0] for p in psi], [p[1] for p in psi])
+            weak |= use & nearly
             statistic_level = t2 * (d - N_BENDS) / (N_BENDS * (d - 1))
             lam_bend = minus_log_sf(statistic_level * N_BENDS, N_BENDS, d - N_BENDS)
             slope = [a[0] for _, a, _ in sums]
@@ -362,7 +369,7 @@ class CountTest:
                 lines[code] = lines.get(code, 0) + np.where(use, share * rise, 0)
         laws = [Law(np.maximum(value - np.log(np.maximum(n_tests, 1)), 0), None) for value in lam]
         pieces = _cluster_pieces(bends, lines, _inverse_root(bend), _inverse_root(line))
-        return (laws[0], laws[1]), statistic, pieces, n_tests > 0
+        return (laws[0], laws[1]), statistic, pieces, n_tests > 0, weak
 
 
 def _cluster_pieces(
@@ -381,14 +388,16 @@ def _cluster_pieces(
     )
 
 
-def _hotelling(first: list[np.ndarray], second: list[np.ndarray]) -> np.ndarray:
-    """T2 = s'M^-1 s (D - 1) / D with M the spread of the D replicates' sums."""
+def _hotelling(first: list[np.ndarray], second: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """T2 = s'M^-1 s (D - 1) / D, M the spread of the D replicates' sums; and where M is nearly singular."""
     d = len(first)
     s1, s2 = add(first), add(second)
     m11 = add(v * v for v in first) - s1 * s1 / d
     m12 = add(v * w for v, w in zip(first, second, strict=True)) - s1 * s2 / d
     m22 = add(w * w for w in second) - s2 * s2 / d
-    return _ratio(m22 * s1 * s1 - 2 * m12 * s1 * s2 + m11 * s2 * s2, m11 * m22 - m12 * m12) * (d - 1) / d
+    determinant = m11 * m22 - m12 * m12
+    weak = (determinant < WEAK * m11 * m22) | (m11 * d < WEAK * s1 * s1) | (m22 * d < WEAK * s2 * s2)
+    return _ratio(m22 * s1 * s1 - 2 * m12 * s1 * s2 + m11 * s2 * s2, determinant) * (d - 1) / d, weak
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:

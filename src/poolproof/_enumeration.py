@@ -12,9 +12,13 @@ from .scm import SCM
 
 MAX_STATES = 200_000
 MAX_PRODUCT = 20_000_000
-DIGITS = 9
+LEAST = 1e-290
+"""Probabilities below it have lost digits."""
+SAME = 1e-12
+"""Differences of values, in units of the largest of one cell, and of probabilities, relative to them, that
+are rounding of one addition; for those of a pool, times the number of cells."""
 CLEAR = 1e-9
-"""Departure of a joint probability from independence, relative to it, that is not rounding."""
+"""From here on they are surely none. What lies between is not decided."""
 
 
 def independent_in_pools(
@@ -43,13 +47,20 @@ def independent_in_pools(
 
     Returns
     -------
-    None if a gene has infinitely many values, or there are too many sums to count.
+    None if a gene has infinitely many values, there are too many sums to count, or rounding hides the answer.
     """
-    cell = _cell_law(scm, [x, y, *given], set(genes))
-    if cell is None:
+    try:
+        cell = _cell_law(scm, [x, y, *given], set(genes))
+        if cell is None:
+            return None
+        pool = _power(*cell, n_cells) if weights is None else _weighted(*cell, weights)
+        return None if pool is None else _factorises(*pool, SAME * n_cells)
+    except _UnclearError:
         return None
-    pool = _power(*cell, n_cells) if weights is None else _weighted(*cell, weights)
-    return None if pool is None else _factorises(*pool)
+
+
+class _UnclearError(Exception):
+    """Two values may be the same or not: their difference is that of rounding or little more."""
 
 
 def _cell_law(scm: SCM, shown: Sequence[str], genes: set[str]) -> tuple[np.ndarray, np.ndarray] | None:
@@ -79,7 +90,7 @@ def _outcomes(mechanism: Equation | Kernel, values: Mapping[str, float]) -> list
         if mechanism.law not in ("bernoulli", "binomial"):
             return None
         n, p = parameters if mechanism.law == "binomial" else (1.0, parameters[0])
-        return [(float(v), float(stats.binom.pmf(v, int(n), p))) for v in range(int(n) + 1)]
+        return [(float(v), float(stats.binom.pmf(v, round(n), p))) for v in range(round(n) + 1)]
     atoms: Sequence[tuple[object, float]] | None = ((0, 1.0),)
     if mechanism.noise is not None:
         atoms = mechanism.noise.atoms
@@ -105,9 +116,12 @@ def _merged(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _snapped(column: np.ndarray) -> np.ndarray:
-    """Values closer than rounding made the same: one of them, as a rounded one would add errors to sums."""
+    """Values that are the same up to rounding made the same: one of them, as a mean would add errors."""
     levels, where = np.unique(column, return_inverse=True)
-    first = np.concatenate([[True], np.diff(levels) > 10.0**-DIGITS])
+    gaps, size = np.diff(levels), max(1.0, float(np.abs(levels).max()))
+    first = np.concatenate([[True], gaps > SAME * size])
+    if (gaps[first[1:]] <= CLEAR * size).any():
+        raise _UnclearError
     return levels[first][np.cumsum(first) - 1][np.ravel(where)]
 
 
@@ -152,18 +166,28 @@ def _power(values: np.ndarray, weights: np.ndarray, n: int) -> tuple[np.ndarray,
     return total
 
 
-def _factorises(values: np.ndarray, weights: np.ndarray) -> bool:
-    """Tell whether the first two columns are independent given the others."""
+def _factorises(values: np.ndarray, weights: np.ndarray, rounding: float) -> bool | None:
+    """Tell whether the first two columns are independent given the others; None where rounding hides it."""
     groups = np.unique(values[:, 2:], axis=0, return_inverse=True)[1].ravel() if values.shape[1] > 2 else 0
     groups = np.broadcast_to(groups, len(weights))
+    clear = True
     for group in np.unique(groups):
         mine = groups == group
         x = np.unique(values[mine, 0], return_inverse=True)[1]
         y = np.unique(values[mine, 1], return_inverse=True)[1]
         joint = np.zeros((x.max() + 1, y.max() + 1))
         np.add.at(joint, (x, y), weights[mine])
-        joint /= joint.sum()
+        if joint.shape[0] == 1 or joint.shape[1] == 1:
+            continue
+        total = joint.sum()
+        if total < LEAST:
+            clear = False
+            continue
+        joint /= total
         apart = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0)
-        if (np.abs(joint - apart) > CLEAR * np.maximum(joint, apart)).any():
+        largest = np.maximum(joint, apart)
+        gap = np.where(largest * total < LEAST, 0.0, np.abs(joint - apart) / np.maximum(largest, LEAST))
+        if gap.max() > CLEAR:
             return False
-    return True
+        clear &= bool(gap.max() <= rounding and (largest * total >= LEAST).all())
+    return True if clear else None

@@ -16,6 +16,8 @@ from .scm import SCM
 N_REPEATS = 16
 N_CELLS = 2**17
 """Cells of one repeat, where moments have no closed form."""
+SMALLEST_REST = 1e-6
+"""Product of standard deviations given others, relative to that without: below, rounding correlates."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +48,9 @@ def _partial(covariance: np.ndarray) -> float:
     a, b, c = covariance[:2, :2], covariance[:2, 2:], covariance[2:, 2:]
     if len(c):
         a = a - b @ np.linalg.lstsq(c, b.T, rcond=1e-12)[0]
-    size = np.sqrt(a[0, 0] * a[1, 1])
+    size = np.sqrt(max(a[0, 0], 0.0) * max(a[1, 1], 0.0))
     scale = np.sqrt(covariance[0, 0] * covariance[1, 1])
-    return float(np.clip(a[0, 1] / size, -1, 1)) if size > 1e-9 * scale else np.nan
+    return float(np.clip(a[0, 1] / size, -1, 1)) if size > SMALLEST_REST * scale else np.nan
 
 
 def pool_moments(scm: SCM, aggregation: Aggregation, cells: int | Law, seed: int) -> Moments | None:

@@ -9,21 +9,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
+from math import comb, fsum, isfinite
 
 import numpy as np
 import sympy
 
-from ._algebra import NOISE, evaluate_sympy, gene_symbol
+from ._algebra import NOISE, evaluate_sympy, exact_value, gene_symbol
 from ._axis import AxisEquation, constant_derivative, on_axis, unequal_weights
-from ._coincidence import is_affine_on, smallest_coincidence, weighted_coincidence
-from ._support import Support
+from ._coincidence import ROUNDING, affine_rest, bends_of, smallest_coincidence, weighted_coincidence
+from ._families import MAX_ORDER, Law
+from ._support import Support, exact_number
 from .aggregation import Aggregation
 from .mechanisms import Equation, Kernel
 
 PASS, FAIL, UNKNOWN = "pass", "fail", "unknown"
 CLEARLY_BENT = 1e-3
 """Relative departure of a conditional cumulant from affine that is no error of integration."""
+CLEARLY = 1e6
+"""Times the size of rounding: from here on a difference between laws is none of rounding or integration."""
+MOST_ROUNDING = 1e-10
+"""Of a characteristic function, beyond which nothing is read off it."""
+N_STEPS = 32
+MOST_VALUES = 200
+"""Of a parent, where others matter too; and combinations of those that are tried."""
+MAX_CELLS = 20_000
+"""Of which the law is worked out at once."""
+CANCELLED = 1e-14
+"""What is left of terms that cancel, relative to them, if it is the rounding of moments."""
 _MEANS: dict[str, Callable[..., sympy.Expr]] = {
     "poisson": lambda rate: rate,
     "binomial": lambda n, p: n * p,
@@ -158,14 +171,20 @@ def _bent(
     slope: object,
 ) -> Edge:
     """Judge a parent that does not enter as a plain multiple."""
-    if supports[parent].kind == "finite":
+    of_kernel = isinstance(mechanism, Kernel) and aggregation.kind != "linear"  # its law on the axis is open
+    if supports[parent].kind == "finite" and (not of_kernel or _is_alone_and_binary(mechanism, supports)):
         return _finite_parent(mechanism, parent, supports, aggregation, n_cells)
     if slope is False and _is_separable(mechanism, supports, aggregation):
         return Edge(FAIL, f"not affine in {parent}")
-    gap = _cumulant_gap(mechanism, parent, supports, aggregation)
+    gap = None if of_kernel else _cumulant_gap(mechanism, parent, supports, aggregation)
     if gap is not None and gap > CLEARLY_BENT:
         return Edge(FAIL, f"a conditional cumulant is not affine in {parent}")
     return Edge(UNKNOWN, f"could not be decided for {parent}")
+
+
+def _is_alone_and_binary(mechanism: Equation | Kernel, supports: Mapping[str, Support]) -> bool:
+    """Tell whether the only parent has two values: its sum then tells all of its cells."""
+    return len(mechanism.parents) == 1 and len(supports[mechanism.parents[0]].values) == 2
 
 
 def _is_separable(
@@ -193,35 +212,136 @@ def _finite_parent(
     n_cells: int,
 ) -> Edge:
     """On finitely many values the log characteristic function may be affine by lack of values between."""
-    values = supports[parent].values
-    others = [p for p in mechanism.parents if p != parent]
-    grids = [[float(v) for v in supports[p].sample_grid(4)] for p in others]
-    log_cf = _log_cf(mechanism, supports, aggregation)
-    rows = []
-    for rest in product(*grids):
-        cells = {p: np.full(len(values), r) for p, r in zip(others, rest, strict=True)}
-        rows.append(log_cf(cells | {parent: np.array([float(v) for v in values])}))
-    table = np.array(rows)  # rest x value x u
-    steps = table - table[:, :1]
-    if np.abs(steps - steps[:1]).max() > 1e-7 * max(np.abs(steps).max(), 1e-12):
-        return Edge(FAIL, f"what {parent} adds depends on the other parents")
-    parts = np.concatenate([steps[0].real, steps[0].imag], axis=1)
-    spread = np.abs(parts).max(axis=0)
-    parts = parts[:, spread > 1e-9]
-    states = [(v,) for v in values]
-    if parts.shape[1] == 0 or len(values) <= 2 or is_affine_on(states, parts):
-        if len(values) <= 2:
-            return Edge(PASS, f"{parent} has two values")
-        of_all_laws = isinstance(mechanism, Kernel) or _is_separable(mechanism, supports, aggregation)
-        return Edge(PASS, f"affine on the values of {parent}", any_law=of_all_laws)
+    states = [(v,) for v in _supports_on_axis(mechanism, supports, aggregation)[parent].values]
+    undecided = Edge(UNKNOWN, f"could not be decided for {parent}")
     try:
-        found = smallest_coincidence(states, parts[:, :: max(1, parts.shape[1] // 6)], max_cells=n_cells)
+        exact = _exact_steps(mechanism, parent, supports, aggregation)
+        if exact is None and not _is_alone_and_binary(mechanism, supports):
+            if not _adds_apart(mechanism, parent, supports, aggregation):
+                moves = _moved_by_others(mechanism, parent, supports, aggregation)
+                rule = f"what {parent} adds depends on the other parents"
+                return Edge(FAIL, rule) if moves else undecided
+            if len(states) <= 2:
+                return Edge(PASS, f"{parent} has two values")
+            columns, rounding = _bent_columns(mechanism, parent, supports, aggregation)
+            if columns is None:
+                return undecided
+        elif exact is None or len(states) <= 2:
+            return Edge(PASS, f"{parent} has two values")
+        else:
+            columns, rounding = np.stack([bends_of(states, steps) for steps in exact], axis=1), None
+        if not np.any(columns):
+            of_all_laws = isinstance(mechanism, Kernel) or _is_separable(mechanism, supports, aggregation)
+            return Edge(PASS, f"affine on the values of {parent}", any_law=of_all_laws)
+        found = smallest_coincidence(states, columns, max_cells=n_cells, rounding=rounding)
     except TimeoutError:
         return Edge(UNKNOWN, f"the values of {parent} could not be compared")
     if found is None:
         rule = f"no {n_cells} values of {parent} have the sum of {n_cells} others"
         return Edge(PASS, rule, any_cells=False, any_law=False)
     return Edge(FAIL, f"from {found.n_cells} cells, equal sums of {parent} give different laws")
+
+
+def _exact_steps(
+    mechanism: Equation | Kernel, parent: str, supports: Mapping[str, Support], aggregation: Aggregation
+) -> list[list[sympy.Expr]] | None:
+    """What each value of a parent adds to the parameters that the law is exponential in, as exact numbers.
+
+    None where it adds no such numbers: a noise that it stretches, another parent that changes them.
+    """
+    if isinstance(mechanism, Kernel):
+        natural = mechanism.natural() if aggregation.kind == "linear" else None
+        if natural is None:
+            return None
+        terms = [term for _, term in natural]
+    else:
+        terms = [on_axis(mechanism, supports, aggregation, noise_too=False).expression]
+    symbol = gene_symbol(parent)
+    values = _supports_on_axis(mechanism, supports, aggregation)[parent].values
+    found = []
+    for term in terms:
+        moving = sympy.expand(term).as_independent(symbol, as_Add=True)[1]
+        if moving.free_symbols - {symbol}:
+            moving = term.as_independent(symbol, as_Add=True)[1]
+        if moving.free_symbols - {symbol}:
+            return None
+        found.append([exact_value(moving, {symbol: value}) for value in values])
+    return found
+
+
+def _adds_apart(
+    mechanism: Equation | Kernel, parent: str, supports: Mapping[str, Support], aggregation: Aggregation
+) -> bool:
+    """Tell whether a parent surely adds the same to the log characteristic function, whatever the others are.
+
+    By algebra: values of the others that lie between those one tries may do something else.
+    """
+    others = [gene_symbol(p) for p in mechanism.parents if p != parent]
+    if not others:
+        return True
+    if isinstance(mechanism, Kernel):
+        return False  # with natural parameters, `_exact_steps` has the answer
+    equation = on_axis(mechanism, supports, aggregation, noise_too=False)
+    symbol, values = gene_symbol(parent), equation.supports[gene_symbol(parent)].values
+    if len(values) > MOST_VALUES:
+        return False
+    base = equation.expression.subs(symbol, values[0])
+    steps = [sympy.expand(equation.expression.subs(symbol, value) - base) for value in values[1:]]
+    steps = [sympy.simplify(step) if step.free_symbols & {*others} else step for step in steps]
+    if any(step.free_symbols & {*others} for step in steps):
+        return False
+    some = {v: exact_number(float(equation.supports[v].sample_grid(3)[0])) for v in others}
+    rest = sympy.expand(base - base.subs(some))
+    return NOISE not in (sympy.simplify(rest) if NOISE in rest.free_symbols else rest).free_symbols
+
+
+def _moved_by_others(
+    mechanism: Equation | Kernel, parent: str, supports: Mapping[str, Support], aggregation: Aggregation
+) -> bool:
+    """Tell whether what a parent adds to the law clearly differs between values of the other parents."""
+    of = _supports_on_axis(mechanism, supports, aggregation)
+    values = of[parent].floats
+    others = [p for p in mechanism.parents if p != parent]
+    tried = max(1, min(MOST_VALUES, MAX_CELLS // len(values)))
+    rest = np.array(list(islice(product(*(of[p].sample_grid(4) for p in others)), tried)), dtype=float)
+    cells = {p: np.repeat(rest[:, i], len(values)) for i, p in enumerate(others)}
+    cells[parent] = np.tile(values, len(rest))
+    mean, parts, rounding = _law_of(mechanism, supports, aggregation, cells)
+    table = np.column_stack([mean, parts[0]]).reshape(len(rest), len(values), -1)
+    steps = table - table[:, :1]
+    return bool(np.abs(steps - steps[:1]).max() > CLEARLY * rounding)
+
+
+def _bent_columns(
+    mechanism: Equation | Kernel, parent: str, supports: Mapping[str, Support], aggregation: Aggregation
+) -> tuple[np.ndarray | None, float]:
+    """Parts of the log characteristic function that are clearly not affine in a parent, and their rounding.
+
+    One column of zeros where none is; None where some may be.
+    """
+    of = _supports_on_axis(mechanism, supports, aggregation)
+    others = {p: float(of[p].sample_grid(3)[0]) for p in mechanism.parents if p != parent}
+    values = of[parent].floats
+    cells = {p: np.full(len(values), v) for p, v in others.items()} | {parent: values}
+    mean, parts, rounding = _law_of(mechanism, supports, aggregation, cells)
+    columns = np.column_stack([mean, parts[0]])
+    left = np.abs(affine_rest(values[None], columns)).max(axis=0)
+    if not np.isfinite(left).all() or rounding > MOST_ROUNDING:
+        return None, rounding
+    clear = left > CLEARLY * rounding
+    if not clear.any():
+        return (None if (left > rounding).any() else np.zeros((len(values), 1))), rounding
+    order = np.argsort(-left, kind="stable")
+    return columns[:, order[: min(int(clear.sum()), 8)]], rounding
+
+
+def _supports_on_axis(
+    mechanism: Equation | Kernel, supports: Mapping[str, Support], aggregation: Aggregation
+) -> dict[str, Support]:
+    if isinstance(mechanism, Kernel):
+        return {p: supports[p] for p in mechanism.parents}
+    equation = on_axis(mechanism, supports, aggregation, noise_too=False)
+    return {symbol.name: equation.supports[symbol] for symbol in equation.parents}
 
 
 def _under_weights(
@@ -234,12 +354,16 @@ def _under_weights(
 ) -> Edge:
     """Cells of unequal weights keep a multiple of the parent plus noise, and what their sums tell apart."""
     if supports[parent].kind == "finite" and len(mechanisms) == 1 and mechanisms[0].parents == (parent,):
-        values = supports[parent].values
-        cells = {parent: np.array([float(v) for v in values])}
-        added = np.stack([_log_cf(mechanisms[0], supports, aggregation, w)(cells) for w in weights])
-        parts = np.concatenate([added.real, added.imag], axis=2)
+        support = _supports_on_axis(mechanisms[0], supports, aggregation)[parent]
+        cells = {parent: support.floats}
+        mean, parts, rounding = _law_of(mechanisms[0], supports, aggregation, cells, weights)
+        by_weight = np.array(weights)[:, None, None] * mean[None, :, None]
         try:
-            differing = weighted_coincidence([(v,) for v in values], parts, weights)
+            if not np.isfinite(parts).all() or rounding > MOST_ROUNDING:
+                raise TimeoutError(f"the values of {parent} could not be compared")
+            differing = weighted_coincidence(
+                [(v,) for v in support.values], np.concatenate([by_weight, parts], axis=2), weights
+            )
         except TimeoutError as reason:
             return Edge(UNKNOWN, str(reason))
         if differing is None:
@@ -251,37 +375,68 @@ def _under_weights(
     return Edge(FAIL, "unequal weights keep only a multiple of the parent plus noise")
 
 
-def _log_cf(
+def _law_of(
     mechanism: Equation | Kernel,
     supports: Mapping[str, Support],
     aggregation: Aggregation,
-    weight: float = 1.0,
-) -> Callable[[Mapping[str, np.ndarray]], np.ndarray]:
-    """Log characteristic function of the weighted child, shape (n_values, n_u), followed from u = 0."""
+    cells: Mapping[str, np.ndarray],
+    weights: Sequence[float] = (1.0,),
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """The law of the child given its parents, in units of its largest standard deviation.
+
+    Parameters
+    ----------
+    cells
+        Values of the parents on the axis, each of shape ``(n,)``.
+    weights
+        Of cells.
+
+    Returns
+    -------
+    Conditional means, shape ``(n,)``; real and imaginary parts of the log characteristic functions of the
+    centred and weighted children, shape ``(n_weights, n, 2 * n_u)``; and the size of rounding in both.
+
+    Notes
+    -----
+    Up to one over the standard deviation a characteristic function is at least 1/2 and winds around nothing,
+    and shows all that a law differs in: much below, only its variance.
+    """
+    largest = max(abs(w) for w in weights)
+    steps = [np.linspace(0, w / largest, N_STEPS + 1)[1:] for w in weights]
     if isinstance(mechanism, Kernel):
-        scale = _spread(mechanism, supports) / weight
-        u = np.linspace(0, 1.0 / scale, 33)[1:]
-        return lambda cells: mechanism.log_cf(cells, u)
+        mean, variance = mechanism.cumulants(cells, 2)
+        sd = float(np.sqrt(np.max(variance))) or 1.0
+        parts = []
+        for u in steps:
+            log_cf = mechanism.log_cf(cells, u / sd) - 1j * mean[:, None] * (u / sd)
+            parts.append(np.hstack([log_cf.real, np.angle(np.exp(1j * log_cf.imag))]))
+        return mean / sd, np.array(parts), ROUNDING * (10 + np.abs(mean).max() / sd)
     equation = on_axis(mechanism, supports, aggregation, noise_too=False)
-    nodes, weights = (np.zeros(1), np.ones(1)) if mechanism.noise is None else mechanism.noise.quadrature(128)
+    expression = equation.expression.as_coeff_Add()[1]  # what is the same in all cells only adds rounding
+    child, probabilities = _child_at_nodes(expression, mechanism.noise, cells)
+    mean = np.array([fsum(row) for row in child * probabilities])
+    centred = child - mean[:, None]
+    sd = float(np.sqrt((centred**2 * probabilities).sum(axis=1).max()))
+    size = float(np.abs(mean).max())
+    if not sd > ROUNDING * size:
+        sd = size or 1.0
+        centred = np.zeros_like(centred)
+    parts = []
+    for u in steps:
+        cf = np.stack([(np.exp(1j * centred * at) * probabilities).sum(axis=1) for at in u / sd], axis=1)
+        parts.append(np.hstack([np.log(np.abs(cf)), np.angle(cf)]))
+    return mean / sd, np.array(parts), ROUNDING * (10 + size / sd)
 
-    def of(cells: Mapping[str, np.ndarray]) -> np.ndarray:
-        n = len(next(iter(cells.values())))
-        values = {p: np.repeat(v[:, None], len(nodes), axis=1) for p, v in cells.items()}
-        values[NOISE.name] = np.broadcast_to(nodes, (n, len(nodes)))
-        child = np.broadcast_to(evaluate_sympy(equation.expression, values), (n, len(nodes)))
-        u = np.linspace(0, weight / max(np.abs(child).max(), 1e-12), 33)
-        cf = np.einsum("nku,k->nu", np.exp(1j * child[:, :, None] * u), weights)
-        return (np.log(np.abs(cf)) + 1j * np.unwrap(np.angle(cf), axis=1))[:, 1:]
 
-    return of
-
-
-def _spread(mechanism: Kernel, supports: Mapping[str, Support]) -> float:
-    cells = {p: np.asarray(supports[p].sample_grid(5), dtype=float) for p in mechanism.parents}
-    n = max(len(v) for v in cells.values())
-    mean = np.asarray(mechanism.cumulants({p: np.resize(v, n) for p, v in cells.items()}, 2))
-    return float(max(1.0, np.nanmax(np.abs(mean))))
+def _child_at_nodes(
+    expression: sympy.Expr, noise: Law | None, cells: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The child at nodes of its noise, shape ``(n, n_nodes)``, and their probabilities."""
+    nodes, weights = (np.zeros(1), np.ones(1)) if noise is None else noise.quadrature(128)
+    n = len(next(iter(cells.values())))
+    values = {p: np.repeat(v[:, None], len(nodes), axis=1) for p, v in cells.items()}
+    values[NOISE.name] = np.broadcast_to(nodes, (n, len(nodes)))
+    return np.broadcast_to(evaluate_sympy(expression, values), (n, len(nodes))), weights
 
 
 def _cumulant_gap(
@@ -317,10 +472,7 @@ def _equation_cumulants(equation: AxisEquation, cells: Mapping[str, np.ndarray])
     n = len(next(iter(cells.values())))
     if equation.noise is None:
         return np.broadcast_to(evaluate_sympy(equation.expression, cells), n)[None].astype(float)
-    nodes, weights = equation.noise.quadrature(128)
-    values = {p: np.repeat(v[:, None], len(nodes), axis=1) for p, v in cells.items()}
-    values[NOISE.name] = np.broadcast_to(nodes, (n, len(nodes)))
-    child = np.broadcast_to(evaluate_sympy(equation.expression, values), (n, len(nodes)))
+    child, weights = _child_at_nodes(equation.expression, equation.noise, cells)
     mean = child @ weights
     centred = child - mean[:, None]
     return np.stack([mean, centred**2 @ weights, centred**3 @ weights])
@@ -368,15 +520,43 @@ def _mean_affine(
 
 
 def _mean_over_noise(expression: sympy.Expr, mechanism: Equation) -> sympy.Expr | None:
-    """E over N of a polynomial in N; None for anything else."""
+    """E over N of a polynomial in N; None for anything else. What cancels up to rounding is no term."""
     if mechanism.noise is None or NOISE not in expression.free_symbols:
         return sympy.simplify(expression)
     polynomial = expression.as_poly(NOISE)
     if polynomial is None:
         return None
-    total = sympy.Integer(0)
-    nodes, weights = mechanism.noise.quadrature(64)
+    total: dict[sympy.Expr, sympy.Expr] = {}
+    size: dict[sympy.Expr, sympy.Expr] = {}
     for (power,), coefficient in polynomial.terms():
-        moment = float(np.dot(nodes**power, weights)) if power else 1.0
-        total += coefficient * sympy.Float(moment)
-    return sympy.simplify(total)
+        moment = _moment(mechanism.noise, power)
+        if moment is None:
+            return None
+        for term, factor in sympy.expand(coefficient).as_coefficients_dict().items():
+            total[term] = total.get(term, sympy.Integer(0)) + factor * moment
+            size[term] = size.get(term, sympy.Integer(0)) + abs(factor * moment)
+    kept = [term * number for term, number in total.items() if abs(number) > CANCELLED * size[term]]
+    return sympy.simplify(sympy.Add(*kept))
+
+
+def _moment(law: Law, power: int) -> sympy.Expr | None:
+    """E N^power: exact for finite laws, else from cumulants, and beyond their orders by quadrature.
+
+    No sum of it may depend on how a library adds: a symmetric law has odd moments of exactly 0.
+    """
+    if law.atoms is not None:
+        return sympy.Add(*(exact_number(p) * value**power for value, p in law.atoms))
+    if power <= MAX_ORDER:
+        moments = [1.0]
+        for order in range(1, power + 1):
+            terms = (
+                comb(order - 1, k - 1) * law.cumulant(k) * moments[order - k] for k in range(1, order + 1)
+            )
+            moments.append(sum(terms))
+        moment = moments[power]
+    else:
+        nodes, weights = law.quadrature(64)
+        terms = nodes**power * weights
+        moment, size = fsum(terms), fsum(np.abs(terms))
+        moment = 0.0 if abs(moment) <= 1e-12 * size else moment
+    return exact_number(moment) if isfinite(moment) else None

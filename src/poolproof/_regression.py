@@ -25,6 +25,9 @@ Tri = dict[tuple[int, int], np.ndarray]
 
 STEEP = 0.9
 """Linear R2 above which float32 products lose the residual: such pairs are decided in float64."""
+WEAK = 0.02
+"""Pivot of a robust variance, relative to the diagonal entry of what was summed, below which float32 is not
+enough: the error of -ln p is up to 2e-5 over it."""
 
 
 def triangle(k: int) -> list[tuple[int, int]]:
@@ -267,17 +270,33 @@ def masked_moments(
     return moments, n, int(n_columns[0]), norm
 
 
-def quadratic_form(matrix: Tri, vector: list[np.ndarray], columns: list[int], floor: float) -> np.ndarray:
+def quadratic_form(
+    matrix: Tri,
+    vector: list[np.ndarray],
+    columns: list[int],
+    floor: float,
+    weak: np.ndarray | None = None,
+    summed: Tri | None = None,
+) -> np.ndarray:
     """``v' A^-1 v`` for many small symmetric matrices at once, by Cholesky, elementwise over arrays.
 
     Pivots are held above ``floor`` times their diagonal entry: a direction without variance (a missing
-    column of the basis), whose entry of ``v`` vanishes with it, then adds nothing.
+    column of the basis), whose entry of ``v`` vanishes with it, then adds nothing. ``weak``, if given, is set
+    where a pivot is small (`WEAK`) beside the diagonal of ``summed``, from which A is what was left, or of A
+    itself: few samples carry a column, and rounding shows.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # where float32 fails, float64 decides
-        return np.minimum(_quadratic_form(matrix, vector, columns, floor), 1e30)
+        return np.minimum(_quadratic_form(matrix, vector, columns, floor, weak, summed or matrix), 1e30)
 
 
-def _quadratic_form(matrix: Tri, vector: list[np.ndarray], columns: list[int], floor: float) -> np.ndarray:
+def _quadratic_form(
+    matrix: Tri,
+    vector: list[np.ndarray],
+    columns: list[int],
+    floor: float,
+    weak: np.ndarray | None,
+    summed: Tri,
+) -> np.ndarray:
     lower: dict[tuple[int, int], np.ndarray] = {}
     solved: list[np.ndarray] = []
     total = None
@@ -288,6 +307,8 @@ def _quadratic_form(matrix: Tri, vector: list[np.ndarray], columns: list[int], f
             part = lower[c, a]
             pivot = pivot - part * part
             rest = rest - part * solved[c]
+        if weak is not None:
+            weak |= pivot < WEAK * summed[i, i]
         inverse = np.abs(diagonal)
         inverse *= floor
         inverse += 1e-30

@@ -24,7 +24,7 @@ from ._screen import (
     call_of,
     exact_groups,
 )
-from .calls import bh_adjust
+from .calls import bh_adjust, lies_below, reaches
 
 CALL_NAMES = {
     UNTESTED: names.NOT_ASSOCIATED,
@@ -131,8 +131,8 @@ def list_columns(engine: Engine, pairs: np.ndarray, rule: Rule, threads: int) ->
     bent = columns["q_value"] <= rule.fdr
     columns["call"] = call_of(
         tested,
-        columns["r2_spline"] >= rule.min_r2,
-        columns["nonlinear_share_upper"] < rule.margin,
+        reaches(columns["r2_spline"], rule.min_r2),
+        lies_below(columns["nonlinear_share_upper"], rule.margin),
         bent,
         associated,
     )

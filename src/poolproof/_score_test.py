@@ -13,6 +13,7 @@ from ._arrays import add
 from ._outcome import Either, Law, Outcome
 from ._regression import (
     STEEP,
+    WEAK,
     LevelFeatures,
     Moments,
     Targets,
@@ -174,7 +175,7 @@ class ScoreTest:
         incomplete = missing[genes][None] | missing[features.regulators][:, None]
         if exact and incomplete.any():
             self._fill_incomplete(result, features.regulators, genes, incomplete)
-        result.doubt = incomplete | features.unsafe[:, None] | (result.r2_linear > STEEP)
+        result.doubt = result.doubt | incomplete | features.unsafe[:, None] | (result.r2_linear > STEEP)
         return result
 
     def _combine(
@@ -200,19 +201,22 @@ class ScoreTest:
             bend_df, all_df = columns[0] - 1, columns[0]
         tested = np.asarray(usable.any(axis=0))
         n_rest = n - (len(self.targets.rows) - self._residual_df(all_df))
+        doubt = np.zeros(line.shape, dtype=bool)
+        weak = None if exact else doubt
         bend: Law
         association: Law | Either
         if self.design.n_clusters:
-            bend, statistic = self._cluster_law(levels, columns - 1, varies, of_bend=True)
-            association, _ = self._cluster_law(levels, columns, varies, of_bend=False)
+            bend, statistic = self._cluster_law(levels, columns - 1, varies, weak, of_bend=True)
+            association, _ = self._cluster_law(levels, columns, varies, weak, of_bend=False)
         elif self.test == "classical":
+            doubt |= line + gain > 1 - WEAK
             rest = np.maximum(1 - line - gain, 1e-30 if exact else 1e-12) / np.maximum(n_rest, 1)
             bend = Law(gain / rest, bend_df, n_rest * 1.0)
             association = Law((line + gain) / rest, all_df, n_rest * 1.0)
             statistic = bend.value / np.maximum(bend_df, 1)
             tested = tested & (n_rest >= 1)
         else:
-            bend, association = self._robust_laws(levels, bend_df, all_df)
+            bend, association = self._robust_laws(levels, bend_df, all_df, weak)
             statistic = bend.value
         if exact:  # a target that is the regulator up to rounding has no bend to test
             same = np.broadcast_to(gain < 1e-20, gain.shape)
@@ -226,20 +230,28 @@ class ScoreTest:
             upper[strong] = self._bound(chosen, gain[strong], line[strong], n_strong)
         else:
             upper = self._bound(levels, gain, line, n_rest)
-        return Outcome(line, gain, upper, bend, association, statistic, n, tested, np.zeros((1, 1), bool))
+        return Outcome(line, gain, upper, bend, association, statistic, n, tested, doubt)
 
     def _robust_laws(
-        self, levels: list[Moments], bend_df: np.ndarray, all_df: np.ndarray
+        self, levels: list[Moments], bend_df: np.ndarray, all_df: np.ndarray, weak: np.ndarray | None
     ) -> tuple[Law, Law | Either]:
         """Robust scores of bends and of all columns, added over levels.
 
-        With levels, association may also show in the line that they share (Bonferroni joins both).
+        With levels, association may also show in the line that they share (Bonferroni joins both). ``weak``
+        is set where a variance is nearly singular, or is the little that the line of one level leaves.
         """
+        if weak is not None:
+            for of in levels:
+                weak |= of.variance[0, 0] < WEAK * of.variance_null[0, 0]
         floor = _FLOOR[levels[0].b.dtype]
         bends = list(range(1, self.k))
-        bend = Law(add(quadratic_form(of.variance, of.s, bends, floor) for of in levels), bend_df)
+        bend = Law(
+            add(quadratic_form(of.variance, of.s, bends, floor, weak, of.variance_null) for of in levels),
+            bend_df,
+        )
         omnibus = Law(
-            add(quadratic_form(of.variance_null, [of.b, *of.s], [0, *bends], floor) for of in levels), all_df
+            add(quadratic_form(of.variance_null, [of.b, *of.s], [0, *bends], floor, weak) for of in levels),
+            all_df,
         )
         return bend, omnibus if len(levels) == 1 else Either((omnibus, _common_line(levels)))
 
@@ -268,7 +280,13 @@ class ScoreTest:
         return self._average_gain(levels)
 
     def _cluster_law(
-        self, levels: list[Moments], n_columns: np.ndarray, varies: np.ndarray, *, of_bend: bool
+        self,
+        levels: list[Moments],
+        n_columns: np.ndarray,
+        varies: np.ndarray,
+        weak: np.ndarray | None,
+        *,
+        of_bend: bool,
     ) -> tuple[Law, np.ndarray]:
         """Hotelling's T2 over replicates, per level; levels share replicates, so Bonferroni joins them.
 
@@ -294,7 +312,10 @@ class ScoreTest:
                 for j in columns[i:]
             }
             floor = _FLOOR[of.b.dtype]
-            t2 = quadratic_form(spread, total, columns, floor) * ((n_clusters - 1) / n_clusters)
+            if weak is not None:  # what the replicates share leaves little of their spread
+                for i in columns:
+                    weak |= spread[i, i] * n_clusters < WEAK * total[i] * total[i]
+            t2 = quadratic_form(spread, total, columns, floor, weak) * ((n_clusters - 1) / n_clusters)
             p_used = np.where(possible, p, 1)
             f = t2 * (n_clusters - p_used) / (p_used * (n_clusters - 1))
             minus_log_p = np.where(possible, minus_log_sf(f * p_used, p_used, n_clusters - p_used), 0.0)

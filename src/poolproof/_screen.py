@@ -26,6 +26,8 @@ from .calls import (
     coded_q_values,
     doubtful_codes,
     exact_q_values,
+    lies_below,
+    reaches,
 )
 
 # What one byte says of a pair.
@@ -306,8 +308,8 @@ class _Store:
 def _state(outcome: Outcome, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
     """Settle what does not depend on other pairs; also say where float32 cannot."""
     r2, upper = outcome.r2_spline, outcome.share_upper
-    strong = r2 >= rule.min_r2
-    flat = upper < rule.margin
+    strong = reaches(r2, rule.min_r2)
+    flat = lies_below(upper, rule.margin)
     tested = np.broadcast_to(outcome.tested, r2.shape)
     near = np.abs(r2 - rule.min_r2) < NEAR * rule.min_r2
     near |= strong & (np.abs(upper - rule.margin) < NEAR * rule.margin)

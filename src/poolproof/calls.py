@@ -194,6 +194,35 @@ def coded_q_values(histogram: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     return q_values
 
 
+# --- Thresholds ---------------------------------------------------------------------------------------
+
+TIE = 1e-9
+"""Relative distance from a threshold that counts as none. The last digits of a sum of products depend on the
+shape of the blocks it was taken over and on the processor: a value may not fall on either side with them."""
+
+
+def reaches(r2: np.ndarray, least: float) -> np.ndarray:
+    """Tell whether an explained share is at least ``least``, up to rounding.
+
+    Examples
+    --------
+    >>> reaches(np.array([0.3, 0.3 - 1e-16, 0.2999]), 0.3)
+    array([ True,  True, False])
+    """
+    return r2 >= (1 - TIE) * least
+
+
+def lies_below(upper: np.ndarray, margin: float) -> np.ndarray:
+    """Tell whether an upper bound lies below the margin by more than rounding.
+
+    Examples
+    --------
+    >>> lies_below(np.array([0.1, 0.1 - 1e-16, 0.0999]), 0.1)
+    array([False, False,  True])
+    """
+    return upper < (1 - TIE) * margin
+
+
 # --- Equivalence: an upper bound of the non-linear share ---------------------------------------------
 
 Z_UPPER = 1.6448536269514722

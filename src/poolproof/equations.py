@@ -18,7 +18,7 @@ from ._additive import COLLINEAR, EquationTest, as_columns, equation_test
 from ._checks import InputError, check_share
 from ._names import AFFINE, INCONCLUSIVE, NONLINEAR, NOT_ASSOCIATED, OK, PAIR_CALLS, PAIR_STATUSES
 from .basis import N_COLUMNS
-from .calls import bh_adjust
+from .calls import bh_adjust, lies_below, reaches
 
 __all__ = ["EquationTest", "Equations", "equation_test", "joint_equations"]
 
@@ -172,10 +172,10 @@ def _children_table(
 
     q_value = bh_adjust(numbers("p_value"))
     r2_linear, r2_spline, upper = numbers("r2_linear"), numbers("r2_spline"), numbers("nonlinear_share_upper")
-    associated = (bh_adjust(numbers("association_p_value")) <= fdr) & (r2_spline >= min_r2)
+    associated = (bh_adjust(numbers("association_p_value")) <= fdr) & reaches(r2_spline, min_r2)
     tested = np.array([test.status == OK for test in tests], dtype=bool)
     call = np.select(
-        [~tested, ~associated, upper < margin, q_value <= fdr],
+        [~tested, ~associated, lies_below(upper, margin), q_value <= fdr],
         ["", NOT_ASSOCIATED, AFFINE, NONLINEAR],
         INCONCLUSIVE,
     )

@@ -277,7 +277,7 @@ class BinomialKernel(Kernel):
     law, signature, needs = "binomial", ("n", "p"), ("count", "probability")
 
     def _draw(self, rng: np.random.Generator, *p: np.ndarray) -> np.ndarray:
-        return rng.binomial(np.minimum(p[0], _MAX_POISSON).astype(np.int64), p[1]).astype(float)
+        return rng.binomial(np.rint(np.minimum(p[0], _MAX_POISSON)).astype(np.int64), p[1]).astype(float)
 
     def _cumulants(self, *p: np.ndarray) -> tuple[np.ndarray, ...]:
         n, share = p
@@ -292,7 +292,7 @@ class BinomialKernel(Kernel):
 
     def _support(self, *p: Support) -> Support:
         highest = p[0].high
-        return finite(range(int(highest) + 1)) if highest <= _MAX_FINITE else integers(0, highest)
+        return finite(range(round(highest) + 1)) if highest <= _MAX_FINITE else integers(0, highest)
 
 
 class GammaKernel(Kernel):
