@@ -71,9 +71,9 @@ def row_of(
 
 
 def tests(subject: Subject, seed: int) -> Rows:
-    """The classical, the robust and, for counts, the corrected test."""
+    """The classical, the robust and, for counts of molecules, the corrected test."""
     for test in names.TESTS:
-        if test != "corrected" or subject.few.scale_tested == "counts":
+        if test != "corrected" or subject.few.umi_like:
             yield row_of(analyse(subject, subject.few, test=test), test)
 
 

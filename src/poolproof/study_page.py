@@ -56,8 +56,13 @@ def render_study(summary: Mapping[str, Any], drawn: Sequence[Drawn]) -> str:
         }
         parts.setdefault(picture.name, part)["pictures"].append(_shown(picture, findings[picture.name]))
     filters: dict[str, Callable[..., str]] = {
-        "share": _share, "interval": _interval, "count": _count, "when": _when, "number": _number
-    }  # fmt: skip
+        "share": _share,
+        "interval": _interval,
+        "count": _count,
+        "when": _when,
+        "number": _number,
+        "unbroken": _unbroken,
+    }
     return template("study_page.html.j2", filters).render(
         policy=policy(style, ""),
         style=Markup(style),
@@ -95,6 +100,11 @@ def _interval(share: Mapping[str, float | None]) -> str:
 
 def _count(value: int) -> str:
     return f"{value:,}"
+
+
+def _unbroken(text: str) -> str:
+    """No line break before a per cent sign."""
+    return text.replace(" %", "\u00a0%")
 
 
 def _number(value: float) -> str:
