@@ -317,6 +317,24 @@ def test_numbers__every_percentage_is_measured(figures):
     assert "%" not in outside
 
 
+@pytest.fixture
+def study_page():
+    return load_script("make_study_page")
+
+
+def test_study_page__says_what_the_summary_beside_it_says(study_page, capsys):
+    assert study_page.main(["--check"]) == 0, "run python docs/make_study_page.py STUDY"
+    summary = json.loads(study_page.SUMMARY.read_text(encoding="utf-8"))
+    page = study_page.PAGE.read_text(encoding="utf-8")
+    marks = set(re.findall(r"<!-- study: (\w+) -->", page))
+    assert marks == set(summary["findings"]) | set(study_page.TABLES)
+    assert len(summary["datasets"]) >= 8
+    pictures = set(re.findall(r"figures/(study_\w+\.svg)", page))
+    assert pictures == {path.name for path in study_page.FIGURES.glob("study_*.svg")}
+    changed = page.replace(summary["datasets"][0]["label"], "another")
+    assert study_page.page_text(changed, summary) != changed
+
+
 def test_percent__says_what_is_not_quite_none_or_all(figures):
     shares = (0, 0.004, 0.005, 0.056, 0.996, 1)
     assert list(map(figures.percent, shares)) == ["0 %", "under 1 %", "1 %", "6 %", "over 99 %", "100 %"]
