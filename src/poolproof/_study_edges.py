@@ -33,6 +33,7 @@ def edge_lists(
     for network in subject.entry.dataset.networks:
         known = match_edges(read_edges_not_inferred(network), genes, symbols)
         edges = pd.DataFrame({"regulator": genes[known.regulator_index], "target": genes[known.target_index]})
+        every = set(zip(edges["regulator"], edges["target"], strict=True))
         edges = edges[edges["regulator"].isin(testable) & edges["target"].isin(testable)]
         edges = edges.sort_values(["regulator", "target"], ignore_index=True)
         random = stream(seed, "study", subject.entry.name, network)
@@ -41,7 +42,6 @@ def edge_lists(
             edges = edges.iloc[kept].reset_index(drop=True)
         if len(edges) < 10:
             continue
-        every = set(zip(edges["regulator"], edges["target"], strict=True))
         yield network, edges, random_pairs(edges, every, settings["random_per_edge"], random)
 
 

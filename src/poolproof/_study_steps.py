@@ -222,9 +222,11 @@ def agreement(whole: pd.Series, part: pd.Series) -> dict[str, float]:
 def groups(subject: Subject, seed: int) -> Rows:
     """Each group of samples left out in turn: for the interval over samples."""
     group = subject.groups(study_settings()["groups"], seed)
+    rows = []  # all or none: an error from some of the groups would be too small
     for left_out in range(group.max() + 1):
         found = analyse(subject, subject.few, rows=np.flatnonzero(group != left_out))
-        yield row_of(found, "left out", left_out, left_out)
+        rows.append(row_of(found, "left out", left_out, left_out))
+    yield from rows
 
 
 def controls(subject: Subject, seed: int) -> Rows:
@@ -275,7 +277,7 @@ STEPS: Mapping[str, Callable[[Subject, int], Rows]] = {
 
 
 def rows_of_step(subject: Subject, step: str, seed: int) -> tuple[list[dict[str, Any]], list[str]]:
-    """Do a step; what cannot be done is a note and no rows."""
+    """Do a step; what cannot be done is a note, and the rows before it stay."""
     rows: list[dict[str, Any]] = []
     try:
         rows.extend(STEPS[step](subject, seed))
