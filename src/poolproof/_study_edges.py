@@ -31,9 +31,12 @@ def edge_lists(
     genes, symbols = subject.every.genes.astype(str), subject.every.symbols.astype(str)
     testable = set(genes[varying(subject)])
     for network in subject.entry.dataset.networks:
-        known = match_edges(read_edges_not_inferred(network), genes, symbols)
-        edges = pd.DataFrame({"regulator": genes[known.regulator_index], "target": genes[known.target_index]})
-        every = set(zip(edges["regulator"], edges["target"], strict=True))
+        listed = read_network(network)
+        ends = [
+            pd.DataFrame({"regulator": genes[found.regulator_index], "target": genes[found.target_index]})
+            for found in (match_edges(part, genes, symbols) for part in (listed, listed[~listed["circular"]]))
+        ]
+        every, edges = set(ends[0].itertuples(index=False, name=None)), ends[1]
         edges = edges[edges["regulator"].isin(testable) & edges["target"].isin(testable)]
         edges = edges.sort_values(["regulator", "target"], ignore_index=True)
         random = stream(seed, "study", subject.entry.name, network)
@@ -45,15 +48,14 @@ def edge_lists(
         yield network, edges, random_pairs(edges, every, settings["random_per_edge"], random)
 
 
-def read_edges_not_inferred(network: str) -> pd.DataFrame:
-    """Rows of a network without evidence from expression, columns ``regulator`` and ``target``."""
+def read_network(network: str) -> pd.DataFrame:
+    """Pairs of a network: ``regulator``, ``target``, and whether any row of the pair rests on expression."""
     table = pd.read_csv(fetch_dataset(network), dtype=str, keep_default_na=False)
-    if CIRCULAR in table:
-        table = table[table[CIRCULAR] == "0"]
     table = table.rename(columns={"source": "regulator"})
     if "source_gene_id" in table:  # a regulator's name need not be that of its gene
         table["regulator"] = table["source_gene_id"].where(table["source_gene_id"] != "", table["regulator"])
-    table = table[["regulator", "target"]].drop_duplicates()
+    table["circular"] = table[CIRCULAR] != "0" if CIRCULAR in table else False
+    table = table.groupby(["regulator", "target"], sort=False)["circular"].any().reset_index()
     return table[table["regulator"] != table["target"]].reset_index(drop=True)
 
 
