@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -74,6 +75,8 @@ def random_pairs(
 ) -> pd.DataFrame:
     """Pair the regulators of edges with the targets of others; none of them known, none twice.
 
+    Each regulator has as many pairs as edges, or fewer where there are not so many.
+
     Examples
     --------
     >>> edges = pd.DataFrame({"regulator": ["A", "B"], "target": ["C", "D"]})
@@ -83,10 +86,10 @@ def random_pairs(
     """
     found: set[tuple[str, str]] = set()
     regulators, targets = (edges[end].to_numpy() for end in ("regulator", "target"))
+    wanted = Counter({x: per_edge * n for x, n in Counter(regulators).items()})
     for _ in range(TRIES):
         for x, y in zip(regulators, random.permutation(targets), strict=True):
-            if len(found) < per_edge * len(edges) and x != y and not {(x, y), (y, x)} & known:
+            if wanted[x] and x != y and (x, y) not in found and not {(x, y), (y, x)} & known:
                 found.add((str(x), str(y)))
-        if len(found) == per_edge * len(edges):
-            break
+                wanted[x] -= 1
     return pd.DataFrame(sorted(found), columns=["regulator", "target"])

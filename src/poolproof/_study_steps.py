@@ -257,7 +257,8 @@ def edges(subject: Subject, seed: int) -> Rows:
     for network, listed, random in edge_lists(subject, study_settings()["edges"], seed):
         every = pd.concat([listed, random], ignore_index=True)
         found = analyse(subject, subject.every, pairs=every, keep="all")
-        calls = found.table.set_index(["regulator", "target"])["call"].astype(str)
+        tested = found.table[found.table["status"] == names.OK]
+        calls = tested.set_index(["regulator", "target"])["call"].astype(str)
         base = row_of(found, "")
         for kind, part in (("edges", listed), ("random", random)):
             mine = calls.reindex(pd.MultiIndex.from_frame(part)).dropna()
