@@ -98,9 +98,10 @@ def one_line(done, *words):
 
 @pytest.fixture
 def small(monkeypatch):
-    """The content of study.yaml with settings that take seconds; what is changed in it before the first use counts."""
-    from poolproof import _study_plan
+    """The content of study.yaml with settings that take seconds, to be changed before it is used."""
     from study_toys import small_content
+
+    from poolproof import _study_plan
 
     content = small_content()
     _study_plan.study_settings.cache_clear()

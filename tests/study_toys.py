@@ -55,14 +55,15 @@ def bulk(n=150, n_genes=30, seed=0, **obs):
     return made(values, obs)
 
 
-def counts(n=600, n_genes=20, seed=0, sparse=True, depth=(300, 3000), **obs):
+def counts(n=600, n_genes=20, seed=0, sparse=True, depth=(300, 3000), shape=4.0, **obs):
     """Counts of molecules of cells whose levels follow three hidden ones."""
     rng = np.random.default_rng(seed)
-    share = rng.gamma(4.0, 0.25, (n, 3)) @ rng.uniform(0, 1, (3, n_genes))
+    share = rng.gamma(shape, 1 / shape, (n, 3)) @ rng.uniform(0, 1, (3, n_genes))
     share *= rng.uniform(2, 6, n_genes)
-    values = rng.poisson(share * rng.uniform(*depth, (n, 1)) / np.mean(depth))
+    totals = rng.uniform(*depth, n)
+    values = rng.poisson(share * totals[:, None] / np.mean(depth))
     adata = made(values, obs)
-    adata.obs["total_counts"] = rng.uniform(*depth, n) + values.sum(axis=1)
+    adata.obs["total_counts"] = np.maximum(totals, values.sum(axis=1))
     if sparse:
         adata.X = sp.csr_matrix(adata.X)
     return adata

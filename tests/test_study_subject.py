@@ -62,7 +62,9 @@ def test_rank__constant_genes_are_never_chosen():
 def test_rank__what_varies_only_between_levels_does_not_vary():
     swing = np.tile([-1.0, 1.0], 10)
     levels = np.repeat([0, 1], 10)
-    adata = table({"apart": 100 + 90 * (levels - 0.5), "inside": 100 + swing, "both": 100 + 2 * swing + levels})
+    adata = table(
+        {"apart": 100 + 90 * (levels - 0.5), "inside": 100 + swing, "both": 100 + 2 * swing + levels}
+    )
     assert ranked(adata, 3, levels, scale="additive") == ["both", "inside"]
     assert ranked(adata, 3, scale="additive")[0] == "apart"
 
@@ -112,7 +114,7 @@ def test_rank__does_not_depend_on_the_order_of_genes(make, seed):
 
 def test_rank__ties_stay_in_the_order_of_names():
     swing = np.tile([-1.0, 1.0], 10)
-    adata = table({name: 10 + swing for name in ("d", "b", "a", "c")})
+    adata = table(dict.fromkeys(("d", "b", "a", "c"), 10 + swing))
     assert ranked(adata, 1, scale="additive") == ["a"]
     assert ranked(adata[:, ::-1].copy(), 2, scale="additive") == ["a", "b"]
 
