@@ -47,11 +47,11 @@ def toy_subject(adata, *, few=None, unit=None, networks=(), options=None, name="
     return Subject(entry, every, chosen, fewer, adata.obs, options or {}, ())
 
 
-def bulk(n=150, n_genes=30, seed=0, **obs):
+def bulk(n=150, n_genes=30, seed=0, noise=20.0, **obs):
     """Amounts that follow three hidden levels, with noise in proportion."""
     rng = np.random.default_rng(seed)
     levels = rng.gamma(4.0, 0.25, (n, 3))
-    values = levels @ rng.uniform(0, 1, (3, n_genes)) * rng.gamma(20.0, 0.05, (n, n_genes)) * 50
+    values = levels @ rng.uniform(0, 1, (3, n_genes)) * rng.gamma(noise, 1 / noise, (n, n_genes)) * 50
     return made(values, obs)
 
 
