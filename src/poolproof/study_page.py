@@ -53,10 +53,10 @@ def render_study(summary: Mapping[str, Any], drawn: Sequence[Drawn]) -> str:
         part = {
             "name": picture.name,
             "title": picture.title,
-            "sentence": findings[picture.name],
+            "sentence": findings.get(picture.name, ""),
             "pictures": [],
         }
-        parts.setdefault(picture.name, part)["pictures"].append(_shown(picture, findings[picture.name]))
+        parts.setdefault(picture.name, part)["pictures"].append(_shown(picture, part["sentence"]))
     filters: dict[str, Callable[..., str]] = {
         "share": _share,
         "interval": _interval,
