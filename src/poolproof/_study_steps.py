@@ -295,6 +295,6 @@ def table_of_rows(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         if column.dtype == "str":
             table[column.name] = table[column.name].fillna("").astype(str)
         else:
-            filled = table[column.name].fillna(whole.get(column.name, np.nan))
-            table[column.name] = np.asarray(filled, dtype=column.dtype)
+            numbers = table[column.name].astype(np.float64).fillna(whole.get(column.name, np.nan))
+            table[column.name] = np.asarray(numbers, dtype=column.dtype)
     return table
