@@ -2,14 +2,16 @@
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from poolproof import _study_plan
+from poolproof import _study_plan, run_study
 from poolproof._pool_meter import restrict
 from poolproof._study_subject import Subject, by_name
 from poolproof.expression import describe
@@ -79,3 +81,35 @@ def made(values, obs):
 def with_settings(subject, **options):
     """The same data set with other options of the tests."""
     return replace(subject, options={**subject.options, **options})
+
+
+def row(step, setting, dataset="a", group="bulk", **more):
+    """A row of the table of a study."""
+    return {"dataset": dataset, "group": group, "step": step, "setting": setting, **more}
+
+
+def without_drawing(patch):
+    """Draw nothing: it takes most of the time of a small study."""
+    patch.setattr(
+        "poolproof.report.write_report", lambda folder: (Path(folder) / "report.html").write_text("report")
+    )
+    patch.setattr("poolproof.study_page.drawing_of", lambda ax: "<svg/>")
+    patch.setattr(
+        "poolproof.study_page.svg_of", lambda ax: {"src": "data:image/svg+xml,", "width": 200, "height": 200}
+    )
+    patch.setattr("poolproof._study_pictures.draw_dots", lambda *_: None)
+    patch.setattr("poolproof._study_pictures.draw_lines", lambda *_: None)
+    patch.setattr("poolproof._study_pictures.draw_calls", lambda *_: None)
+
+
+def quick_study(folder, **options):
+    """A small study of one data set, without pictures, in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        content = small_content()
+        _study_plan.study_settings.cache_clear()
+        patch.setattr(_study_plan, "_content", lambda: content)
+        without_drawing(patch)
+        try:
+            return run_study(folder, **{"only": [YEAST], "threads": 1, **options})
+        finally:
+            _study_plan.study_settings.cache_clear()

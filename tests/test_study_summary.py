@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
-from study_toys import made, toy_subject
+from study_toys import made, row, toy_subject
 
 from poolproof import _names as names
 from poolproof import _study_findings as findings
@@ -180,10 +180,6 @@ def test_controls__too_few_samples_or_nothing_tested_is_not_asked():
 
 
 # --- sentences -------------------------------------------------------------------------------------------
-
-
-def row(step, setting, dataset="a", group="bulk", **more):
-    return {"dataset": dataset, "group": group, "step": step, "setting": setting, **more}
 
 
 def sentence(name, *rows):
