@@ -199,8 +199,9 @@ def _held(folder: Path, force: bool) -> Iterator[Path]:
         raise
     finally:
         with suppress(OSError):  # it holds something
-            for path in (folder / PARTS, folder / AUDITS, *reversed(made)):
-                path.rmdir()
+            if {path.name for path in folder.iterdir()} <= {PARTS, AUDITS}:
+                for path in (folder / AUDITS, folder / PARTS, *reversed(made)):
+                    path.rmdir()
         os.close(handle)
 
 
@@ -306,6 +307,9 @@ def _end_with_parent(pipe: Connection) -> None:
     """In a worker: one thread of linear algebra, and an end when the parent lets go or is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
     threadpool_limits(limits=1)
+    tqdm.set_lock(
+        threading.RLock()
+    )  # its own is shared by processes, and one that is ended would leave it behind
 
     def watch() -> None:
         with suppress(OSError, EOFError):
