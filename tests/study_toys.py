@@ -18,8 +18,8 @@ from poolproof.expression import describe
 
 YEAST, ISLETS, AUREUS = "bulk_yeast_segregants_eqtl", "bulk_islet_fadista", "bulk_saureus_imodulon"
 SMALL = {
-    "max_genes": 40,
-    "few_genes": 20,
+    "max_genes": 30,
+    "few_genes": 16,
     "max_pairs": 200,
     "strength": [0.02, 0.2, 0.5],
     "margins": [0.05, 0.1, 0.3],
