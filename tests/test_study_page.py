@@ -64,8 +64,8 @@ def studied(tmp_path_factory):
         *(row("labels", setting, **single) for setting in ("as registered", "without within")),
         *(row("tests", setting, **single) for setting in ("robust", "corrected")),
         *(row("edges", f"{of} of net", n_tested=50, n_associated=20, **single) for of in ("edges", "random")),
-        *(row("pooling", f"{of} share_nonlinear", value=n, measurement=0.1 / n, **single)
-          for of in ("within", "mixed") for n in (1, 2, 5)),
+        *(row("pooling", f"{of} {share}", value=n, measurement=0.1 / n, **single)
+          for of in ("within", "mixed") for n in (1, 2, 5) for share in ("share_nonlinear", "share_affine")),
         *(row("pairs", "strength", name, group, value=low, n_associated=20, share_nonlinear=low)
           for name, group in ((first["name"], "bulk"), ("evil", "single-cell")) for low in (0.02, 0.2, 0.5)),
     ]  # fmt: skip
