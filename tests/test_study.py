@@ -329,16 +329,22 @@ def checkout(tmp_path_factory):
         path = top / "src" / "poolproof" / module
         code = f"\n\ndef {name}({arguments}):\n    (folder / {file!r}).write_text('page')\n"
         path.write_text(path.read_text(encoding="utf-8") + code, encoding="utf-8")
+    slow = (
+        "\n\nimport os, time\n\nif os.environ.get('SLOW_STEPS'):\n"
+        "    STEPS = {step: lambda *_: time.sleep(60) or iter(()) for step in STEPS}\n"
+    )
+    path = top / "src" / "poolproof" / "_study_steps.py"
+    path.write_text(path.read_text(encoding="utf-8") + slow, encoding="utf-8")
     return top
 
 
 class Run:
     """``poolproof study`` in a process of its own, with two workers."""
 
-    def __init__(self, checkout, out, *more):
+    def __init__(self, checkout, out, **more):
         command = [sys.executable, "-c", "from poolproof.cli import main; main()", "study", "--out", str(out),
-                   "--only", ",".join(BOTH), "--threads", "2", *more]  # fmt: skip
-        environment = os.environ | {"PYTHONPATH": str(checkout / "src"), "OMP_NUM_THREADS": "1"}
+                   "--only", ",".join(BOTH), "--threads", "2"]  # fmt: skip
+        environment = os.environ | {"PYTHONPATH": str(checkout / "src"), "OMP_NUM_THREADS": "1"} | more
         self.process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=checkout,
             start_new_session=True,
@@ -386,7 +392,7 @@ def is_running(pid):
 @pytest.mark.parametrize("how", ["killed", "interrupted", "worker killed"])
 def test_ended__no_worker_goes_on_and_nothing_finished_is_lost(checkout, tmp_path, whole, how):
     out = tmp_path / "study"
-    run = Run(checkout, out)
+    run = Run(checkout, out, **({} if how == "killed" else {"SLOW_STEPS": "1"}))  # in the midst of a step
     run.until_done({"killed": 9}.get(how, 1))
     number = {"interrupted": signal.SIGINT}.get(how, signal.SIGKILL)
     code, said, err, seconds = run.end(number, min if how == "worker killed" else None)

@@ -139,6 +139,10 @@ def test_bend__by_hand():
     y = np.array([1.0, 0.0, 1.0, 4.0])
     assert bend_of(y, np.array([-1.0, 0.0, 1.0, 2.0]), np.zeros(4, dtype=int)) == pytest.approx(4 / 9)
     assert bend_of(np.ones(4), y, np.zeros(4, dtype=int)) == 0.0
+    # a line in one level, of variance 5, and that curve in the other: 4 of 5 + 9
+    both = np.array([-1.0, 0.0, 1.0, 2.0] * 2)
+    of_each = np.repeat([0, 1], 4)
+    assert bend_of(np.append(both[:4], y), both, of_each) == pytest.approx(4 / 14)
 
 
 def test_hill__half_at_the_median_of_what_is_above_0():
