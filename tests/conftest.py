@@ -94,3 +94,18 @@ def one_line(done, *words):
     assert done.err.startswith("poolproof: ")
     for word in words:
         assert word in done.err
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The content of study.yaml with settings that take seconds, to be changed before it is used."""
+    from study_toys import small_content
+
+    from poolproof import _study_plan
+
+    content = small_content()
+    _study_plan.study_settings.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(_study_plan, "_content", lambda: content)
+        yield content
+    _study_plan.study_settings.cache_clear()

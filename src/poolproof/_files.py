@@ -37,7 +37,7 @@ RESULTS = (
     "pooling_curves.parquet",
     MARK,
 )
-_NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 """What a full, read-only or broken disk says."""
 
 
@@ -76,7 +76,7 @@ def result_folder(folder: str | Path, *, force: bool = False) -> Iterator[Path]:
         for parent in reversed(made):
             with suppress(OSError):
                 parent.rmdir()
-        if isinstance(error, OSError) and error.errno in _NOT_WRITABLE:
+        if isinstance(error, OSError) and error.errno in NOT_WRITABLE:
             raise _not_written(folder, error) from error
         raise
     finally:

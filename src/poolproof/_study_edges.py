@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -31,8 +32,12 @@ def edge_lists(
     genes, symbols = subject.every.genes.astype(str), subject.every.symbols.astype(str)
     testable = set(genes[varying(subject)])
     for network in subject.entry.dataset.networks:
-        known = match_edges(read_edges_not_inferred(network), genes, symbols)
-        edges = pd.DataFrame({"regulator": genes[known.regulator_index], "target": genes[known.target_index]})
+        listed = read_network(network)
+        ends = [
+            pd.DataFrame({"regulator": genes[found.regulator_index], "target": genes[found.target_index]})
+            for found in (match_edges(part, genes, symbols) for part in (listed, listed[~listed["circular"]]))
+        ]
+        every, edges = set(ends[0].itertuples(index=False, name=None)), ends[1]
         edges = edges[edges["regulator"].isin(testable) & edges["target"].isin(testable)]
         edges = edges.sort_values(["regulator", "target"], ignore_index=True)
         random = stream(seed, "study", subject.entry.name, network)
@@ -41,19 +46,17 @@ def edge_lists(
             edges = edges.iloc[kept].reset_index(drop=True)
         if len(edges) < 10:
             continue
-        every = set(zip(edges["regulator"], edges["target"], strict=True))
         yield network, edges, random_pairs(edges, every, settings["random_per_edge"], random)
 
 
-def read_edges_not_inferred(network: str) -> pd.DataFrame:
-    """Rows of a network without evidence from expression, columns ``regulator`` and ``target``."""
+def read_network(network: str) -> pd.DataFrame:
+    """Pairs of a network: ``regulator``, ``target``, and whether any row of the pair rests on expression."""
     table = pd.read_csv(fetch_dataset(network), dtype=str, keep_default_na=False)
-    if CIRCULAR in table:
-        table = table[table[CIRCULAR] == "0"]
     table = table.rename(columns={"source": "regulator"})
     if "source_gene_id" in table:  # a regulator's name need not be that of its gene
         table["regulator"] = table["source_gene_id"].where(table["source_gene_id"] != "", table["regulator"])
-    table = table[["regulator", "target"]].drop_duplicates()
+    table["circular"] = table[CIRCULAR] != "0" if CIRCULAR in table else False
+    table = table.groupby(["regulator", "target"], sort=False)["circular"].any().reset_index()
     return table[table["regulator"] != table["target"]].reset_index(drop=True)
 
 
@@ -72,6 +75,8 @@ def random_pairs(
 ) -> pd.DataFrame:
     """Pair the regulators of edges with the targets of others; none of them known, none twice.
 
+    Each regulator has as many pairs as edges, or fewer where there are not so many.
+
     Examples
     --------
     >>> edges = pd.DataFrame({"regulator": ["A", "B"], "target": ["C", "D"]})
@@ -81,10 +86,10 @@ def random_pairs(
     """
     found: set[tuple[str, str]] = set()
     regulators, targets = (edges[end].to_numpy() for end in ("regulator", "target"))
+    wanted = Counter({x: per_edge * n for x, n in Counter(regulators).items()})
     for _ in range(TRIES):
         for x, y in zip(regulators, random.permutation(targets), strict=True):
-            if len(found) < per_edge * len(edges) and x != y and not {(x, y), (y, x)} & known:
+            if wanted[x] and x != y and (x, y) not in found and not {(x, y), (y, x)} & known:
                 found.add((str(x), str(y)))
-        if len(found) == per_edge * len(edges):
-            break
+                wanted[x] -= 1
     return pd.DataFrame(sorted(found), columns=["regulator", "target"])

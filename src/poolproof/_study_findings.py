@@ -113,9 +113,12 @@ def _strength(table: pd.DataFrame) -> str | None:
     strong = [low for low in lows if low >= STRONG]
     if not strong:
         return None
+    weak_share, strong_share = text(lows[0]), text(strong[0])
+    if weak_share is None or strong_share is None:
+        return None
     return (
-        f"Of weak relations (r² from {lows[0]:g} to {lows[1]:g}) a median {text(lows[0])} are called "
-        f"non-linear, of strong ones (from {strong[0]:g} on) {text(strong[0])}. A bend is found more easily "
+        f"Of weak relations (r² from {lows[0]:g} to {lows[1]:g}) a median {weak_share} are called "
+        f"non-linear, of strong ones (from {strong[0]:g} on) {strong_share}. A bend is found more easily "
         "where the relation is strong."
     )
 
@@ -180,7 +183,8 @@ def _by_value(table: pd.DataFrame, setting: str, column: str, what: str) -> str 
             f"{_percent(first[group])} and {_percent(last[group])}" if group in {*first} & {*last} else None
         )
 
-    return f"{what.format(*ends)} {_each_group(text)}."
+    found = _each_group(text)
+    return f"{what.format(*ends)} {found}." if found else None
 
 
 def _margin(table: pd.DataFrame) -> str | None:
@@ -208,6 +212,8 @@ def _parts(table: pd.DataFrame) -> str | None:
         return None
     settled = medians(half, "share_settled")
     text = _each_group(lambda group: _percent(settled[group]) if group in settled else None)
+    if text is None:
+        return None
     turned = rows["share_reversed"].max()
     return (
         f"Of the pairs decided with all samples, half of the samples decide the same way, medians, {text}; "
@@ -234,9 +240,13 @@ def _edges(table: pd.DataFrame) -> str | None:
             )
         )
 
+    associated, bent = text("share_associated"), text("share_nonlinear")
+    if associated is None:
+        return None
+    more = f"; of the associated, non-linear {bent}" if bent else ""
     return (
         f"Edges of curated networks against random pairs of the same genes: associated, medians, "
-        f"{text('share_associated')}; of the associated, non-linear {text('share_nonlinear')}."
+        f"{associated}{more}."
     )
 
 
@@ -295,7 +305,7 @@ def _controls(controls: Controls) -> str | None:
         return None
     outside = [f"{row['control']} of {row['dataset']}" for row in judged if not row["inside"]]
     permuted = [row["n_associated"] for row in controls if row["control"] == "permuted"]
-    sizes = [row["share_rejected"] for row in controls if row["control"] == AFFINE]
+    sizes = [row["share_rejected"] for row in controls if row["control"] == AFFINE and row["n_tested"]]
     power = [row["share_found"] for row in controls if row["control"] == HILL and row["inside"] is not None]
     text = f"{len(judged) - len(outside)} of {len(judged)} controls are inside their bands"
     text += f" (outside: {', '.join(outside)})" if outside else ""

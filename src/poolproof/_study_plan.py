@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from ._checks import InputError, printable
-from ._registry import USER, Dataset, find_entry, known_datasets
+from ._registry import USER, Dataset, find_entry, known_datasets, known_networks
 
 STEPS = (
     "audit",
@@ -98,6 +98,8 @@ def choose_entries(
             raise InputError(f"{name} comes with poolproof and needs no file; found {printable(path, 200)}")
         if only is not None and name not in only:
             raise InputError(f"a file is given for {name}, which --only leaves out; name it there too")
+        if not path.is_file():
+            raise InputError(f"expected a file of {name}; found none at {printable(path, 200)}")
     entries, left_out = [], {}
     for name, dataset in known.items():
         if only is not None and name not in only:
@@ -108,7 +110,7 @@ def choose_entries(
         entries.append(Entry(name, paths.get(name)))
     if not entries:
         found = "; ".join(f"{name}: {why}" for name, why in left_out.items())
-        raise InputError(f"expected data sets to study; found none: {found}")
+        raise InputError(f"expected data sets to study; found none: {found or 'no name is given'}")
     return entries, left_out
 
 
@@ -123,7 +125,8 @@ def key_of(entry: Entry, step: str, seed: int) -> str:
         "settings": dict(study_settings()),
         "step": step,
         "seed": seed,
-        "data": [data.name, data.sha256, path, {**data.settings}, {**data.filter}, list(data.networks)],
+        "data": [data.name, data.sha256, path, {**data.settings}, {**data.filter}],
+        "networks": {name: known_networks()[name].sha256 for name in data.networks},
         "entry": [entry.group, entry.unit],
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

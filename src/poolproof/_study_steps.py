@@ -222,9 +222,11 @@ def agreement(whole: pd.Series, part: pd.Series) -> dict[str, float]:
 def groups(subject: Subject, seed: int) -> Rows:
     """Each group of samples left out in turn: for the interval over samples."""
     group = subject.groups(study_settings()["groups"], seed)
+    rows = []  # all or none: an error from some of the groups would be too small
     for left_out in range(group.max() + 1):
         found = analyse(subject, subject.few, rows=np.flatnonzero(group != left_out))
-        yield row_of(found, "left out", left_out, left_out)
+        rows.append(row_of(found, "left out", left_out, left_out))
+    yield from rows
 
 
 def controls(subject: Subject, seed: int) -> Rows:
@@ -255,7 +257,8 @@ def edges(subject: Subject, seed: int) -> Rows:
     for network, listed, random in edge_lists(subject, study_settings()["edges"], seed):
         every = pd.concat([listed, random], ignore_index=True)
         found = analyse(subject, subject.every, pairs=every, keep="all")
-        calls = found.table.set_index(["regulator", "target"])["call"].astype(str)
+        tested = found.table[found.table["status"] == names.OK]
+        calls = tested.set_index(["regulator", "target"])["call"].astype(str)
         base = row_of(found, "")
         for kind, part in (("edges", listed), ("random", random)):
             mine = calls.reindex(pd.MultiIndex.from_frame(part)).dropna()
@@ -275,7 +278,7 @@ STEPS: Mapping[str, Callable[[Subject, int], Rows]] = {
 
 
 def rows_of_step(subject: Subject, step: str, seed: int) -> tuple[list[dict[str, Any]], list[str]]:
-    """Do a step; what cannot be done is a note and no rows."""
+    """Do a step; what cannot be done is a note, and the rows before it stay."""
     rows: list[dict[str, Any]] = []
     try:
         rows.extend(STEPS[step](subject, seed))
@@ -292,6 +295,6 @@ def table_of_rows(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         if column.dtype == "str":
             table[column.name] = table[column.name].fillna("").astype(str)
         else:
-            filled = table[column.name].fillna(whole.get(column.name, np.nan))
-            table[column.name] = np.asarray(filled, dtype=column.dtype)
+            numbers = table[column.name].astype(np.float64).fillna(whole.get(column.name, np.nan))
+            table[column.name] = np.asarray(numbers, dtype=column.dtype)
     return table

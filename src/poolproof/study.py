@@ -5,32 +5,36 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait as wait_for
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from . import _names as names
 from ._checks import InputError, check_threads, printable
-from ._files import MARK, replace_file, to_json, write_json, write_parquet
+from ._files import FIGURES, MARK, NOT_WRITABLE, replace_file, to_json, write_parquet
 from ._notebook import summary_html
 from ._random import stream
 from ._study_plan import STEPS, Entry, choose_entries, key_of, study_settings
 from ._study_steps import row_of, rows_of_step, table_of_rows
 from ._study_subject import Subject, read_subject
 from ._study_summary import summarise
+from .datasets import fetch_dataset, load_dataset
 from .repooling import PoolingCurves
 from .verdict import audit
 
@@ -38,6 +42,10 @@ PARTS = "parts"
 """Folder with what is done of each data set: a file a step."""
 AUDITS = "audits"
 """Folder with the audit of each data set, its report included."""
+AUDIT_FILES = (MARK, "genes.parquet", "report.html")
+"""Without these an audit is done again: the table and the page of the study need them."""
+LEFT_BY_THE_KILLED = (f"{PARTS}/.*", ".study.*", f"{FIGURES}/.*", f"{AUDITS}/*/.report.html.*")
+"""Files that were being written."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -81,7 +89,8 @@ def run_study(
         Where results go. What an earlier, perhaps interrupted run with the same settings finished there is
         used again.
     only
-        Names of data sets; None: all of the study.
+        Names of data sets; None: all of the study. Those that cannot be fetched are left out, and study.json
+        says why.
     paths
         Files of data sets that are not ours to pass on, by name.
     seed
@@ -102,7 +111,8 @@ def run_study(
     Raises
     ------
     InputError
-        A name is not one of the study, a file is missing, or the folder cannot be used.
+        A name is not one of the study, a file is missing or another one, no data set can be fetched, or the
+        folder cannot be used.
 
     Examples
     --------
@@ -122,8 +132,15 @@ def run_study(
             _Task(entry, step, seed, place, key_of(entry, step, seed)) for entry in entries for step in STEPS
         ]
         waiting = [task for task in tasks if not task.is_done()]
+        missing = _fetch(waiting, progress)
+        tasks, waiting = (
+            [task for task in some if not missing.keys() & task.sources] for some in (tasks, waiting)
+        )
+        entries = [entry for entry in entries if entry.name not in missing]
+        if not entries:
+            raise InputError(f"expected data sets to study; found none: {next(iter(missing.values()))}")
         _do_all(waiting, workers, progress, n_done=len(tasks) - len(waiting))
-        return _write(entries, tasks, left_out, seed, place)
+        return _write(entries, tasks, left_out | missing, seed, place)
 
 
 @dataclass(frozen=True)
@@ -146,11 +163,16 @@ class _Task:
         """Of the audit."""
         return self.place / AUDITS / self.entry.name
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names in the registry of what it reads."""
+        return (self.entry.name, *(self.entry.dataset.networks if self.step == "edges" else ()))
+
     def is_done(self) -> bool:
         """Whether its result is there, of the same version, settings and data."""
-        with suppress(OSError, ValueError):
-            if json.loads(self.path.read_text(encoding="utf-8")).get("key") == self.key:
-                return self.step != "audit" or (self.folder / MARK).exists()
+        with suppress(OSError, ValueError, TypeError):
+            if json.loads(self.path.read_text(encoding="utf-8"))["key"] == self.key:
+                return self.step != "audit" or all((self.folder / name).exists() for name in AUDIT_FILES)
         return False
 
     def result(self) -> dict[str, Any]:
@@ -160,35 +182,78 @@ class _Task:
 
 @contextmanager
 def _held(folder: Path, force: bool) -> Iterator[Path]:
-    """The folder of a study, ours alone while it runs."""
-    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    """The folder of a study, ours alone while it runs; one that stays empty is removed again."""
+    made: list[Path] = []
+    try:
+        handle = _lock(folder, made)
+    except OSError as error:
+        raise _not_writable(folder, error) from error
+    try:
+        for pattern in (*LEFT_BY_THE_KILLED, *([f"{PARTS}/*.json"] if force else [])):
+            for path in folder.glob(pattern):
+                path.unlink()
+        yield folder.resolve()
+    except OSError as error:
+        if error.errno in NOT_WRITABLE:
+            raise _not_writable(folder, error) from error
+        raise
+    finally:
+        with suppress(OSError):  # it holds something
+            if {path.name for path in folder.iterdir()} <= {PARTS, AUDITS}:
+                for path in (folder / AUDITS, folder / PARTS, *reversed(made)):
+                    path.rmdir()
+        os.close(handle)
+
+
+def _lock(folder: Path, made: list[Path]) -> int:
+    """Make the folder and take it; gives the descriptor that holds it, and adds what had to be made."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {printable(folder)} is a file; name a folder")
+    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     if found and PARTS not in found:
         raise InputError(
             f"--out {printable(folder)} holds other files ({printable(found[0])}); name a new folder"
         )
+    made += [path for path in (*reversed(folder.parents), folder) if not path.exists()]
+    for name in (PARTS, AUDITS):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder / PARTS, os.O_RDONLY)
     try:
-        for name in (PARTS, AUDITS):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / PARTS, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        raise InputError(
-            f"--out {printable(folder)} cannot be written to: {error.strerror}; name another folder"
-        ) from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(
-                f"--out {printable(folder)} is in use by another study; wait for it, or name another folder"
-            ) from error
-        if force:
-            for path in (folder / PARTS).glob("*.json"):
-                path.unlink()
-        yield folder.resolve()
-    finally:
         os.close(handle)
+        raise InputError(
+            f"--out {printable(folder)} is in use by another study; wait for it, or name another folder"
+        ) from error
+    return handle
+
+
+def _not_writable(folder: Path, error: OSError) -> InputError:
+    return InputError(
+        f"--out {printable(folder)} cannot be written to: {error.strerror or error}; name another folder"
+    )
+
+
+def _fetch(tasks: Sequence[_Task], progress: bool) -> dict[str, str]:
+    """Have the files that tasks need; by name why those that cannot be fetched are left out.
+
+    Raises
+    ------
+    InputError
+        A file that the user gave is another one.
+    """
+    missing = {}
+    given = {task.entry.name: task.entry.path for task in tasks}
+    for name in dict.fromkeys(name for task in tasks for name in task.sources):
+        path = given.get(name)
+        if path is not None:
+            load_dataset(name, path=path)  # refuses now, not when the others are done
+            continue
+        try:
+            fetch_dataset(name, progress=progress)
+        except InputError as error:
+            missing[name] = str(error)
+    return missing
 
 
 # --- doing -------------------------------------------------------------------------------------------------
@@ -200,15 +265,25 @@ def _do_all(tasks: list[_Task], workers: int, progress: bool, n_done: int) -> No
     with tqdm(
         total=len(tasks) + n_done, initial=n_done, unit="step", disable=not progress, leave=False
     ) as bar:
-        if workers == 1 or len(tasks) < 2:
-            for task in tasks:
-                bar.set_description(f"{task.entry.name} {task.step}"[:40])
-                _do(task)
-                bar.update()
-            return
-        pool = ProcessPoolExecutor(
-            min(workers, len(tasks)), mp_context=get_context("spawn"), initializer=_end_with_parent
-        )
+        try:
+            if workers == 1 or len(tasks) < 2:
+                with threadpool_limits(limits=1):
+                    for task in tasks:
+                        bar.set_description(f"{task.entry.name} {task.step}"[:40])
+                        _do(task)
+                        bar.update()
+            else:
+                _do_side_by_side(tasks, min(workers, len(tasks)), bar)
+        finally:
+            _subject.cache_clear()
+
+
+def _do_side_by_side(tasks: list[_Task], workers: int, bar: Any) -> None:
+    """Do tasks in processes of their own, which end at once when this one fails, is stopped or killed."""
+    context = get_context("spawn")
+    theirs, ours = context.Pipe(duplex=False)  # closes when we let go of it, however we end
+    with theirs, ours:
+        pool = ProcessPoolExecutor(workers, context, initializer=_end_with_parent, initargs=(theirs,))
         try:
             running: set[Future[None]] = {pool.submit(_do, task) for task in tasks}
             while running:
@@ -216,23 +291,29 @@ def _do_all(tasks: list[_Task], workers: int, progress: bool, n_done: int) -> No
                 for future in done:
                     future.result()
                     bar.update()
+        except BrokenProcessPool as error:
+            raise InputError(
+                "a process of the study was ended from outside, perhaps for want of memory; what is finished "
+                "stays: run it again, with fewer --threads"
+            ) from error
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            ours.close()
             raise
-        pool.shutdown()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def _end_with_parent() -> None:
-    """In a worker: one thread of linear algebra, and an end when the parent is killed."""
-    from threadpoolctl import threadpool_limits
-
+def _end_with_parent(pipe: Connection) -> None:
+    """In a worker: one thread of linear algebra, and an end when the parent lets go or is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
     threadpool_limits(limits=1)
-    parent = parent_process()
-    if parent is None:
-        return
+    tqdm.set_lock(
+        threading.RLock()
+    )  # its own is shared by processes, and one that is ended would leave it behind
 
     def watch() -> None:
-        wait_for([parent.sentinel])
+        with suppress(OSError, EOFError):
+            pipe.recv_bytes()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -264,6 +345,7 @@ def _audit(subject: Subject, task: _Task) -> dict[str, Any]:
     """The audit of a data set, saved with its report; its strongest pairs only."""
     from .report import write_report  # draws: not needed to import the package
 
+    task.path.unlink(missing_ok=True)  # an earlier result goes with its folder, which is replaced below
     settings = study_settings()
     options = {name: settings[name] for name in ("fdr", "margin", "min_r2")}
     result = audit(
@@ -330,7 +412,9 @@ def _write(
     }
     study = Study(table, summary, seed=seed)
     (place / "study.json").unlink(missing_ok=True)
-    write_parquet(table, place / "study.parquet")
+    aside = place / ".study.parquet"
+    write_parquet(table, aside)
+    os.replace(aside, place / "study.parquet")
     write_study_page(place, summary, table)
-    write_json(summary, place / "study.json")
+    replace_file(place / "study.json", to_json(summary) + "\n")
     return study

@@ -37,6 +37,8 @@ def write_study_page(folder: Path, summary: Mapping[str, Any], table: pd.DataFra
     """
     drawn = drawn_pictures(table, summary["datasets"], summary["findings"])
     (folder / FIGURES).mkdir(exist_ok=True)
+    for old in (folder / FIGURES).glob("study_*.svg"):
+        old.unlink()
     for picture in drawn:
         replace_file(folder / FIGURES / f"{picture.file}.svg", drawing_of(picture.ax))
     return replace_file(folder / PAGE, render_study(summary, drawn))
@@ -51,10 +53,10 @@ def render_study(summary: Mapping[str, Any], drawn: Sequence[Drawn]) -> str:
         part = {
             "name": picture.name,
             "title": picture.title,
-            "sentence": findings[picture.name],
+            "sentence": findings.get(picture.name, ""),
             "pictures": [],
         }
-        parts.setdefault(picture.name, part)["pictures"].append(_shown(picture, findings[picture.name]))
+        parts.setdefault(picture.name, part)["pictures"].append(_shown(picture, part["sentence"]))
     filters: dict[str, Callable[..., str]] = {
         "share": _share,
         "interval": _interval,
