@@ -99,39 +99,40 @@ def world(rng, n_genes):
     return (0.3 + mean) * rng.gamma(20.0, 1 / 20.0, (N_SAMPLES, n_genes))
 
 
-def studied(values, kind):
-    """The estimate and interval of the study, as `summarise` makes it."""
+SHARES = ("share_nonlinear", "share_affine")
+
+
+def analysed(values):
     subject = toy_subject(made(values, {}), scale="additive", kind="bulk")
-    whole = steps.analyse(subject, subject.few)
-    counted = KINDS[kind]
-    part, total = (
-        (whole.genes[f"{of}_as_regulator"] + whole.genes[f"{of}_as_target"]).to_numpy()
-        for of in (counted, "n")
-    )
-    rows = list(steps.groups(subject, 0))
-    table = pd.DataFrame(rows).assign(step="groups")
-    return with_samples(jackknife_share(part, total), table, kind)
+    return subject, steps.analyse(subject, subject.few)
+
+
+def studied(values):
+    """Estimates and intervals of the study, as `summarise` makes them."""
+    subject, whole = analysed(values)
+    table = pd.DataFrame(list(steps.groups(subject, 0))).assign(step="groups")
+    found = {}
+    for share in SHARES:
+        part, total = (
+            (whole.genes[f"{of}_as_regulator"] + whole.genes[f"{of}_as_target"]).to_numpy()
+            for of in (KINDS[share], "n")
+        )
+        found[share] = with_samples(jackknife_share(part, total), table, share)
+    return found
 
 
 @pytest.mark.calibration
-@pytest.mark.parametrize("kind", ["share_nonlinear", "share_affine"])
-def test_interval__covers_the_value_of_a_large_run(small, kind):
+def test_interval__covers_the_value_of_a_large_run(small):
     """The value: the mean share of 200 genes over many draws. The band, fixed before: 90 to 99 %."""
     small["groups"] = GROUPS
-    values = []
-    for i in range(4 * 24 if FULL else 24):
-        subject = toy_subject(
-            made(world(np.random.default_rng([20, i]), 200), {}), scale="additive", kind="bulk"
-        )
-        values.append(steps.analyse(subject, subject.few).summary[kind])
-    value = float(np.mean(values))
-    assert 0.1 < value < 0.9
-    found = [studied(world(np.random.default_rng([21, i]), N_GENES), kind) for i in range(N_RUNS)]
-    n_covered = sum(of["low"] <= value <= of["high"] for of in found)
-    widths = [of["high"] - of["low"] for of in found]
-    print(kind, value, n_covered / N_RUNS, np.median(widths))
-    assert stats.binom.ppf(0.005, N_RUNS, 0.90) <= n_covered <= stats.binom.ppf(0.995, N_RUNS, 0.99)
-    assert np.median(widths) < 0.4
+    large = [analysed(world(np.random.default_rng([20, i]), 200))[1] for i in range(4 * 24 if FULL else 24)]
+    found = [studied(world(np.random.default_rng([21, i]), N_GENES)) for i in range(N_RUNS)]
+    for share in SHARES:
+        value = float(np.mean([result.summary[share] for result in large]))
+        assert 0.1 < value < 0.9
+        n_covered = sum(of[share]["low"] <= value <= of[share]["high"] for of in found)
+        assert stats.binom.ppf(0.005, N_RUNS, 0.90) <= n_covered <= stats.binom.ppf(0.995, N_RUNS, 0.99)
+        assert np.median([of[share]["high"] - of[share]["low"] for of in found]) < 0.4
 
 
 # --- controls --------------------------------------------------------------------------------------------
