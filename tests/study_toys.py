@@ -46,7 +46,7 @@ def toy_subject(adata, *, few=None, unit=None, networks=(), options=None, name="
     entry = SimpleNamespace(name=name, unit=unit, dataset=SimpleNamespace(networks=networks))
     chosen = restrict(every, order)
     fewer = restrict(every, order[: few or len(order)])
-    return Subject(entry, every, chosen, fewer, adata.obs, options or {}, ())
+    return Subject(entry, every, fewer, adata.obs, chosen, adata.obs, options or {}, ())
 
 
 def bulk(n=150, n_genes=30, seed=0, noise=20.0, **obs):

@@ -239,3 +239,19 @@ def test_by_name__is_an_order_of_the_given_genes():
     expression = describe(table({"b": np.arange(20.0), "a": np.arange(20.0) ** 2}), scale="additive")
     assert names_of(expression, by_name(expression, np.array([0, 1]))) == ["a", "b"]
     assert isinstance(toy_subject(bulk(), scale="additive"), Subject)
+
+
+def test_read__few_of_many_samples_are_drawn_inside_levels_and_all_are_audited(small):
+    small |= {"few_samples": 54}
+    found = read_subject(Entry(AUREUS), seed=1)
+    assert found.chosen.matrix.shape[0] == len(found.chosen_obs) == 108
+    assert found.few.matrix.shape[0] == found.every.matrix.shape[0] == len(found.obs) == 54
+    assert found.obs["reference"].value_counts().to_dict() == {
+        name: n // 2 for name, n in found.chosen_obs["reference"].value_counts().items()
+    }
+    assert list(found.few.obs_names) == list(found.obs.index)
+    whole = found.chosen_obs.index.get_indexer(found.obs.index)
+    assert (np.diff(whole) > 0).all()
+    genes = [list(found.chosen.genes).index(gene) for gene in found.few.genes]
+    assert np.array_equal(found.few.matrix, found.chosen.matrix[np.ix_(whole, genes)])
+    assert list(read_subject(Entry(AUREUS), seed=2).obs.index) != list(found.obs.index)

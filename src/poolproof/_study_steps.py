@@ -1,7 +1,7 @@
 """The steps of the study: each takes a data set and gives rows of study.parquet.
 
-All but the audit look at few genes. Each repeats the same analysis and changes one thing; what the registry
-says of levels, replicates and covariates holds unless it is what is changed.
+All but the audit look at few genes, and at few of very many cells. Each repeats the same analysis and changes
+one thing; what the registry says of levels, replicates and covariates holds unless it is what is changed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ._random import stream
 from ._study_controls import AFFINE, HILL, PERMUTED, as_values, permuted, relations
 from ._study_edges import edge_lists
 from ._study_plan import study_settings
-from ._study_subject import Subject
+from ._study_subject import Subject, some_of
 from .expression import Expression
 from .pairs import Linearity, linearity
 
@@ -187,20 +187,6 @@ def parts(subject: Subject, seed: int) -> Rows:
             except InputError:
                 continue  # too few samples are left in every level
             yield row_of(found, "part", part, repeat, **agreement(decided, decided_calls(found)))
-
-
-def some_of(strata: np.ndarray, part: float, random: np.random.Generator) -> np.ndarray:
-    """Rows of a part of the samples of each stratum, rising.
-
-    Examples
-    --------
-    >>> len(some_of(np.repeat([0, 1], 8), 0.25, np.random.default_rng(0)))
-    4
-    """
-    order = np.lexsort((random.random(len(strata)), strata))
-    sizes = np.bincount(strata[order])
-    rank = np.arange(len(strata)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return np.sort(order[rank < np.rint(part * sizes)[strata[order]]])
 
 
 def decided_calls(result: Linearity) -> pd.Series:

@@ -31,13 +31,15 @@ class Subject:
 
     entry: Entry
     every: Expression
-    """All genes of the usable samples."""
-    chosen: Expression
-    """At most ``max_genes`` of them, in the order of their names."""
+    """All genes of the usable samples, or of ``few_samples`` of them."""
     few: Expression
-    """At most ``few_genes`` of those, without missing values."""
+    """At most ``few_genes`` of those chosen, without missing values."""
     obs: pd.DataFrame
-    """Table of the usable samples."""
+    """Table of the samples of both."""
+    chosen: Expression
+    """At most ``max_genes`` genes of all usable samples, in the order of their names: for the audit."""
+    chosen_obs: pd.DataFrame
+    """Table of all usable samples."""
     options: dict[str, Any]
     """``within``, ``replicate``, ``covariates``, ...: what the registry says."""
     notes: tuple[str, ...]
@@ -50,9 +52,7 @@ class Subject:
 
     def labels(self, columns: Sequence[str]) -> np.ndarray:
         """Code of each sample's combination of columns, shape ``(n_obs,)``; all 0 without columns."""
-        if not columns:
-            return np.zeros(len(self.obs), dtype=np.intp)
-        return pd.factorize(self.obs[list(columns)].astype(str).agg("\x1f".join, axis=1), sort=True)[0]
+        return codes_of(self.obs, columns)
 
     def groups(self, n: int, seed: int) -> np.ndarray:
         """Group of each sample, 0 .. n - 1: whole units, drawn by the seed; shape ``(n_obs,)``."""
@@ -64,8 +64,8 @@ class Subject:
         return shuffled[units] % n
 
 
-def read_subject(entry: Entry) -> Subject:
-    """Read a data set and choose its genes.
+def read_subject(entry: Entry, seed: int = 0) -> Subject:
+    """Read a data set and choose its genes; of very many samples some are drawn for all but the audit.
 
     Raises
     ------
@@ -79,11 +79,36 @@ def read_subject(entry: Entry) -> Subject:
     if entry.unit not in (None, CONSECUTIVE):
         check_column(adata.obs.columns, entry.unit, where="the table of samples", option=data.name)
     settings = study_settings()
-    levels = pd.factorize(_joined(adata.obs, as_list(options.get("within"))))[0]
+    levels = codes_of(adata.obs, as_list(options.get("within")))
     ranked = rank_genes(every, levels, settings["max_genes"])
-    few = ranked[complete(every, ranked)][: settings["few_genes"]]
-    chosen, few = (restrict(every, by_name(every, genes)) for genes in (ranked, few))
-    return Subject(entry, every, chosen, few, adata.obs, options, (*usable_notes(adata), *every.warnings))
+    few = by_name(every, ranked[complete(every, ranked)][: settings["few_genes"]])
+    part = min(settings["few_samples"] / adata.n_obs, 1.0)
+    strata = codes_of(adata.obs, [*as_list(options.get("within")), *as_list(options.get("replicate"))])
+    rows = some_of(strata, part, stream(seed, "study", entry.name, "few samples"))
+    return Subject(
+        entry,
+        every=restrict(every, np.arange(len(every.genes)), rows),
+        few=restrict(every, few, rows),
+        obs=adata.obs.iloc[rows],
+        chosen=restrict(every, by_name(every, ranked)),
+        chosen_obs=adata.obs,
+        options=options,
+        notes=(*usable_notes(adata), *every.warnings),
+    )
+
+
+def some_of(strata: np.ndarray, part: float, random: np.random.Generator) -> np.ndarray:
+    """Rows of a part of the samples of each stratum, rising.
+
+    Examples
+    --------
+    >>> len(some_of(np.repeat([0, 1], 8), 0.25, np.random.default_rng(0)))
+    4
+    """
+    order = np.lexsort((random.random(len(strata)), strata))
+    sizes = np.bincount(strata[order])
+    rank = np.arange(len(strata)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return np.sort(order[rank < np.rint(part * sizes)[strata[order]]])
 
 
 def rank_genes(expression: Expression, levels: np.ndarray, n: int) -> np.ndarray:
@@ -132,7 +157,8 @@ def by_name(expression: Expression, genes: np.ndarray) -> np.ndarray:
     return genes[np.argsort(expression.genes[genes].astype(str), kind="stable")]
 
 
-def _joined(obs: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
-    return (
-        obs[list(columns)].astype(str).agg("\x1f".join, axis=1).to_numpy() if columns else np.zeros(len(obs))
-    )
+def codes_of(obs: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
+    """Code of each sample's combination of columns, shape ``(n_obs,)``; all 0 without columns."""
+    if not columns:
+        return np.zeros(len(obs), dtype=np.intp)
+    return pd.factorize(obs[list(columns)].astype(str).agg("\x1f".join, axis=1), sort=True)[0]

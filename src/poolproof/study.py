@@ -320,14 +320,14 @@ def _end_with_parent(pipe: Connection) -> None:
 
 
 @lru_cache(maxsize=1)
-def _subject(entry: Entry) -> Subject:
-    return read_subject(entry)
+def _subject(entry: Entry, seed: int) -> Subject:
+    return read_subject(entry, seed)
 
 
 def _do(task: _Task) -> None:
     """Do a step and write its file."""
     started = time.perf_counter()
-    subject = _subject(task.entry)
+    subject = _subject(task.entry, task.seed)
     if task.step == "audit":
         found = _audit(subject, task)
     else:
@@ -350,7 +350,7 @@ def _audit(subject: Subject, task: _Task) -> dict[str, Any]:
     options = {name: settings[name] for name in ("fdr", "margin", "min_r2")}
     result = audit(
         subject.chosen,
-        obs=subject.obs,
+        obs=subject.chosen_obs,
         name=task.entry.name,
         notes=subject.notes,
         keep=f"top:{settings['max_pairs']}",
