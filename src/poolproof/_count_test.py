@@ -405,9 +405,7 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 
 
 def _inverse_root(value: np.ndarray) -> np.ndarray:
-    nothing = (
-        np.finfo(value.dtype).tiny ** 0.5
-    )  # what is smaller is 0, and the square of its inverse overflows
+    nothing = np.finfo(value.dtype).tiny ** 0.5  # what is smaller is 0, and the square of its inverse inf
     safe = np.where(value > nothing, value, 1)
     return np.where(value > nothing, 1 / np.sqrt(safe), 0)
 
