@@ -442,3 +442,13 @@ def test_enough_together__asks_for_cells_with_both_genes():
     assert features.testable.all()
     assert targets.testable.all()
     assert enough_together(features, targets).tolist() == [[False, True, True]]
+
+
+def test_count_features__one_cell_of_ten_carries_everything():
+    """The smallest level there can be: the leverage of that cell stays below 1."""
+    x = np.zeros((1, 10))
+    x[0, 3] = 40.0
+    (level,) = make_design(pd.DataFrame(index=range(10)), categorical_only=True).levels
+    features = count_features(x, Depth(np.full(10, 100.0), known=False), level)
+    assert all(np.isfinite(getattr(features, name)).all() for name in ("f", "fd", "ff", "own_cov"))
+    assert not features.testable.any()

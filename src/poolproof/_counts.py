@@ -275,7 +275,7 @@ def count_features(
     big_d = big_f - terms.p
     variance = np.where(own_mean[2] > 0, own_mean[2], np.inf)[:, None]
     # a cell that carries much of V1 pulls the line towards itself: the HC3 weight, of x alone
-    leverage = 1 / n + np.clip(own[2] / (n * variance), 0, MAX_LEVERAGE)
+    leverage = np.minimum(1 / n + np.maximum(own[2] / (n * variance), 0), MAX_LEVERAGE)
     weight = 1 / (1 - leverage) ** 2
     own_cov = np.einsum("arn,brn->abr", weight * own, own) / n - own_mean[:, None] * own_mean[None]
     own_centred = own - own_mean[:, :, None]
