@@ -446,7 +446,7 @@ def test_enough_together__asks_for_cells_with_both_genes():
 
 def test_count_features__one_cell_of_ten_carries_everything():
     """The smallest level there can be: the leverage of that cell stays below 1."""
-    x = np.zeros((1, 10))
+    x = np.ones((1, 10))
     x[0, 3] = 40.0
     (level,) = make_design(pd.DataFrame(index=range(10)), categorical_only=True).levels
     features = count_features(x, Depth(np.full(10, 100.0), known=False), level)
