@@ -145,8 +145,8 @@ def control_row(setting, n, k, nonlinear=0.0, rejected=0.05, dataset="a"):
     }  # fmt: skip
 
 
-def inside(row, n_largest_level=500):
-    return controls_of(table_of_rows([row]), {"a": n_largest_level})[0]["inside"]
+def inside(row, n_independent=500):
+    return controls_of(table_of_rows([row]), {"a": n_independent})[0]["inside"]
 
 
 def test_most__is_the_97_5_percent_limit_of_the_binomial_law():
@@ -172,8 +172,8 @@ def test_controls__at_the_edge_of_each_band():
 
 
 def test_controls__too_few_samples_or_nothing_tested_is_not_asked():
-    assert inside(control_row("hill", 200, 0), n_largest_level=99) is None
-    assert inside(control_row("hill", 200, 0), n_largest_level=100) is False
+    assert inside(control_row("hill", 200, 0), n_independent=99) is None
+    assert inside(control_row("hill", 200, 0), n_independent=100) is False
     assert inside(control_row("hill", 0, 0, rejected=np.nan)) is None
     assert inside(control_row("affine", 0, 0, rejected=np.nan)) is True
     found = controls_of(table_of_rows([control_row("hill", 100, 80, 60)]), {"a": 500})[0]
@@ -331,7 +331,7 @@ def test_summarise__one_entry_from_the_audit_its_genes_and_the_groups():
     results = {
         ("a", "audit"): {
             "verdict": verdict,
-            "n_largest_level": 50,
+            "n_independent": 50,
             "notes": ["guessed"],
             "seconds": 1.25,
             "rows": [],

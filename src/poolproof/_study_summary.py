@@ -47,7 +47,7 @@ def summarise(
         Data sets that are not in the study, and why.
     """
     datasets = [_dataset(entry, table, results[entry.name, "audit"], genes[entry.name]) for entry in entries]
-    controls = controls_of(table, {row["name"]: row["n_largest_level"] for row in datasets})
+    controls = controls_of(table, {row["name"]: row["n_independent"] for row in datasets})
     return {
         "datasets": datasets,
         "controls": controls,
@@ -81,7 +81,7 @@ def _dataset(
         "licence": data.licence,
         "citation": data.citation,
         "n_obs": facts["n_obs_tested"],
-        "n_largest_level": found["n_largest_level"],
+        "n_independent": found["n_independent"],
         "n_genes": facts["n_genes"],
         "scale": facts["scale"],
         "scale_tested": facts["scale_tested"],
@@ -152,11 +152,11 @@ def jackknife_error(left_out: np.ndarray) -> float:
 # --- controls ----------------------------------------------------------------------------------------------
 
 
-def controls_of(table: pd.DataFrame, n_largest_level: Mapping[str, int]) -> list[dict[str, Any]]:
+def controls_of(table: pd.DataFrame, n_independent: Mapping[str, int]) -> list[dict[str, Any]]:
     """Each control of each data set: what was found, what is allowed, and whether it is inside.
 
     A share is inside if it is no further from its bound than chance takes it: the 97.5 % limit of the
-    binomial law. A Hill relation is asked for where a level has samples enough.
+    binomial law. A Hill relation is asked for where there are independent samples enough.
     """
     settings, bands = study_settings()["controls"], study_settings()["bands"]
     found = []
@@ -175,7 +175,7 @@ def controls_of(table: pd.DataFrame, n_largest_level: Mapping[str, int]) -> list
             inside = n_nonlinear <= most(k, bands["false_nonlinear"]) and size <= most(n, bands["rejected"])
             base |= {"bound": bands["false_nonlinear"], "inside": inside}
         elif row["setting"] == HILL:
-            asked = n > 0 and n_largest_level[row["dataset"]] >= settings["n_found"]
+            asked = n > 0 and n_independent[row["dataset"]] >= settings["n_found"]
             inside = n_nonlinear >= n - most(n, 1 - bands["found"])
             base |= {"share_found": n_nonlinear / n if n else None, "bound": bands["found"]}
             base |= {"inside": inside if asked else None}
