@@ -178,15 +178,19 @@ def test_page__csv_of_a_picture_is_what_was_drawn(drawn, studied):
     assert {picture.side for picture in lines} == {"bulk and pools", "single cells"}
 
 
-def test_pooling__between_donors_is_left_out_and_within_goes_before_mixed():
+def test_pooling__between_donors_is_left_out_and_the_ways_of_drawing_stand_apart(drawn):
     rows = [
         row("pooling", f"{s} share_nonlinear", d, "single-cell", value=1, measurement=0.1)
         for s, d in (("within", "a"), ("mixed", "a"), ("between", "a"), ("mixed", "b"))
     ]
     found = PICTURES["pooling"].rows(table_of_rows(rows))
     assert found[["dataset", "setting"]].to_numpy().tolist() == [
-        ["a", "within share_nonlinear"], ["b", "mixed share_nonlinear"],
+        ["a", "within share_nonlinear"], ["a", "mixed share_nonlinear"], ["b", "mixed share_nonlinear"],
     ]  # fmt: skip
+    pictures = {picture.side: picture.data for picture in drawn if picture.name == "pooling"}
+    assert set(pictures) == {"inside donors and types", "from all cells"}
+    for side, regime in (("inside donors and types", "within"), ("from all cells", "mixed")):
+        assert set(pictures[side]["setting"]) == {f"{regime} share_nonlinear"}
 
 
 def test_page__of_nothing_associated_or_of_pools_alone(studied):

@@ -17,6 +17,9 @@ from ._figures import CALLS
 COLOURS = ("#0072b2", "#d55e00", "#008563", "#b4578c", "#8a6d00", "#1d2733", "#3a87c0", "#7a5195")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "<")
 
+REGIMES = {"within": "inside donors and types", "mixed": "from all cells"}
+"""How pools are drawn, in words."""
+
 Row = Mapping[str, Any]
 
 
@@ -33,6 +36,8 @@ class Picture:
     """One place for each data set, one mark for each setting; else one line for each data set."""
     log: bool = False
     """Whether x is logarithmic."""
+    regimes: bool = False
+    """Whether the two ways of drawing pools are shown apart, else bulk and single cells."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +48,7 @@ class Drawn:
     """Of its finding."""
     title: str
     side: str
-    """``bulk and pools`` or ``single cells``; empty where both are in it."""
+    """``bulk and pools``, ``single cells``, or how pools were drawn; empty where all is in it."""
     ax: Axes
     data: pd.DataFrame
 
@@ -76,12 +81,9 @@ def _parts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pooling(measure: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    """Of each data set pools drawn inside donors and types if there are any, else those from all cells."""
-
     def rows(table: pd.DataFrame) -> pd.DataFrame:
         mine = _step("pooling", y="measurement")(table)
-        within, mixed = (mine[mine["setting"] == f"{regime} {measure}"] for regime in ("within", "mixed"))
-        return pd.concat([within, mixed[~mixed["dataset"].isin(within["dataset"])]])
+        return mine[mine["setting"].isin([f"{regime} {measure}" for regime in REGIMES])]
 
     return rows
 
@@ -106,7 +108,11 @@ PICTURES: Mapping[str, Picture] = {
     ),
     "edges": Picture("Curated edges and random pairs", _edges, "non-linear, of the associated", dots=True),
     "pooling": Picture(
-        "Pools of the cells: non-linear", _pooling("share_nonlinear"), "cells in a pool", log=True
+        "Pools of the cells: non-linear",
+        _pooling("share_nonlinear"),
+        "cells in a pool",
+        log=True,
+        regimes=True,
     ),
     "pooling_affine": Picture(
         "Pools of the cells: affine",
@@ -114,6 +120,7 @@ PICTURES: Mapping[str, Picture] = {
         "cells in a pool",
         "affine, of the associated",
         log=True,
+        regimes=True,
     ),
     "margin": Picture(
         "Margin of equivalence",
@@ -145,7 +152,8 @@ def drawn_pictures(table: pd.DataFrame, datasets: Sequence[Row], findings: Mappi
         if rows.empty or name not in findings:
             continue
         draw = draw_dots if picture.dots else draw_lines
-        for side, part in [("", rows)] if picture.dots else _sides(rows, groups):
+        sides = [("", rows)] if picture.dots else _regimes(rows) if picture.regimes else _sides(rows, groups)
+        for side, part in sides:
             found.append(Drawn(name, picture.title, side, draw(part, picture, labels), part[columns]))
     return found
 
@@ -168,6 +176,12 @@ def _sides(rows: pd.DataFrame, groups: Mapping[str, str]) -> list[tuple[str, pd.
     bulk = rows["dataset"].map(groups) != "single-cell"
     sides = (("bulk and pools", rows[bulk]), ("single cells", rows[~bulk]))
     return [(side, part) for side, part in sides if len(part)]
+
+
+def _regimes(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    regime = rows["setting"].str.split(" ").str[0]
+    parts = ((words, rows[regime == name]) for name, words in REGIMES.items())
+    return [(side, part) for side, part in parts if len(part)]
 
 
 def draw_calls(datasets: Sequence[Row]) -> Axes:
