@@ -21,6 +21,7 @@ FIGURES = HERE / "explanation" / "figures"
 SUMMARY = FIGURES / "study.json"
 PAGE = HERE / "explanation" / "is-regulation-affine.md"
 COMMAND = "python docs/make_study_page.py"
+UNBROKEN = "\N{NO-BREAK SPACE}"
 KEPT = ("tool", "created", "seed", "settings", "datasets", "controls", "findings", "left_out")
 """Of study.json, what the page speaks of; the time that each data set took is left out."""
 
@@ -79,9 +80,10 @@ def datasets_table(summary: Mapping[str, Any]) -> str:
     ]
     rows = []
     for row in summary["datasets"]:
-        sizes = [f"{row[name]:,}" for name in ("n_obs", "n_genes", "n_associated")]
+        sizes = [f"{row[name]:,}" for name in ("n_obs", "n_associated")]
         shares = [interval(row[f"share_{name}"]) for name in ("nonlinear", "affine", "contradicting")]
-        rows.append([row["label"], row["group"], *sizes, *shares, row["verdict"]])
+        label = row["label"].replace(" ", UNBROKEN)
+        rows.append([label, row["group"], *sizes, *shares, row["verdict"]])
     return table(head, rows)
 
 
@@ -92,7 +94,7 @@ def controls_table(summary: Mapping[str, Any]) -> str:
     for dataset in summary["datasets"]:
         mine = {row["control"]: row for row in summary["controls"] if row["dataset"] == dataset["name"]}
         found = [say(mine[name]) if name in mine else "–" for name, say in CONTROLS.items()]
-        rows.append([dataset["label"], *found])
+        rows.append([dataset["label"].replace(" ", UNBROKEN), *found])
     return table(head, rows)
 
 
@@ -107,10 +109,13 @@ def percent(share: float | None) -> str:
 
 
 def interval(share: Mapping[str, float | None]) -> str:
-    """A share with its interval."""
+    """A share with its interval in per cent, each of both unbroken."""
     if share["estimate"] is None:
         return "–"
-    return f"{percent(share['estimate'])} ({percent(share['low'])} to {percent(share['high'])})"
+    low, high = (percent(share[end]).removesuffix(" %") for end in ("low", "high"))
+    return " ".join(
+        part.replace(" ", UNBROKEN) for part in (percent(share["estimate"]), f"({low} to {high})")
+    )
 
 
 def _outside(row: Mapping[str, Any]) -> str:
