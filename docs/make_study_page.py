@@ -67,17 +67,7 @@ def fill(text: str, width: int = 110) -> str:
 
 def datasets_table(summary: Mapping[str, Any]) -> str:
     """The data sets with their shares and intervals."""
-    head = [
-        "data set",
-        "kind",
-        "samples",
-        "genes",
-        "associated pairs",
-        "non-linear",
-        "affine",
-        "contradicting",
-        "verdict",
-    ]
+    head = ["data set", "kind", "samples", "associated", "non-linear", "affine", "contradicting", "verdict"]
     rows = []
     for row in summary["datasets"]:
         sizes = [f"{row[name]:,}" for name in ("n_obs", "n_associated")]
