@@ -113,7 +113,7 @@ def shuffled(values: np.ndarray, strata: np.ndarray, random: np.random.Generator
     Examples
     --------
     >>> shuffled(np.arange(6.0), np.array([0, 0, 0, 1, 1, 1]), np.random.default_rng(0)).tolist()
-    [2.0, 0.0, 1.0, 5.0, 3.0, 4.0]
+    [2.0, 1.0, 0.0, 3.0, 4.0, 5.0]
     """
     order = np.lexsort((random.random(len(values)), strata))
     mixed = np.empty_like(values)
