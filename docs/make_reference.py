@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache, cached_property
 from importlib import import_module, resources
+from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any
 
@@ -358,11 +359,13 @@ def _spelled_out(annotation: str, module: str) -> str:
 
 def _alias(name: str, module: str) -> str:
     """What an assignment in a module, or in the module that it imports the name from, says; else nothing."""
-    for node in ast.parse(inspect.getsource(import_module(module))).body:
+    of = import_module(module)
+    for node in ast.parse(inspect.getsource(of)).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
             return ast.unparse(node.value)
         if isinstance(node, ast.ImportFrom) and node.level and name in {alias.name for alias in node.names}:
-            return _alias(name, f"poolproof.{node.module}")
+            home = resolve_name("." * node.level + (node.module or ""), of.__package__)
+            return _alias(name, home)
     return ""
 
 

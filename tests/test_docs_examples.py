@@ -21,6 +21,7 @@ import subprocess
 import sys
 import traceback
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -240,10 +241,15 @@ def test_index__has_one_sentence_for_each_page():
 # --- the verdict's sentences -----------------------------------------------------------------------
 
 
+def source_of(module):
+    """File of a module, which is not imported."""
+    return Path(find_spec(module).origin)
+
+
 def verdict_sentences():
     """Sentences that say why, and what a verdict does not say; ``…`` for what is filled in."""
     told = ("decide", "_power_sentence", "limits_of", "_left_out_of_equations", "_of_triples")
-    files = [ROOT / "src" / "poolproof" / name for name in ("decision.py", "_caveats.py")]
+    files = [source_of(module) for module in ("poolproof.decision", "poolproof._caveats")]
     nodes = [node for file in files for node in ast.parse(file.read_text(encoding="utf-8")).body]
     functions = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.name in told]
     assert len(functions) == len(told)
@@ -278,9 +284,20 @@ def test_reading_the_verdict__explains_every_sentence():
 # --- the rules of check ------------------------------------------------------------------------------
 
 JUDGES = (
-    *("_affine_form", "_axis", "_coincidence", "_functional_form", "_special_forms", "_one_edge"),
-    *("_separations", "_pooled_model", "_independence", "_enumeration", "_limits", "_break_test"),
-    *("_model_verdict", "conditions"),
+    "poolproof._affine_form",
+    "poolproof._axis",
+    "poolproof._coincidence",
+    "poolproof._functional_form",
+    "poolproof._special_forms",
+    "poolproof._one_edge",
+    "poolproof._separations",
+    "poolproof._pooled_model",
+    "poolproof._independence",
+    "poolproof._enumeration",
+    "poolproof._limits",
+    "poolproof._break_test",
+    "poolproof._model_verdict",
+    "poolproof.conditions",
 )
 """Modules whose rules ``check`` answers with."""
 RULE_ARGUMENT = {"Form": 2, "Edge": 1, "TimeoutError": 0}
@@ -324,7 +341,7 @@ def fits(rule, template):
 
 
 def test_rules_of_check__explains_every_rule():
-    sources = [ROOT / "src" / "poolproof" / f"{name}.py" for name in (*JUDGES, "_check_text")]
+    sources = [source_of(module) for module in (*JUDGES, "poolproof._check_text")]
     trees = [ast.parse(source.read_text(encoding="utf-8")) for source in sources]
     said = {text for tree in trees for rule in rules_in(tree) for text in templates(rule)}
     said, explained = ({rule.strip(" …") for rule in rules} - {""} for rules in (said, explained_rules()))
