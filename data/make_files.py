@@ -4,7 +4,7 @@ Run ``python data/make_files.py --source FOLDER``, where FOLDER holds the origin
 ``network_*.csv``). An h5ad file is compressed anew (large chunks, gzip 9, bytes shuffled where that helps); a
 network is gzipped, without the rows whose distributor states no licence. Every file is then compared with its
 original: each group, attribute and value with its type. With ``--check`` nothing is written, only compared.
-The size and sha256 of each file are printed, as the registry ``src/poolproof/datasets.yaml`` needs them.
+The size and sha256 of each file are printed, as the registry ``src/poolproof/data/datasets.yaml`` needs them.
 """
 
 from __future__ import annotations

@@ -11,7 +11,13 @@ extensions = ["myst_parser", "sphinx_copybutton", "sphinx_design"]
 # The source folder is the checkout, not docs/: so the relative links of a page work on the site and where the
 # code is hosted, also those to README.md, data/ and other places outside docs/.
 root_doc = "docs/index"
-include_patterns = ["*.md", "data/README.md", "src/poolproof/data/README.md", "docs/*.md", "docs/*/*.md"]
+include_patterns = [
+    "*.md",
+    "data/README.md",
+    "src/poolproof/data/embedded/README.md",
+    "docs/*.md",
+    "docs/*/*.md",
+]
 exclude_patterns = [".*"]  # not to search .venv
 nitpicky = True
 smartquotes = False  # -- and ... stay what they are

@@ -179,7 +179,7 @@ def test_audit__embedded_data_set_with_its_settings(call, tmp_path, monkeypatch)
     small = cells()
     small.obs["total_count_per_cell"] = 1000.0
     small.obs["cell_line"] = small.obs["cell_type"]
-    monkeypatch.setattr("poolproof.datasets.load_dataset", lambda name: small.copy())
+    monkeypatch.setattr("poolproof.data.datasets.load_dataset", lambda name: small.copy())
     source = "dataset:sc_mixology_10x_3lines"
     assert call("audit", source, "--out", tmp_path / "out").code == 0
     content = verdict_of(tmp_path / "out")

@@ -5,8 +5,8 @@ import json
 import pytest
 from conftest import one_line
 
-from poolproof import _download
-from poolproof.datasets import dataset_info, list_datasets, list_networks, load_dataset
+from poolproof.data import download as _download
+from poolproof.data.datasets import dataset_info, list_datasets, list_networks, load_dataset
 
 SMALL = "network_mouse_mdc_chipseq"
 KEYS = ["name", "kind", "title", "n_obs", "n_genes", "n_edges", "n_regulators"]
@@ -99,7 +99,7 @@ def test_audit__of_a_data_set_leaves_out_what_its_filter_says(call, monkeypatch,
     # All cells, a few genes: the filter and the settings are those of the whole.
     adata = load_dataset("sc_mixology_cells")
     few = adata[:, adata.X.sum(0).A1.argsort()[-12:]].copy()
-    monkeypatch.setattr("poolproof.datasets.load_dataset", lambda name: few.copy())
+    monkeypatch.setattr("poolproof.data.datasets.load_dataset", lambda name: few.copy())
     done = call(
         "audit",
         "dataset:sc_mixology_cells",
@@ -121,7 +121,7 @@ def test_audit__of_a_data_set_leaves_out_what_its_filter_says(call, monkeypatch,
 
 def test_audit__of_logs_with_covariates(call, monkeypatch, tmp_path):
     few = load_dataset("bulk_ecoli_precise")[:, :12].copy()
-    monkeypatch.setattr("poolproof.datasets.load_dataset", lambda name: few.copy())
+    monkeypatch.setattr("poolproof.data.datasets.load_dataset", lambda name: few.copy())
     done = call("audit", "dataset:bulk_ecoli_precise", "--triples", "none", "--out", tmp_path / "out")
     assert done.code == 0, done.err
     found = verdict_of(tmp_path / "out")

@@ -13,7 +13,7 @@ from anndata import AnnData
 from conftest import one_line
 from numpy.testing import assert_array_equal
 
-from poolproof import _containers
+from poolproof.data import containers as _containers
 from poolproof.pools import pool_cells
 
 

@@ -6,7 +6,7 @@ import pytest
 from conftest import one_line
 from study_toys import AUREUS, ISLETS, YEAST, without_drawing
 
-from poolproof import _download
+from poolproof.data import download as _download
 
 
 @pytest.fixture

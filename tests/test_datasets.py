@@ -21,8 +21,10 @@ import yaml
 from conftest import shared_data
 
 import poolproof
-from poolproof import InputError, _download, datasets
-from poolproof.datasets import (
+from poolproof import InputError
+from poolproof.data import datasets
+from poolproof.data import download as _download
+from poolproof.data.datasets import (
     dataset_info,
     fetch_dataset,
     list_datasets,
@@ -40,7 +42,7 @@ NETWORKS = [entry.name for entry in list_networks()]
 ENTRIES = {entry.name: entry for entry in (*list_datasets(), *list_networks())}
 ISLETS = "bulk_islet_fadista"
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGED = Path(datasets.__file__).parent / "data"
+PACKAGED = Path(datasets.__file__).parent / "embedded"
 DATA = ROOT / "data"
 SMALL = "network_mouse_mdc_chipseq"
 """The smallest file, for what is said of all."""
@@ -279,7 +281,9 @@ def test_build__no_file_of_the_folder_data_is_packed():
     assert not [
         path for path in PACKAGED.iterdir() if path.stem in ENTRIES and not ENTRIES[path.stem].permissive
     ]
-    assert not [pattern for pattern in sdist["exclude"] if fnmatch("/src/poolproof/data/x.h5ad", pattern)]
+    assert not [
+        pattern for pattern in sdist["exclude"] if fnmatch("/src/poolproof/data/embedded/x.h5ad", pattern)
+    ]
 
 
 @pytest.mark.parametrize("name", [*OURS, *NETWORKS])
@@ -359,7 +363,7 @@ def test_network__rows_and_regulators_are_those_of_the_registry(network):
 
 
 def test_network__edges_match_a_data_set_that_it_goes_with(network, opened):
-    from poolproof.matching import match_edges
+    from poolproof.data.matching import match_edges
 
     edges = load_network(network.name)
     assert list(edges.columns[:2]) == ["regulator", "target"]
@@ -371,7 +375,7 @@ def test_network__edges_match_a_data_set_that_it_goes_with(network, opened):
 
 
 def test_network__e_coli_regulators_match_by_their_genes(opened):
-    from poolproof.matching import match_edges
+    from poolproof.data.matching import match_edges
 
     adata = opened("bulk_ecoli_precise")
     found = match_edges(load_network("network_ecoli_regulon"), adata.var_names)
@@ -426,7 +430,7 @@ def test_damaged_file__of_the_checkout_is_refused(monkeypatch, tmp_path):
 
 def test_checkout_folder__is_that_of_this_source_tree(monkeypatch, tmp_path):
     assert _download.checkout_folder() == DATA
-    installed = tmp_path / "site-packages" / "poolproof" / "_download.py"
+    installed = tmp_path / "site-packages" / "poolproof" / "data" / "download.py"
     (tmp_path / "data").mkdir()  # of another project
     (tmp_path / "pyproject.toml").write_text("")
     monkeypatch.setattr(_download, "__file__", str(installed))

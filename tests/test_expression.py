@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from poolproof._checks import InputError
-from poolproof._depth import mean_one, median_ratio
-from poolproof._scale import measure, mentions_log, stated_options, undo_log
-from poolproof.expression import describe
-from poolproof.io import read
+from poolproof.data.depth import mean_one, median_ratio
+from poolproof.data.expression import describe
+from poolproof.data.io import read
+from poolproof.data.scale import measure, mentions_log, stated_options, undo_log
 
 # file: kind, scale, size factors
 REAL = {

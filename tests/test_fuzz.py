@@ -43,7 +43,8 @@ def work(answers):
     import anndata  # noqa: F401  (what an audit needs is loaded before memory is bounded)
 
     import poolproof.report
-    from poolproof import _containers, cli
+    from poolproof import cli
+    from poolproof.data import containers as _containers
 
     faulthandler.enable()
     resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))

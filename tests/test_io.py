@@ -22,9 +22,9 @@ from conftest import shared_data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolproof import _containers
 from poolproof._checks import InputError
-from poolproof.io import gene_score, read, unique_names
+from poolproof.data import containers as _containers
+from poolproof.data.io import gene_score, read, unique_names
 
 GENES = ["ENSG00000000003", "ENSG00000000419", "ENSG00000000457"]
 CELLS = ["AAACATACATTTCC-1", "AAACATACCAGAAA-1", "AAACATACGTTGAC-1", "AAACATACTTGACT-1"]
@@ -475,7 +475,7 @@ def test_look_through__reads_what_the_library_does_not_check(tmp_path):
     with h5py.File(path, "r+") as file:
         file["obs"].attrs["text"] = ["a", "b"]
         file["broken"] = h5py.SoftLink("/nowhere")
-    command = [sys.executable, "-m", "poolproof._containers", str(path)]
+    command = [sys.executable, "-m", "poolproof.data.containers", str(path)]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     path.write_bytes(path.read_bytes()[:500])
     assert subprocess.run(command, capture_output=True, check=False).returncode > 0

@@ -30,12 +30,12 @@ from poolproof._triple_counts import CountConditioner
 from poolproof._triple_score import ScoreConditioner
 from poolproof._triple_table import rows_of
 from poolproof.basis import conditioning_bases
-from poolproof.datasets import load_dataset
+from poolproof.data.datasets import load_dataset
+from poolproof.data.expression import describe
+from poolproof.data.matching import match_edges
+from poolproof.data.networks import read_edges
 from poolproof.design import make_design
-from poolproof.expression import describe
-from poolproof.matching import match_edges
 from poolproof.network_claims import judge_network
-from poolproof.networks import read_edges
 from poolproof.pairs import linearity
 from poolproof.triples import screen_triples
 from poolproof.verdict import _equations, audit

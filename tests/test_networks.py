@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poolproof._checks import InputError
-from poolproof.matching import match_edges, match_genes
-from poolproof.networks import read_edges, read_regulators
+from poolproof.data.matching import match_edges, match_genes
+from poolproof.data.networks import read_edges, read_regulators
 
 GRAPHML = """<?xml version="1.0" encoding="UTF-8"?>
 <graphml xmlns="http://graphml.graphdrawing.org/xmlns">

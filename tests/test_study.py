@@ -19,9 +19,11 @@ from conftest import shared_data
 from study_toys import AUREUS, ISLETS, YEAST, quick_study, small_content
 
 import poolproof
-from poolproof import InputError, _download, _registry, _study_plan, study
+from poolproof import InputError, _study_plan, study
 from poolproof import _names as names
 from poolproof._study_plan import STEPS, Entry, choose_entries, key_of, study_names
+from poolproof.data import download as _download
+from poolproof.data import registry as _registry
 
 ROOT = Path(__file__).resolve().parents[1]
 BOTH = [YEAST, AUREUS]

@@ -15,7 +15,7 @@ from poolproof import _study_steps as steps
 from poolproof._study_edges import CIRCULAR, edge_lists, random_pairs, read_network, varying
 from poolproof._study_plan import Entry
 from poolproof._study_subject import read_subject
-from poolproof.datasets import fetch_dataset, list_networks
+from poolproof.data.datasets import fetch_dataset, list_networks
 
 SETTINGS = {"max_edges": 4000, "random_per_edge": 1}
 

@@ -14,7 +14,7 @@ from study_toys import AUREUS, YEAST, bulk, counts, made, toy_subject
 from poolproof import InputError, _study_subject
 from poolproof._study_plan import Entry, study_names, study_settings
 from poolproof._study_subject import CONSECUTIVE, Subject, by_name, complete, rank_genes, read_subject
-from poolproof.expression import describe
+from poolproof.data.expression import describe
 
 
 def names_of(expression, positions):
@@ -192,7 +192,7 @@ def test_every_unit_is_a_column_of_its_data_set():
         entry = Entry(name)
         if entry.unit in (None, CONSECUTIVE) or entry.dataset.place == "user":
             continue
-        from poolproof.datasets import fetch_dataset
+        from poolproof.data.datasets import fetch_dataset
 
         assert entry.unit in anndata.read_h5ad(fetch_dataset(name), backed="r").obs, name
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ._checks import InputError, PoolproofError
     from ._model_file import read_model
     from .conditions import check
-    from .datasets import (
+    from .data.datasets import (
         dataset_info,
         fetch_dataset,
         list_datasets,
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
         network_info,
         usable,
     )
+    from .data.expression import describe
+    from .data.io import read
+    from .data.networks import read_edges, read_regulators
     from .examples import example_model, list_models
-    from .expression import describe
-    from .io import read
     from .model_page import write_model_page
-    from .networks import read_edges, read_regulators
     from .pairs import linearity
     from .pools import pool_cells
     from .repooling import pooling_curves
@@ -78,27 +78,27 @@ _MODULE_OF = {
     "SCM": "scm",
     "audit": "verdict",
     "check": "conditions",
-    "dataset_info": "datasets",
-    "describe": "expression",
+    "dataset_info": "data.datasets",
+    "describe": "data.expression",
     "example_model": "examples",
-    "fetch_dataset": "datasets",
+    "fetch_dataset": "data.datasets",
     "linearity": "pairs",
-    "list_datasets": "datasets",
+    "list_datasets": "data.datasets",
     "list_models": "examples",
-    "list_networks": "datasets",
-    "load_dataset": "datasets",
-    "load_network": "datasets",
-    "network_info": "datasets",
+    "list_networks": "data.datasets",
+    "load_dataset": "data.datasets",
+    "load_network": "data.datasets",
+    "network_info": "data.datasets",
     "pool_cells": "pools",
     "pooling_curves": "repooling",
-    "read": "io",
-    "read_edges": "networks",
+    "read": "data.io",
+    "read_edges": "data.networks",
     "read_model": "_model_file",
-    "read_regulators": "networks",
+    "read_regulators": "data.networks",
     "run_study": "study",
     "screen_triples": "triples",
     "simulate_pools": "simulate",
-    "usable": "datasets",
+    "usable": "data.datasets",
     "write_model_page": "model_page",
     "write_report": "report",
 }

@@ -30,8 +30,8 @@ from ._screen import INCONCLUSIVE, UNTESTED, Associations, Columns, Rule, Screen
 from ._tally import Tally, tally_list, tally_screen
 from .calls import bh_adjust
 from .control import SplitControl, split_control
+from .data.expression import Expression
 from .design import Design
-from .expression import Expression
 
 POWER = 0.8
 TYPICAL_PAIRS = 128

@@ -9,8 +9,8 @@ import pandas as pd
 
 from . import _names as names
 from ._checks import printable
+from .data.expression import Expression
 from .equations import Equations
-from .expression import Expression
 from .pairs import Linearity
 from .triples import Triples
 

@@ -14,9 +14,9 @@ from ._arrays import dense_columns
 from ._checks import printable
 from ._plan import depth_of
 from ._random import stream
-from ._scale import nan_sum
 from .curves import find_gene
-from .expression import Expression
+from .data.expression import Expression
+from .data.scale import nan_sum
 from .pairs import Linearity
 
 CALLS = (names.NONLINEAR, names.AFFINE, names.INCONCLUSIVE)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .matching import OTHER_REGULATOR_NAMES, OTHER_TARGET_NAMES, _both_names, _match, plain_name
+from .data.matching import OTHER_REGULATOR_NAMES, OTHER_TARGET_NAMES, _both_names, _match, plain_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +34,10 @@ def network_nodes(edges: pd.DataFrame, genes: Iterable[str], symbols: Iterable[s
     Parameters
     ----------
     edges
-        Table with ``regulator`` and ``target``, as :func:`poolproof.networks.read_edges` returns it.
+        Table with ``regulator`` and ``target``, as :func:`poolproof.data.networks.read_edges` returns it.
     genes, symbols
         Names of the genes of the data, shape ``(n_genes,)`` each, matched as in
-        :func:`poolproof.matching.match_edges`.
+        :func:`poolproof.data.matching.match_edges`.
 
     Examples
     --------

@@ -14,9 +14,9 @@ from . import _names as names
 from ._checks import InputError, check_choice, printable
 from ._count_test import usable_cells
 from ._counts import MIN_TOTAL
+from .data.expression import Expression
+from .data.matching import match_edges, match_genes, table_of
 from .design import Design, make_design
-from .expression import Expression
-from .matching import match_edges, match_genes, table_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,8 @@ from ._pool_draws import WITHIN, Strata
 from ._pool_measures import mean_cumulants
 from ._pool_meter import Labels, normalised, restrict
 from ._random import stream
-from .expression import Expression
-from .matching import table_of
+from .data.expression import Expression
+from .data.matching import table_of
 from .triples import screen_triples
 
 SKELETON_GENES = 30

@@ -20,7 +20,7 @@ from ._pooling import Members, Seen, pool_matrix
 from ._screen import Rule
 from .aggregation import Aggregation
 from .basis import N_COLUMNS
-from .expression import Expression
+from .data.expression import Expression
 from .triples import screen_triples
 
 GENES_AT_ONCE = 16

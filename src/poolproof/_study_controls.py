@@ -21,7 +21,7 @@ import pandas as pd
 from ._pool_meter import normalised
 from ._random import stream
 from ._study_subject import Subject, by_name
-from .expression import Expression
+from .data.expression import Expression
 
 PERMUTED, AFFINE, HILL = ("permuted", "affine", "hill")
 

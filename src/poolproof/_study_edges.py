@@ -11,8 +11,8 @@ import pandas as pd
 
 from ._random import stream
 from ._study_subject import Subject
-from .datasets import fetch_dataset
-from .matching import match_edges
+from .data.datasets import fetch_dataset
+from .data.matching import match_edges
 
 CIRCULAR = "is_evidence_inferred"
 """Column of a network that is 1 for edges with evidence from expression: to judge expression by them is

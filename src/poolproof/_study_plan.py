@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from ._checks import InputError, printable
-from ._registry import USER, Dataset, find_entry, known_datasets, known_networks
+from .data.registry import USER, Dataset, find_entry, known_datasets, known_networks
 
 STEPS = (
     "audit",

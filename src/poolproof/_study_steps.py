@@ -16,14 +16,14 @@ import pandas as pd
 
 from . import _names as names
 from ._checks import InputError, printable
-from ._depth import METHODS, find_depth
 from ._pool_meter import normalised, restrict
 from ._random import stream
 from ._study_controls import AFFINE, HILL, PERMUTED, as_values, permuted, relations
 from ._study_edges import edge_lists
 from ._study_plan import study_settings
 from ._study_subject import Subject, some_of
-from .expression import Expression
+from .data.depth import METHODS, find_depth
+from .data.expression import Expression
 from .pairs import Linearity, linearity
 
 LEVEL = 0.05

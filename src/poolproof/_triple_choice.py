@@ -9,8 +9,8 @@ import pandas as pd
 
 from ._checks import InputError, printable
 from ._random import stream
-from .expression import Expression
-from .matching import match_genes, table_of
+from .data.expression import Expression
+from .data.matching import match_genes, table_of
 
 
 def middle_genes(

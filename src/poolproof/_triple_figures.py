@@ -19,8 +19,8 @@ from ._triple_score import fill_missing
 from ._triple_screen import N_BINS
 from .basis import N_COLUMNS, knots, spline_functions
 from .curves import find_gene
+from .data.expression import Expression
 from .design import Level
-from .expression import Expression
 from .triples import Triples
 
 TRIPLE_FIGURES = ("triple_histogram", "triple_gallery", "triple_gallery_points", "triple_gallery_lines")

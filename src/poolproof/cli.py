@@ -202,8 +202,8 @@ def audit_command(
     Example: poolproof audit pbmc.h5ad --layer counts --within cell_type --out audit
     """
     from ._files import ParquetStream, result_folder, to_json
-    from .datasets import load_network
-    from .networks import read_edges, read_regulators
+    from .data.datasets import load_network
+    from .data.networks import read_edges, read_regulators
     from .report import write_report
     from .verdict import audit, write_result
 
@@ -275,13 +275,13 @@ def report_command(folder: Path) -> None:
 def _load(source: str, orientation: str, samples: Path | None) -> tuple[Any, str, list[str], dict[str, Any]]:
     """Read the input: AnnData, its name, notes, and options that suit it."""
     if source.startswith("dataset:"):
-        from .datasets import dataset_info, load_dataset, usable, usable_notes
+        from .data.datasets import dataset_info, load_dataset, usable, usable_notes
 
         entry = dataset_info(source.removeprefix("dataset:"))
         adata = usable(load_dataset(entry.name), entry)
         return adata, entry.name, usable_notes(adata), dict(entry.settings)
-    from .io import read
-    from .samples import read_samples
+    from .data.io import read
+    from .data.samples import read_samples
 
     adata = read(source, orientation=orientation)
     notes = list(adata.uns["poolproof_read"]["warnings"])

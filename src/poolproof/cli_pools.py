@@ -115,7 +115,7 @@ def pool_command(
         raise InputError(f"expected --out to end in .h5ad; found {printable(out, 400)}")
     with _opened(source, orientation) as (adata, notes):
         if samples is not None:
-            from .samples import read_samples
+            from .data.samples import read_samples
 
             notes += read_samples(samples, adata)
         pooled = pool_cells(adata, aggregation=read_aggregation(aggregation), **options)
@@ -164,7 +164,7 @@ def _summary(pooled: AnnData, notes: list[str], out: Path) -> dict[str, Any]:
 def _opened(source: str, orientation: str) -> Iterator[tuple[AnnData, list[str]]]:
     """The input and what there is to say of it; the matrices of an h5ad file stay in the file."""
     if source.startswith("dataset:"):
-        from .datasets import dataset_info, load_dataset, usable, usable_notes
+        from .data.datasets import dataset_info, load_dataset, usable, usable_notes
 
         name = source.removeprefix("dataset:")
         adata = usable(load_dataset(name), dataset_info(name))
@@ -175,7 +175,7 @@ def _opened(source: str, orientation: str) -> Iterator[tuple[AnnData, list[str]]
         with _open_h5ad(path) as opened:
             yield opened
         return
-    from .io import read
+    from .data.io import read
 
     adata = read(path, orientation=orientation)
     yield adata, list(adata.uns["poolproof_read"]["warnings"])
@@ -186,7 +186,7 @@ def _open_h5ad(path: Path) -> Iterator[tuple[AnnData, list[str]]]:
     """An AnnData whose matrices are read when their rows are asked for."""
     import h5py
 
-    from ._containers import check_hdf5
+    from .data.containers import check_hdf5
 
     shown = printable(path.name, 60)
     try:
@@ -218,7 +218,7 @@ def _without_values(file: Any) -> tuple[AnnData, list[str]]:
     from anndata import AnnData
     from anndata.io import read_elem
 
-    from .io import duplicates_sentence, unique_names
+    from .data.io import duplicates_sentence, unique_names
 
     tables: dict[str, Any] = {"obs": read_elem(file["obs"]), "var": read_elem(file["var"])}
     notes = []

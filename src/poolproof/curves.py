@@ -10,8 +10,8 @@ from ._checks import InputError, printable
 from ._count_test import CountTest
 from ._plan import depth_of
 from .basis import knots, spline_functions
+from .data.expression import Expression
 from .design import Design
-from .expression import Expression
 
 
 def fitted_curve(

@@ -21,9 +21,9 @@ from ._plan import depth_of
 from ._triple_table import Rows, leave_one_out, rows_of
 from .basis import N_COLUMNS
 from .calls import bh_adjust
+from .data.expression import Expression
+from .data.matching import count_edges
 from .design import Design
-from .expression import Expression
-from .matching import count_edges
 
 MAX_SEPARATIONS = 20_000
 """Related pairs of genes whose separation is looked for."""

@@ -20,8 +20,8 @@ from ._plan import as_list, check_keep, choose_test, plan_design, plan_task
 from ._screen import Associations, Rule
 from .basis import N_COLUMNS
 from .control import SplitControl
+from .data.expression import Expression, expression_of
 from .design import Design, n_present
-from .expression import Expression, expression_of
 
 MAX_ROWS = 5_000_000
 MEMORY = 4e9
@@ -163,7 +163,7 @@ def linearity(
     Parameters
     ----------
     adata
-        Samples or cells x genes: AnnData, DataFrame, or an :class:`~poolproof.expression.Expression`.
+        Samples or cells x genes: AnnData, DataFrame, or an :class:`~poolproof.data.expression.Expression`.
     regulators
         Names of genes tested as regulators (against all genes); None: all.
     pairs

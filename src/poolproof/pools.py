@@ -15,9 +15,9 @@ from anndata import AnnData
 from ._checks import InputError, check_column, printable
 from ._pooling import MATRICES, Members, Seen, pool_counted, pool_matrix
 from ._random import stream
-from ._scale import guess_scale, is_sparse
 from .aggregation import OTHER, Aggregation, parse_aggregation
-from .io import unique_names
+from .data.io import unique_names
+from .data.scale import guess_scale, is_sparse
 
 PROVENANCE = "poolproof_pools"
 TABLE = "the table of cells (obs)"

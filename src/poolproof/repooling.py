@@ -46,7 +46,7 @@ from ._pool_meter import (
     restrict,
 )
 from ._screen import Rule
-from .expression import Expression, expression_of
+from .data.expression import Expression, expression_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -107,7 +107,7 @@ def pooling_curves(
     Parameters
     ----------
     adata
-        Single cells x genes: AnnData, DataFrame, or an :class:`~poolproof.expression.Expression`.
+        Single cells x genes: AnnData, DataFrame, or an :class:`~poolproof.data.expression.Expression`.
     sizes
         Numbers of cells in a pool; 1 is always among them. None: 1, 2, 5, 10, 20, 50, ... as far as there
         are cells enough. A size without room for ``n_pools`` is left out, with a warning.

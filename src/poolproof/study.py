@@ -34,7 +34,7 @@ from ._study_plan import STEPS, Entry, choose_entries, key_of, study_settings
 from ._study_steps import row_of, rows_of_step, table_of_rows
 from ._study_subject import Subject, read_subject
 from ._study_summary import summarise
-from .datasets import fetch_dataset, load_dataset
+from .data.datasets import fetch_dataset, load_dataset
 from .repooling import PoolingCurves
 from .verdict import audit
 

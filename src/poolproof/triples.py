@@ -29,8 +29,8 @@ from ._triple_screen import DEPENDENT, DISTORTED, HIDDEN, KEPT, N_BINS, q_values
 from ._triple_table import Rows, counts_summary, gene_table, histogram_table, rows_of, triple_table
 from .basis import N_COLUMNS
 from .calls import bh_adjust
+from .data.expression import Expression, expression_of
 from .design import Design
-from .expression import Expression, expression_of
 from .pairs import check_options, progress_bar
 
 N_LISTED = 1000
@@ -122,7 +122,7 @@ def screen_triples(
     Parameters
     ----------
     adata
-        Samples or cells x genes: AnnData, DataFrame, or an :class:`~poolproof.expression.Expression`.
+        Samples or cells x genes: AnnData, DataFrame, or an :class:`~poolproof.data.expression.Expression`.
     middle
         Middle genes y: names; a number of them, drawn with ``seed``; None: all.
     triples

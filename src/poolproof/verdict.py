@@ -24,10 +24,10 @@ from ._notebook import summary_html
 from ._survival import Survival, check_how, survival_of
 from ._triple_figures import triple_figure_data
 from .basis import N_COLUMNS
+from .data.expression import Expression, expression_of
+from .data.matching import match_edges, table_of
 from .decision import decide
 from .equations import Equations, joint_equations
-from .expression import Expression, expression_of
-from .matching import match_edges, table_of
 from .network_claims import NetworkClaims, judge_network
 from .pairs import CHECKED, MEMORY, Linearity, check_options, linearity
 from .repooling import PoolingCurves
@@ -217,7 +217,7 @@ def audit(
     Parameters
     ----------
     adata
-        Samples or cells x genes: AnnData, DataFrame, or an :class:`~poolproof.expression.Expression`.
+        Samples or cells x genes: AnnData, DataFrame, or an :class:`~poolproof.data.expression.Expression`.
     network
         Edges, a table with the columns ``regulator`` and ``target`` or a list of tuples: only they are
         tested, and each child's equation jointly on all its parents.

@@ -22,8 +22,8 @@ from poolproof._counts import count_moments, level_estimates
 from poolproof._outcome import Outcome
 from poolproof._score_test import ScoreTest
 from poolproof.control import SplitControl, split_control
+from poolproof.data.expression import describe
 from poolproof.design import Design, make_design
-from poolproof.expression import describe
 
 pytestmark = pytest.mark.calibration
 

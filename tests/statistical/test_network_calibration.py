@@ -18,8 +18,8 @@ from poolproof._count_test import CountTest
 from poolproof._given_sets import CountSets
 from poolproof._random import stream
 from poolproof._triple_table import rows_of
+from poolproof.data.expression import describe
 from poolproof.design import make_design
-from poolproof.expression import describe
 from poolproof.network_claims import judge_network
 from poolproof.verdict import _equations
 

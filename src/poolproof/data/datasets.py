@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._checks import InputError, check_column, printable
-from ._download import copy_to, locate
-from ._registry import USER, Dataset, Entry, Network, find_entry, known_datasets, known_networks
+from .._checks import InputError, check_column, printable
+from .download import copy_to, locate
+from .registry import USER, Dataset, Entry, Network, find_entry, known_datasets, known_networks
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,7 @@ from typing import Any
 
 import h5py
 
-from ._checks import InputError, printable
+from .._checks import InputError, printable
 
 PATIENCE = 60.0
 """Seconds that looking through an HDF5 file may take."""
@@ -73,7 +73,7 @@ def _is_no_loose_end_of_zarr(record: logging.LogRecord) -> bool:
 
 def _survives(path: Path) -> bool:
     """Whether another process can look through an HDF5 file; also true if none can be started."""
-    command = [sys.executable, "-P", "-m", "poolproof._containers", str(path.absolute())]
+    command = [sys.executable, "-P", "-m", "poolproof.data.containers", str(path.absolute())]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False

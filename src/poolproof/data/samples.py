@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 from anndata import AnnData
 
-from ._checks import InputError, printable
-from ._formats import decode, parse_text, read_decompressed
+from .._checks import InputError, printable
+from .formats import decode, parse_text, read_decompressed
 from .io import unique_names
 
 

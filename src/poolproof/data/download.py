@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ._checks import InputError, printable
-from ._registry import PACKAGE, USER, Entry
+from .._checks import InputError, printable
+from .registry import PACKAGE, USER, Entry
 
 BASE_ADDRESS = ""
 """Address of the folder with the project's data files; the project has no public one yet."""
@@ -105,14 +105,16 @@ def copy_to(path: Path, folder: Path, *, force: bool = False) -> Path:
 
 def package_folder() -> Path:
     """Folder of the embedded files."""
-    return Path(__file__).resolve().parent / "data"
+    return Path(__file__).resolve().parent / "embedded"
 
 
 def checkout_folder() -> Path | None:
     """Folder ``data`` of the source tree that the package runs from; None where it is installed."""
-    here = Path(__file__).resolve().parent
-    top = here.parents[1]
-    from_source = here.parent.name == "src" and (top / "pyproject.toml").is_file() and (top / "data").is_dir()
+    package = Path(__file__).resolve().parents[1]
+    top = package.parents[1]
+    from_source = (
+        package.parent.name == "src" and (top / "pyproject.toml").is_file() and (top / "data").is_dir()
+    )
     return top / "data" if from_source else None
 
 

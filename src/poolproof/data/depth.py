@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._checks import InputError, check_choice, check_column, printable
-from ._scale import is_sparse, nan_sum
+from .._checks import InputError, check_choice, check_column, printable
+from .scale import is_sparse, nan_sum
 
 LIBRARY_COLUMNS = (
     "total_counts",

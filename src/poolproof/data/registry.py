@@ -10,7 +10,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from ._checks import InputError, printable
+from .._checks import InputError, printable
 
 PACKAGE, REPOSITORY, USER = "package", "repository", "user"
 """Places of a file: in the wheel; in the folder data/ of the repository; not ours to pass on."""

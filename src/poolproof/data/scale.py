@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from ._checks import InputError, printable
-from ._names import SCALES
+from .._checks import InputError, printable
+from .._names import SCALES
 
 LARGEST = 1e50
 """No value is larger: its sixth power is still a number."""

@@ -19,11 +19,12 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from . import _formats, _tenx
-from ._checks import InputError, PoolproofError, check_choice, printable
-from ._containers import check_hdf5, check_zarr
-from ._formats import Table
-from ._scale import is_sparse
+from .._checks import InputError, PoolproofError, check_choice, printable
+from . import formats as _formats
+from . import tenx as _tenx
+from .containers import check_hdf5, check_zarr
+from .formats import Table
+from .scale import is_sparse
 
 FORMATS = ("h5ad", "zarr", "text", "gct", "parquet", "10x", "10x-h5")
 GENES_IN_ROWS, GENES_IN_COLUMNS = ORIENTATIONS = ("genes-in-rows", "genes-in-columns")

@@ -11,10 +11,11 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from ._checks import InputError, check_choice, check_column, printable
-from ._depth import find_depth
-from ._names import KINDS, SCALES
-from ._scale import (
+from .._checks import InputError, check_choice, check_column, printable
+from .._names import KINDS, SCALES
+from .depth import find_depth
+from .io import duplicates_sentence, gene_score, markup_warnings, unique_names
+from .scale import (
     LARGEST,
     Facts,
     guess_scale,
@@ -26,7 +27,6 @@ from ._scale import (
     parse_offset,
     undo_log,
 )
-from .io import duplicates_sentence, gene_score, markup_warnings, unique_names
 
 SCALED = (
     "the values of nearly every gene have standard deviation 1: scaling changes no call on the additive "

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ._checks import InputError, printable
+from .._checks import InputError, printable
 
 # Columns that some networks add: another name of the same gene, tried where the first matches nothing.
 OTHER_REGULATOR_NAMES = ("regulatorgeneid", "sourcegeneid", "sourcegenesymbol")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._checks import InputError, printable
+from .._checks import InputError, printable
 
 DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 MISSING_WORDS = ("", "NA", "NaN", "nan")

@@ -14,7 +14,7 @@ from xml.parsers import expat
 
 import pandas as pd
 
-from ._checks import InputError, printable
+from .._checks import InputError, printable
 from .matching import count_edges, plain_name
 
 MAX_BYTES = 1 << 30

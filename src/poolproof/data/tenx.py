@@ -12,8 +12,8 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from ._checks import InputError, printable
-from ._formats import decode, opened, read_decompressed
+from .._checks import InputError, printable
+from .formats import decode, opened, read_decompressed
 
 
 def find_10x(folder: Path) -> list[Path]:
