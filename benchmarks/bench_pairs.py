@@ -13,7 +13,7 @@ import time
 
 from _common import DESIGNS, THREADS, BareProduct, analyse, expression, seconds
 
-from poolproof._counts import COLUMNS
+from poolproof.pairs.count_kernels import COLUMNS
 
 N_COLUMNS = {"classical": 5, "robust": 25, "corrected": sum(COLUMNS.values())}
 LIMITS = {"classical": 2.5, "robust": 3.0, "corrected": 3.0}

@@ -32,9 +32,9 @@ from threadpoolctl import threadpool_limits
 
 import poolproof
 from poolproof import citest, triples
-from poolproof._plan import plan_design
-from poolproof._screen import Associations
 from poolproof._triple_screen import SIZE, tiles
+from poolproof.pairs.plan import plan_design
+from poolproof.pairs.screening import Associations
 
 LIMIT, MEMORY_LIMIT_GIB = 3.0, 2.0
 EXPECTED_RATIO = 1e6

@@ -37,8 +37,8 @@ from poolproof._check_text import (
     statement_text,
     witness_sentence,
 )
-from poolproof._figures import figure_data
 from poolproof.cli import commands
+from poolproof.pairs.figures import figure_data
 
 FOLDER = Path(__file__).resolve().parent / "reference"
 COMMAND = "python docs/make_reference.py"

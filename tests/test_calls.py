@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from poolproof._random import stream
-from poolproof.calls import (
+from poolproof.pairs.calls import (
     N_CODES,
     Z_UPPER,
     CodeTable,

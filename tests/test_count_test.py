@@ -8,10 +8,10 @@ from scipy import stats
 
 import poolproof
 from poolproof import _names as names
-from poolproof._count_test import CountTest, usable_cells
-from poolproof._counts import count_features
-from poolproof._outcome import Outcome
-from poolproof.design import Design, make_design
+from poolproof.pairs.count_engine import CountTest, usable_cells
+from poolproof.pairs.count_kernels import count_features
+from poolproof.pairs.design import Design, make_design
+from poolproof.pairs.outcome import Outcome
 
 
 def design_of(n: int, **options: object) -> Design:

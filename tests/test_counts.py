@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from poolproof._count_test import Z_COUNTS, CountTest
-from poolproof._counts import (
+from poolproof.pairs.calls import share_upper
+from poolproof.pairs.count_engine import Z_COUNTS, CountTest
+from poolproof.pairs.count_kernels import (
     MIN_TOGETHER,
     Depth,
     count_features,
@@ -19,8 +20,7 @@ from poolproof._counts import (
     enough_together,
     factorial_moment,
 )
-from poolproof.calls import share_upper
-from poolproof.design import Design, make_design
+from poolproof.pairs.design import Design, make_design
 
 # --- slow and obvious: section 6 of the science, cell by cell -------------------------------------------
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolproof import InputError
-from poolproof.design import MIN_SAMPLES, make_design
+from poolproof.pairs.design import MIN_SAMPLES, make_design
 
 
 def table(n=60):

@@ -20,7 +20,6 @@ from poolproof._claims import (
     acyclic_parents,
     draw_claims,
 )
-from poolproof._count_test import CountTest
 from poolproof._edge_status import Evidence, edge_status
 from poolproof._given_sets import CountSets, ScoreSets, joint_basis
 from poolproof._names import COMMON_CAUSE, PATH, SEPARATION_COLUMNS, UNRELATED
@@ -34,9 +33,10 @@ from poolproof.data.datasets import load_dataset
 from poolproof.data.expression import describe
 from poolproof.data.matching import match_edges
 from poolproof.data.networks import read_edges
-from poolproof.design import make_design
 from poolproof.network_claims import judge_network
-from poolproof.pairs import linearity
+from poolproof.pairs.count_engine import CountTest
+from poolproof.pairs.design import make_design
+from poolproof.pairs.every_pair import linearity
 from poolproof.triples import screen_triples
 from poolproof.verdict import _equations, audit
 

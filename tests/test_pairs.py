@@ -11,9 +11,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from poolproof import InputError, _rows, _screen, linearity, load_dataset
+from poolproof import InputError, linearity, load_dataset
 from poolproof import _names as names
 from poolproof._random import stream
+from poolproof.pairs import screening as _screen
+from poolproof.pairs import table as _rows
 
 N = 90
 NUMBERS = [column.name for column in names.PAIR_COLUMNS[2:11]]
@@ -111,7 +113,7 @@ def test_linearity__calls_follow_the_rule(related):
 
 def association_p_values(result):
     """P-values of the omnibus test in the order of ``indexed``."""
-    from poolproof._score_test import ScoreTest
+    from poolproof.pairs.score_engine import ScoreTest
 
     engine = ScoreTest(result.expression.matrix, None, result.design, test="robust", dtype=np.float64)
     genes = np.arange(engine.n_genes)

@@ -30,7 +30,6 @@ from matplotlib.figure import Figure
 from poolproof import _names as names
 from poolproof import audit, plot, screen_triples
 from poolproof._checks import InputError
-from poolproof._figures import FIGURES
 from poolproof._files import write_json, write_parquet
 from poolproof._page import svg_of
 from poolproof._page_table import MAX_JSON, STATIC_ROWS
@@ -39,6 +38,7 @@ from poolproof._report_survival import CARDS, N_EXAMPLES, N_IN_CSV, TITLES, told
 from poolproof._report_tables import safe_csv
 from poolproof._survival import survives
 from poolproof._triple_figures import SEPARATED, TRIPLE_FIGURES, triple_figure_data
+from poolproof.pairs.figures import FIGURES
 from poolproof.report import (
     MAX_PAIRS,
     VERDICTS,

@@ -17,7 +17,7 @@ from poolproof import _study_steps as steps
 from poolproof._study_findings import findings_of, medians
 from poolproof._study_steps import table_of_rows
 from poolproof._study_summary import KINDS, controls_of, jackknife_error, most, summarise, with_samples
-from poolproof._tally import Z_INTERVAL, jackknife_share
+from poolproof.pairs.m_tally import Z_INTERVAL, jackknife_share
 
 shares = st.floats(0.0, 1.0)
 

@@ -7,8 +7,8 @@ from scipy import special
 
 from poolproof import linearity
 from poolproof._random import stream
-from poolproof._screen import AFFINE, INCONCLUSIVE, NONLINEAR, NOT_ASSOCIATED, UNTESTED
-from poolproof._tally import jackknife_share, tally_list, tally_screen
+from poolproof.pairs.m_tally import jackknife_share, tally_list, tally_screen
+from poolproof.pairs.screening import AFFINE, INCONCLUSIVE, NONLINEAR, NOT_ASSOCIATED, UNTESTED
 
 CODES = (UNTESTED, NOT_ASSOCIATED, INCONCLUSIVE, AFFINE, NONLINEAR)
 KINDS = {"": None, "nonlinear_": NONLINEAR, "affine_": AFFINE, "inconclusive_": INCONCLUSIVE}

@@ -14,11 +14,11 @@ from poolproof import InputError, _triple_screen, describe, linearity, triples
 from poolproof import _names as names
 from poolproof._partial import Estimates, Tile
 from poolproof._random import stream
-from poolproof._screen import Associations
 from poolproof._triple_screen import judge, p_values, q_values
 from poolproof._triple_table import leave_one_out
-from poolproof.calls import bh_adjust
-from poolproof.design import make_design
+from poolproof.pairs.calls import bh_adjust
+from poolproof.pairs.design import make_design
+from poolproof.pairs.screening import Associations
 from poolproof.triples import screen_triples
 
 N = 1000

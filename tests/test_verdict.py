@@ -181,7 +181,7 @@ def test_audit__a_log_is_never_decided():
 
 
 def test_audit__a_failing_control_takes_the_verdict_back(straight_cells, monkeypatch):
-    monkeypatch.setattr(poolproof.control.SplitControl, "passed", property(lambda self: False))
+    monkeypatch.setattr(poolproof.pairs.control.SplitControl, "passed", property(lambda self: False))
     result = poolproof.audit(cells(bent=True), size_factors="none", min_r2=0.01, kind="single-cell")
     assert result.linearity.control is not None
     assert result.verdict == "inconclusive"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .data.networks import read_edges, read_regulators
     from .examples import example_model, list_models
     from .model_page import write_model_page
-    from .pairs import linearity
+    from .pairs.every_pair import linearity
     from .pools import pool_cells
     from .repooling import pooling_curves
     from .report import write_report
@@ -82,7 +82,7 @@ _MODULE_OF = {
     "describe": "data.expression",
     "example_model": "examples",
     "fetch_dataset": "data.datasets",
-    "linearity": "pairs",
+    "linearity": "pairs.every_pair",
     "list_datasets": "data.datasets",
     "list_models": "examples",
     "list_networks": "data.datasets",

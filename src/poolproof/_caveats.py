@@ -11,7 +11,7 @@ from . import _names as names
 from ._checks import printable
 from .data.expression import Expression
 from .equations import Equations
-from .pairs import Linearity
+from .pairs.every_pair import Linearity
 from .triples import Triples
 
 FEW_REPLICATES = 15

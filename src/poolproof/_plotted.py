@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ._checks import InputError, printable
-from ._figures import figure_data, pair_data
 from ._triple_figures import triple_data, triple_figure_data
-from .pairs import Linearity
+from .pairs.every_pair import Linearity
+from .pairs.figures import figure_data, pair_data
 from .repooling import PoolingCurves
 from .triples import Triples
 from .verdict import Audit

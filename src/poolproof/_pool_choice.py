@@ -11,13 +11,13 @@ import pandas as pd
 
 from . import _names as names
 from ._checks import InputError, check_column, printable
-from ._plan import plan_task
 from ._pool_draws import WITHIN, Strata
 from ._pool_measures import mean_cumulants
 from ._pool_meter import Labels, normalised, restrict
 from ._random import stream
 from .data.expression import Expression
 from .data.matching import table_of
+from .pairs.plan import plan_task
 from .triples import screen_triples
 
 SKELETON_GENES = 30

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._analysis import Analyst, NothingTestable
 from ._arrays import dense_columns
 from ._checks import check_threads
-from ._plan import plan_design, plan_task
 from ._pool_draws import BETWEEN, WITHIN, Drawing, Plan
 from ._pool_measures import beyond_depth, correlations, mean_cumulants, shapes, share_changed, skeleton
 from ._pooling import Members, Seen, pool_matrix
-from ._screen import Rule
 from .aggregation import Aggregation
 from .basis import N_COLUMNS
 from .data.expression import Expression
+from .pairs.analyst import Analyst, NothingTestable
+from .pairs.plan import plan_design, plan_task
+from .pairs.screening import Rule
 from .triples import screen_triples
 
 GENES_AT_ONCE = 16

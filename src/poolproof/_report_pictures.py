@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 
 from . import plot
 from ._drawing import new_axes
-from ._figures import CALLS, WORDS, describe_figure, describe_pair
 from ._page import svg_of, text_of
 from ._report_tables import csv_address
 from ._triple_figures import (
@@ -24,6 +23,7 @@ from ._triple_figures import (
     describe_histogram,
     describe_triple,
 )
+from .pairs.figures import CALLS, WORDS, describe_figure, describe_pair
 
 GALLERY = TRIPLE_FIGURES[1:]
 """Tables of the gallery of triples."""

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._figures import WORDS
 from ._page import address_of, text_of
 from ._page_table import Columns, headings, page_table
+from .pairs.figures import WORDS
 
 PAIR_TABLE = {
     "regulator": ("Regulator", "gene"),

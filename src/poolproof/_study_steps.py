@@ -24,7 +24,7 @@ from ._study_plan import study_settings
 from ._study_subject import Subject, some_of
 from .data.depth import METHODS, find_depth
 from .data.expression import Expression
-from .pairs import Linearity, linearity
+from .pairs.every_pair import Linearity, linearity
 
 LEVEL = 0.05
 """Of the single tests that controls count."""

@@ -12,7 +12,7 @@ from . import _names as names
 from ._checks import InputError, check_choice, check_share, check_threads
 from .basis import N_COLUMNS
 from .confirmation import confirm_triples
-from .pairs import Linearity
+from .pairs.every_pair import Linearity
 from .repooling import PoolingCurves, pooling_curves
 from .triples import Options, Triples, screen_associated
 

@@ -11,16 +11,16 @@ import pandas as pd
 
 from . import _names as names
 from ._checks import printable
-from ._figures import N_LOOKED_AT, values_of
-from ._plan import depth_of
 from ._random import stream
-from ._regression import level_conditioning
 from ._triple_score import fill_missing
 from ._triple_screen import N_BINS
 from .basis import N_COLUMNS, knots, spline_functions
-from .curves import find_gene
 from .data.expression import Expression
-from .design import Level
+from .pairs.design import Level
+from .pairs.figures import N_LOOKED_AT, values_of
+from .pairs.fitted import find_gene
+from .pairs.plan import depth_of
+from .pairs.score_kernels import level_conditioning
 from .triples import Triples
 
 TRIPLE_FIGURES = ("triple_histogram", "triple_gallery", "triple_gallery_points", "triple_gallery_lines")

@@ -9,9 +9,9 @@ import scipy.sparse as sp
 
 from . import _names as names
 from ._partial import MIN_REPLICATES, WORKING_BYTES, Downdate, Given, Replicates, Smooth, Spread
-from ._regression import Targets, level_conditioning
 from .basis import N_COLUMNS, orthonormalise
-from .design import Design, Level
+from .pairs.design import Design, Level
+from .pairs.score_kernels import Targets, level_conditioning
 
 NOTHING_LEFT = 1e-9
 """Share of the variance of an end that must be left beside the middle gene."""

@@ -10,10 +10,10 @@ import pandas as pd
 from . import _names as names
 from ._arrays import dense_columns, in_threads
 from ._random import stream
-from ._screen import Associations
 from ._triple_score import fill_missing
 from .citest import MIN_SAMPLES, ci_test
-from .design import Level
+from .pairs.design import Level
+from .pairs.screening import Associations
 from .triples import Options, Triples, judge_listed
 
 N_DRAWN = 5_000

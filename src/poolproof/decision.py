@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import _names as names
-from .control import LARGEST_SIZE
+from .pairs.control import LARGEST_SIZE
 
 MIN_ASSOCIATED = 100
 """Associated pairs that ``compatible`` needs."""

@@ -18,7 +18,7 @@ from ._additive import COLLINEAR, EquationTest, as_columns, equation_test
 from ._checks import InputError, check_share
 from ._names import AFFINE, INCONCLUSIVE, NONLINEAR, NOT_ASSOCIATED, OK, PAIR_CALLS, PAIR_STATUSES
 from .basis import N_COLUMNS
-from .calls import bh_adjust, lies_below, reaches
+from .pairs.calls import bh_adjust, lies_below, reaches
 
 __all__ = ["EquationTest", "Equations", "equation_test", "joint_equations"]
 

@@ -13,17 +13,17 @@ import scipy.sparse as sp
 from . import _names as names
 from ._checks import check_choice, check_threads
 from ._claims import Claim, Claims, SeparationGraph, draw_claims
-from ._count_test import CountTest
 from ._edge_status import Evidence, edge_status
 from ._given_sets import CountSets, ScoreSets
 from ._network_nodes import Nodes, network_nodes
-from ._plan import depth_of
 from ._triple_table import Rows, leave_one_out, rows_of
 from .basis import N_COLUMNS
-from .calls import bh_adjust
 from .data.expression import Expression
 from .data.matching import count_edges
-from .design import Design
+from .pairs.calls import bh_adjust
+from .pairs.count_engine import CountTest
+from .pairs.design import Design
+from .pairs.plan import depth_of
 
 MAX_SEPARATIONS = 20_000
 """Related pairs of genes whose separation is looked for."""
@@ -152,7 +152,7 @@ def judge_network(
 
     Examples
     --------
-    >>> from poolproof.pairs import linearity
+    >>> from poolproof.pairs.every_pair import linearity
     >>> from poolproof.equations import joint_equations
     >>> rng = np.random.default_rng(0)
     >>> y = rng.gamma(2.0, size=2000)

@@ -47,7 +47,6 @@ from ._drawing import (
     triple_labels,
     triple_points,
 )
-from ._figures import CALLS, WORDS
 from ._plotted import (
     Pooled,
     Result,
@@ -59,6 +58,7 @@ from ._plotted import (
     triple_tables,
 )
 from ._triple_figures import BIN, LINE, SEPARATED, SPLINE, TRIPLE_WORDS, VALUES
+from .pairs.figures import CALLS, WORDS
 
 MEASURES = {
     "share_nonlinear": "non-linear pairs",

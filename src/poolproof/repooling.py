@@ -14,7 +14,6 @@ from tqdm.auto import tqdm
 from . import _names as names
 from ._checks import InputError, check_column, check_share, printable
 from ._notebook import summary_html
-from ._plan import as_list, choose_test
 from ._pool_choice import Scope, find_triples, list_triples, places
 from ._pool_draws import (
     BETWEEN,
@@ -45,8 +44,9 @@ from ._pool_meter import (
     median,
     restrict,
 )
-from ._screen import Rule
 from .data.expression import Expression, expression_of
+from .pairs.plan import as_list, choose_test
+from .pairs.screening import Rule
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -18,7 +18,6 @@ from markupsafe import Markup, escape
 from . import _names as names
 from ._checks import InputError, printable
 from ._drawing import LEVEL_COLOURS
-from ._figures import CALLS, FIGURES, N_OF_A_CALL, N_SAMPLES, WORDS
 from ._files import MARK, replace_file
 from ._page import policy, resource, template, text_of
 from ._page_table import Columns
@@ -45,6 +44,7 @@ from ._report_tables import (
     level_table,
 )
 from ._triple_figures import N_POINTS, TRIPLE_FIGURES, TRIPLE_WORDS
+from .pairs.figures import CALLS, FIGURES, N_OF_A_CALL, N_SAMPLES, WORDS
 
 REPORT = "report.html"
 MAX_PAIRS = 5_000

@@ -13,25 +13,25 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from . import _names as names
-from ._analysis import Analyst
 from ._checks import InputError, check_choice, check_threads, printable
-from ._count_test import CountTest
 from ._files import write_parquet
 from ._notebook import summary_html
 from ._partial import Conditioner
-from ._plan import Task, as_list, choose_test, depth_of, plan_design
 from ._random import stream
-from ._screen import Associations, Rule
 from ._triple_choice import draw_middle, middle_genes, triple_positions, whole_number
 from ._triple_counts import CountConditioner
 from ._triple_score import ScoreConditioner
 from ._triple_screen import DEPENDENT, DISTORTED, HIDDEN, KEPT, N_BINS, q_values, screen_triples_of
 from ._triple_table import Rows, counts_summary, gene_table, histogram_table, rows_of, triple_table
 from .basis import N_COLUMNS
-from .calls import bh_adjust
 from .data.expression import Expression, expression_of
-from .design import Design
-from .pairs import check_options, progress_bar
+from .pairs.analyst import Analyst
+from .pairs.calls import bh_adjust
+from .pairs.count_engine import CountTest
+from .pairs.design import Design
+from .pairs.every_pair import check_options, progress_bar
+from .pairs.plan import Task, as_list, choose_test, depth_of, plan_design
+from .pairs.screening import Associations, Rule
 
 N_LISTED = 1000
 """Triples of each call that are listed."""

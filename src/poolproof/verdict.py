@@ -14,11 +14,9 @@ import pandas as pd
 from anndata import AnnData
 
 from . import _names as names
-from ._annotate import annotate
 from ._arrays import dense_columns
 from ._caveats import label_warnings, limits_of
 from ._checks import InputError, check_share
-from ._figures import figure_data
 from ._files import FIGURES, result_folder, write_json, write_parquet
 from ._notebook import summary_html
 from ._survival import Survival, check_how, survival_of
@@ -29,7 +27,9 @@ from .data.matching import match_edges, table_of
 from .decision import decide
 from .equations import Equations, joint_equations
 from .network_claims import NetworkClaims, judge_network
-from .pairs import CHECKED, MEMORY, Linearity, check_options, linearity
+from .pairs.anndata_slots import annotate
+from .pairs.every_pair import CHECKED, MEMORY, Linearity, check_options, linearity
+from .pairs.figures import figure_data
 from .repooling import PoolingCurves
 from .triples import Triples, write_triples
 

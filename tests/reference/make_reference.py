@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 import poolproof
-from poolproof._regression import columns_for
 from poolproof.basis import N_COLUMNS, knots, spline_basis
+from poolproof.pairs.score_kernels import columns_for
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))

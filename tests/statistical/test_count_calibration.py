@@ -17,13 +17,13 @@ from scipy import stats
 
 import poolproof
 from poolproof import _names as names
-from poolproof._count_test import CountTest, usable_cells
-from poolproof._counts import count_moments, level_estimates
-from poolproof._outcome import Outcome
-from poolproof._score_test import ScoreTest
-from poolproof.control import SplitControl, split_control
 from poolproof.data.expression import describe
-from poolproof.design import Design, make_design
+from poolproof.pairs.control import SplitControl, split_control
+from poolproof.pairs.count_engine import CountTest, usable_cells
+from poolproof.pairs.count_kernels import count_moments, level_estimates
+from poolproof.pairs.design import Design, make_design
+from poolproof.pairs.outcome import Outcome
+from poolproof.pairs.score_engine import ScoreTest
 
 pytestmark = pytest.mark.calibration
 

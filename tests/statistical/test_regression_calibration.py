@@ -15,11 +15,11 @@ from scipy import stats
 
 from poolproof import linearity
 from poolproof._random import stream
-from poolproof._rows import screened_columns
-from poolproof._score_test import ScoreTest
-from poolproof._screen import INCONCLUSIVE, NONLINEAR, Rule, screen
 from poolproof.basis import spline_basis
-from poolproof.design import make_design
+from poolproof.pairs.design import make_design
+from poolproof.pairs.score_engine import ScoreTest
+from poolproof.pairs.screening import INCONCLUSIVE, NONLINEAR, Rule, screen
+from poolproof.pairs.table import screened_columns
 
 pytestmark = pytest.mark.calibration
 

@@ -19,12 +19,12 @@ from threadpoolctl import threadpool_limits
 
 from poolproof import _names as names
 from poolproof import citest
-from poolproof._count_test import CountTest
 from poolproof._triple_counts import CountConditioner
 from poolproof._triple_score import ScoreConditioner
 from poolproof._triple_screen import CODES, DEPENDENT, DISTORTED, HIDDEN, KEPT, UNDETERMINED, quantile
 from poolproof._triple_table import rows_of
-from poolproof.design import make_design
+from poolproof.pairs.count_engine import CountTest
+from poolproof.pairs.design import make_design
 from poolproof.triples import screen_triples
 
 pytestmark = pytest.mark.calibration

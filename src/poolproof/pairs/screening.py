@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import in_threads
-from ._outcome import Engine, Outcome, ranked_by
+from .._arrays import in_threads
 from .calls import (
     N_CODES,
     CodeTable,
@@ -29,6 +28,7 @@ from .calls import (
     lies_below,
     reaches,
 )
+from .outcome import Engine, Outcome, ranked_by
 
 # What one byte says of a pair.
 TESTED, STRONG, FLAT = 1, 2, 4  # both tests exist; r2_spline >= min_r2; share below the margin

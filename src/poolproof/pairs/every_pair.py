@@ -12,16 +12,16 @@ import pandas as pd
 from anndata import AnnData
 from tqdm.auto import tqdm
 
-from ._analysis import Analyst, NothingTestable, Sink
-from ._annotate import annotate
-from ._checks import check_share, check_threads, printable
-from ._notebook import summary_html
-from ._plan import as_list, check_keep, choose_test, plan_design, plan_task
-from ._screen import Associations, Rule
-from .basis import N_COLUMNS
+from .._checks import check_share, check_threads, printable
+from .._notebook import summary_html
+from ..basis import N_COLUMNS
+from ..data.expression import Expression, expression_of
+from .analyst import Analyst, NothingTestable, Sink
+from .anndata_slots import annotate
 from .control import SplitControl
-from .data.expression import Expression, expression_of
 from .design import Design, n_present
+from .plan import as_list, check_keep, choose_test, plan_design, plan_task
+from .screening import Associations, Rule
 
 MAX_ROWS = 5_000_000
 MEMORY = 4e9
@@ -117,8 +117,8 @@ class Linearity:
         return {"linearity": self.summary, "settings": self.settings | {"seed": self.seed}}
 
     def curve(self, regulator: str, target: str, n_points: int = 100) -> pd.DataFrame:
-        """Return the fitted line and curve of one pair; see :func:`poolproof.curves.fitted_curve`."""
-        from .curves import fitted_curve
+        """Return the fitted line and curve of one pair; see :func:`poolproof.pairs.fitted.fitted_curve`."""
+        from .fitted import fitted_curve
 
         return fitted_curve(
             self.expression, self.design, regulator, target, test=self.summary["test"], n_points=n_points

@@ -11,13 +11,20 @@ import pandas as pd
 import scipy.sparse as sp
 from scipy import special, stats
 
-from . import _names as names
-from ._arrays import dense_columns
-from ._checks import InputError
-from ._count_test import CountTest
-from ._outcome import Engine
-from ._plan import Task, depth_of
-from ._rows import (
+from .. import _names as names
+from .._arrays import dense_columns
+from .._checks import InputError
+from ..data.expression import Expression
+from .calls import bh_adjust
+from .control import SplitControl, split_control
+from .count_engine import CountTest
+from .design import Design
+from .m_tally import Tally, tally_list, tally_screen
+from .outcome import Engine
+from .plan import Task, depth_of
+from .score_engine import ScoreTest
+from .screening import INCONCLUSIVE, UNTESTED, Associations, Columns, Rule, Screen, screen
+from .table import (
     associated_columns,
     detectable_gain,
     list_columns,
@@ -25,13 +32,6 @@ from ._rows import (
     sort_rows,
     table_of,
 )
-from ._score_test import ScoreTest
-from ._screen import INCONCLUSIVE, UNTESTED, Associations, Columns, Rule, Screen, screen
-from ._tally import Tally, tally_list, tally_screen
-from .calls import bh_adjust
-from .control import SplitControl, split_control
-from .data.expression import Expression
-from .design import Design
 
 POWER = 0.8
 TYPICAL_PAIRS = 128

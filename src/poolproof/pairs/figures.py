@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import _names as names
-from ._arrays import dense_columns
-from ._checks import printable
-from ._plan import depth_of
-from ._random import stream
-from .curves import find_gene
-from .data.expression import Expression
-from .data.scale import nan_sum
-from .pairs import Linearity
+from .. import _names as names
+from .._arrays import dense_columns
+from .._checks import printable
+from .._random import stream
+from ..data.expression import Expression
+from ..data.scale import nan_sum
+from .every_pair import Linearity
+from .fitted import find_gene
+from .plan import depth_of
 
 CALLS = (names.NONLINEAR, names.AFFINE, names.INCONCLUSIVE)
 """Calls of associated pairs, in the order of every picture."""

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import _names as names
-from ._arrays import in_threads
-from ._outcome import Engine, ranked_by
-from ._screen import (
+from .. import _names as names
+from .._arrays import in_threads
+from .calls import bh_adjust, lies_below, reaches
+from .outcome import Engine, ranked_by
+from .screening import (
     AFFINE,
     INCONCLUSIVE,
     NONLINEAR,
@@ -24,7 +25,6 @@ from ._screen import (
     call_of,
     exact_groups,
 )
-from .calls import bh_adjust, lies_below, reaches
 
 CALL_NAMES = {
     UNTESTED: names.NOT_ASSOCIATED,

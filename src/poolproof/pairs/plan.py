@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from . import _names as names
-from ._checks import InputError, check_choice, printable
-from ._count_test import usable_cells
-from ._counts import MIN_TOTAL
-from .data.expression import Expression
-from .data.matching import match_edges, match_genes, table_of
+from .. import _names as names
+from .._checks import InputError, check_choice, printable
+from ..data.expression import Expression
+from ..data.matching import match_edges, match_genes, table_of
+from .count_engine import usable_cells
+from .count_kernels import MIN_TOTAL
 from .design import Design, make_design
 
 

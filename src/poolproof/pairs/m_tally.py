@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import as_slice
-from ._screen import AFFINE, INCONCLUSIVE, NONLINEAR, UNTESTED, Columns, Screen
+from .._arrays import as_slice
+from .screening import AFFINE, INCONCLUSIVE, NONLINEAR, UNTESTED, Columns, Screen
 
 Z_INTERVAL = 1.959963984540054
 _ROWS = 512

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ._arrays import in_threads
-from ._count_test import CountTest
-from ._names import OK
-from ._outcome import Engine
-from ._random import stream
-from ._score_test import ScoreTest
+from .._arrays import in_threads
+from .._names import OK
+from .._random import stream
+from .count_engine import CountTest
 from .design import Design
+from .outcome import Engine
+from .score_engine import ScoreTest
 
 LEVEL = 0.05
 LARGEST_SIZE = 0.09

@@ -10,10 +10,10 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from . import _names as names
-from ._checks import InputError, printable
-from ._files import to_json
-from .data.io import unique_names
+from .. import _names as names
+from .._checks import InputError, printable
+from .._files import to_json
+from ..data.io import unique_names
 
 PREFIX = "poolproof_"
 CALL_CODES = (names.NOT_ASSOCIATED, names.INCONCLUSIVE, names.AFFINE, names.NONLINEAR)

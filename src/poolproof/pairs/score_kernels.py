@@ -17,8 +17,8 @@ from itertools import pairwise
 import numpy as np
 import scipy.sparse as sp
 
-from ._arrays import add, as_slice, dense_columns
-from .basis import N_COLUMNS, conditioning_bases, orthonormalise, spline_bases
+from .._arrays import add, as_slice, dense_columns
+from ..basis import N_COLUMNS, conditioning_bases, orthonormalise, spline_bases
 from .design import Level
 
 Tri = dict[tuple[int, int], np.ndarray]

@@ -8,10 +8,13 @@ import numpy as np
 import scipy.sparse as sp
 from scipy import stats
 
-from . import _names as names
-from ._arrays import add
-from ._outcome import Either, Law, Outcome
-from ._regression import (
+from .. import _names as names
+from .._arrays import add
+from ..basis import N_COLUMNS
+from .calls import Z_UPPER, minus_log_sf, share_upper
+from .design import Design, n_present
+from .outcome import Either, Law, Outcome
+from .score_kernels import (
     STEEP,
     WEAK,
     LevelFeatures,
@@ -24,9 +27,6 @@ from ._regression import (
     masked_moments,
     quadratic_form,
 )
-from .basis import N_COLUMNS
-from .calls import Z_UPPER, minus_log_sf, share_upper
-from .design import Design, n_present
 
 HIGH_LEVERAGE = 0.9
 """One sample that carries more of a regulator than this makes float32 products unsafe."""

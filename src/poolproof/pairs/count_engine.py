@@ -9,9 +9,10 @@ import numpy as np
 import scipy.sparse as sp
 from scipy import stats
 
-from . import _names as names
-from ._arrays import add, as_slice, dense_columns
-from ._counts import (
+from .. import _names as names
+from .._arrays import add, as_slice, dense_columns
+from .calls import minus_log_sf, share_upper
+from .count_kernels import (
     BENDS,
     COLUMNS,
     MIN_SEEN,
@@ -31,10 +32,9 @@ from ._counts import (
     level_bound_pieces,
     level_estimates,
 )
-from ._outcome import Either, Law, Outcome
-from ._regression import WEAK
-from .calls import minus_log_sf, share_upper
 from .design import Design, Level, n_present
+from .outcome import Either, Law, Outcome
+from .score_kernels import WEAK
 
 Z_COUNTS = 1.959963984540054
 """Quantile of the bound of the share for counts (science: 1.96)."""

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from ._checks import InputError, check_column, printable
+from .._checks import InputError, check_column, printable
 
 MIN_SAMPLES = 10
 """Samples that a level needs; science asks for 10 in all."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ._arrays import dense_columns
-from ._checks import InputError, printable
-from ._count_test import CountTest
-from ._plan import depth_of
-from .basis import knots, spline_functions
-from .data.expression import Expression
+from .._arrays import dense_columns
+from .._checks import InputError, printable
+from ..basis import knots, spline_functions
+from ..data.expression import Expression
+from .count_engine import CountTest
 from .design import Design
+from .plan import depth_of
 
 
 def fitted_curve(
