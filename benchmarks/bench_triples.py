@@ -31,10 +31,11 @@ from bench_large import peak_gib
 from threadpoolctl import threadpool_limits
 
 import poolproof
-from poolproof import citest, triples
-from poolproof._triple_screen import SIZE, tiles
+from poolproof import triples
 from poolproof.pairs.plan import plan_design
 from poolproof.pairs.screening import Associations
+from poolproof.triples import citest
+from poolproof.triples.screening import SIZE, tiles
 
 LIMIT, MEMORY_LIMIT_GIB = 3.0, 2.0
 EXPECTED_RATIO = 1e6

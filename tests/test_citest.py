@@ -10,10 +10,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from poolproof import citest
 from poolproof._checks import InputError
 from poolproof._random import stream
 from poolproof.basis import conditioning_bases
+from poolproof.triples import citest
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 EXPECTED = pd.read_csv(REFERENCE / "ci_expected.csv", float_precision="round_trip").set_index("case")

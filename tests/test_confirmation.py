@@ -6,8 +6,8 @@ import pytest
 
 from poolproof import linearity
 from poolproof._random import stream
-from poolproof.confirmation import LEVEL, N_CONFIRMED, TESTS, confirm_triples
-from poolproof.triples import Options, screen_associated
+from poolproof.triples.confirmation import LEVEL, N_CONFIRMED, TESTS, confirm_triples
+from poolproof.triples.every_triple import Options, screen_associated
 
 N = 3000
 

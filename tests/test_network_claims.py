@@ -25,9 +25,6 @@ from poolproof._given_sets import CountSets, ScoreSets, joint_basis
 from poolproof._names import COMMON_CAUSE, PATH, SEPARATION_COLUMNS, UNRELATED
 from poolproof._network_nodes import network_nodes
 from poolproof._random import stream
-from poolproof._triple_counts import CountConditioner
-from poolproof._triple_score import ScoreConditioner
-from poolproof._triple_table import rows_of
 from poolproof.basis import conditioning_bases
 from poolproof.data.datasets import load_dataset
 from poolproof.data.expression import describe
@@ -37,7 +34,10 @@ from poolproof.network_claims import judge_network
 from poolproof.pairs.count_engine import CountTest
 from poolproof.pairs.design import make_design
 from poolproof.pairs.every_pair import linearity
-from poolproof.triples import screen_triples
+from poolproof.triples.count_conditioner import CountConditioner
+from poolproof.triples.every_triple import screen_triples
+from poolproof.triples.score_conditioner import ScoreConditioner
+from poolproof.triples.table import rows_of
 from poolproof.verdict import _equations, audit
 
 NO = None

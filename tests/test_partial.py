@@ -8,15 +8,15 @@ import pytest
 import scipy.sparse as sp
 
 from poolproof import _names as names
-from poolproof import _triple_score
-from poolproof._partial import Listed, Tile
 from poolproof._random import stream
-from poolproof._triple_counts import CountConditioner
-from poolproof._triple_score import ScoreConditioner, fill_missing
 from poolproof.basis import spline_basis
 from poolproof.pairs.count_engine import CountTest, usable_cells
 from poolproof.pairs.design import make_design
 from poolproof.pairs.score_kernels import columns_for
+from poolproof.triples import score_conditioner as _triple_score
+from poolproof.triples.count_conditioner import CountConditioner
+from poolproof.triples.partial import Listed, Tile
+from poolproof.triples.score_conditioner import ScoreConditioner, fill_missing
 
 FIELDS = ("correlation", "linear", "linear_variance", "spline", "spline_variance")
 

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from poolproof import _drawing, audit, plot, screen_triples
 from poolproof import _names as names
 from poolproof._checks import InputError
-from poolproof._triple_figures import SEPARATED, triple_figure_data
 from poolproof.pairs.figures import CALLS, figure_data
+from poolproof.triples.figures import SEPARATED, triple_figure_data
 
 HOSTILE = ("$\\frac{x}$", "<script>alert(1)</script>", "a\x1b[31m\u202eb", "n" * 300, "$", "[/b]_^{")
 PAIR = HOSTILE[1], HOSTILE[0]  # the strongest bent pair of the data below

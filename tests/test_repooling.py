@@ -26,8 +26,8 @@ from poolproof._pool_measures import (
 )
 from poolproof._pool_meter import MEASURES, Labels, pool_expression
 from poolproof._pooling import Members
-from poolproof.citest import fisher_z_test
 from poolproof.repooling import pooling_curves
+from poolproof.triples.citest import fisher_z_test
 
 FORK = ("X", "Y", "Z")
 ONE = {"repeats": 1, "threads": 1, "kind": "single-cell"}

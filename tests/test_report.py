@@ -37,7 +37,6 @@ from poolproof._report_pictures import pictures_of, triple_gallery
 from poolproof._report_survival import CARDS, N_EXAMPLES, N_IN_CSV, TITLES, told_first
 from poolproof._report_tables import safe_csv
 from poolproof._survival import survives
-from poolproof._triple_figures import SEPARATED, TRIPLE_FIGURES, triple_figure_data
 from poolproof.pairs.figures import FIGURES
 from poolproof.report import (
     MAX_PAIRS,
@@ -49,6 +48,7 @@ from poolproof.report import (
     render,
     write_report,
 )
+from poolproof.triples.figures import SEPARATED, TRIPLE_FIGURES, triple_figure_data
 from poolproof.verdict import write_result
 
 LONG = "n" * 300

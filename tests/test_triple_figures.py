@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from poolproof import _names as names
-from poolproof import _triple_figures, screen_triples
+from poolproof import screen_triples
 from poolproof._checks import InputError
-from poolproof._triple_figures import (
+from poolproof.triples import figures as _triple_figures
+from poolproof.triples.figures import (
     LINE,
     N_POINTS,
     PICTURES,

@@ -10,16 +10,17 @@ import pytest
 import scipy.sparse as sp
 from scipy import stats
 
-from poolproof import InputError, _triple_screen, describe, linearity, triples
+from poolproof import InputError, describe, linearity, triples
 from poolproof import _names as names
-from poolproof._partial import Estimates, Tile
 from poolproof._random import stream
-from poolproof._triple_screen import judge, p_values, q_values
-from poolproof._triple_table import leave_one_out
 from poolproof.pairs.calls import bh_adjust
 from poolproof.pairs.design import make_design
 from poolproof.pairs.screening import Associations
-from poolproof.triples import screen_triples
+from poolproof.triples import screening as _triple_screen
+from poolproof.triples.every_triple import screen_triples
+from poolproof.triples.partial import Estimates, Tile
+from poolproof.triples.screening import judge, p_values, q_values
+from poolproof.triples.table import leave_one_out
 
 N = 1000
 NUMBERS = [

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .scm import SCM
     from .simulate import simulate_pools
     from .study import run_study
-    from .triples import screen_triples
+    from .triples.every_triple import screen_triples
     from .verdict import audit
 
     __version__: str
@@ -96,7 +96,7 @@ _MODULE_OF = {
     "read_model": "_model_file",
     "read_regulators": "data.networks",
     "run_study": "study",
-    "screen_triples": "triples",
+    "screen_triples": "triples.every_triple",
     "simulate_pools": "simulate",
     "usable": "data.datasets",
     "write_model_page": "model_page",

@@ -12,7 +12,7 @@ from ._checks import printable
 from .data.expression import Expression
 from .equations import Equations
 from .pairs.every_pair import Linearity
-from .triples import Triples
+from .triples.every_triple import Triples
 
 FEW_REPLICATES = 15
 """Fewer replicates leave little power among many pairs."""

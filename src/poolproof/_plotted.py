@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ._checks import InputError, printable
-from ._triple_figures import triple_data, triple_figure_data
 from .pairs.every_pair import Linearity
 from .pairs.figures import figure_data, pair_data
 from .repooling import PoolingCurves
-from .triples import Triples
+from .triples.every_triple import Triples
+from .triples.figures import triple_data, triple_figure_data
 from .verdict import Audit
 
 Result = Audit | Linearity | Mapping[str, pd.DataFrame]

@@ -18,7 +18,7 @@ from ._random import stream
 from .data.expression import Expression
 from .data.matching import table_of
 from .pairs.plan import plan_task
-from .triples import screen_triples
+from .triples.every_triple import screen_triples
 
 SKELETON_GENES = 30
 N_TRIPLES = 50

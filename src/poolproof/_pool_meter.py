@@ -21,7 +21,7 @@ from .data.expression import Expression
 from .pairs.analyst import Analyst, NothingTestable
 from .pairs.plan import plan_design, plan_task
 from .pairs.screening import Rule
-from .triples import screen_triples
+from .triples.every_triple import screen_triples
 
 GENES_AT_ONCE = 16
 MEMORY = 1e9

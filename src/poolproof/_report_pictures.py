@@ -13,7 +13,8 @@ from . import plot
 from ._drawing import new_axes
 from ._page import svg_of, text_of
 from ._report_tables import csv_address
-from ._triple_figures import (
+from .pairs.figures import CALLS, WORDS, describe_figure, describe_pair
+from .triples.figures import (
     PICTURES,
     SEPARATED,
     TRIPLE_FIGURES,
@@ -23,7 +24,6 @@ from ._triple_figures import (
     describe_histogram,
     describe_triple,
 )
-from .pairs.figures import CALLS, WORDS, describe_figure, describe_pair
 
 GALLERY = TRIPLE_FIGURES[1:]
 """Tables of the gallery of triples."""

@@ -11,10 +11,10 @@ import pandas as pd
 from . import _names as names
 from ._checks import InputError, check_choice, check_share, check_threads
 from .basis import N_COLUMNS
-from .confirmation import confirm_triples
 from .pairs.every_pair import Linearity
 from .repooling import PoolingCurves, pooling_curves
-from .triples import Options, Triples, screen_associated
+from .triples.confirmation import confirm_triples
+from .triples.every_triple import Options, Triples, screen_associated
 
 TRIPLES = ("auto", "all", "none")
 CURVES = ("auto", "none")

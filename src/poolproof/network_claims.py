@@ -16,7 +16,6 @@ from ._claims import Claim, Claims, SeparationGraph, draw_claims
 from ._edge_status import Evidence, edge_status
 from ._given_sets import CountSets, ScoreSets
 from ._network_nodes import Nodes, network_nodes
-from ._triple_table import Rows, leave_one_out, rows_of
 from .basis import N_COLUMNS
 from .data.expression import Expression
 from .data.matching import count_edges
@@ -24,6 +23,7 @@ from .pairs.calls import bh_adjust
 from .pairs.count_engine import CountTest
 from .pairs.design import Design
 from .pairs.plan import depth_of
+from .triples.table import Rows, leave_one_out, rows_of
 
 MAX_SEPARATIONS = 20_000
 """Related pairs of genes whose separation is looked for."""

@@ -57,8 +57,8 @@ from ._plotted import (
     triple_table_of,
     triple_tables,
 )
-from ._triple_figures import BIN, LINE, SEPARATED, SPLINE, TRIPLE_WORDS, VALUES
 from .pairs.figures import CALLS, WORDS
+from .triples.figures import BIN, LINE, SEPARATED, SPLINE, TRIPLE_WORDS, VALUES
 
 MEASURES = {
     "share_nonlinear": "non-linear pairs",

@@ -43,8 +43,8 @@ from ._report_tables import (
     labelled_table,
     level_table,
 )
-from ._triple_figures import N_POINTS, TRIPLE_FIGURES, TRIPLE_WORDS
 from .pairs.figures import CALLS, FIGURES, N_OF_A_CALL, N_SAMPLES, WORDS
+from .triples.figures import N_POINTS, TRIPLE_FIGURES, TRIPLE_WORDS
 
 REPORT = "report.html"
 MAX_PAIRS = 5_000

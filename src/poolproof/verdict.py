@@ -20,7 +20,6 @@ from ._checks import InputError, check_share
 from ._files import FIGURES, result_folder, write_json, write_parquet
 from ._notebook import summary_html
 from ._survival import Survival, check_how, survival_of
-from ._triple_figures import triple_figure_data
 from .basis import N_COLUMNS
 from .data.expression import Expression, expression_of
 from .data.matching import match_edges, table_of
@@ -31,7 +30,8 @@ from .pairs.anndata_slots import annotate
 from .pairs.every_pair import CHECKED, MEMORY, Linearity, check_options, linearity
 from .pairs.figures import figure_data
 from .repooling import PoolingCurves
-from .triples import Triples, write_triples
+from .triples.every_triple import Triples, write_triples
+from .triples.figures import triple_figure_data
 
 
 @dataclass(frozen=True, eq=False, repr=False)

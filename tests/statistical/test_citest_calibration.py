@@ -13,8 +13,8 @@ import pytest
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from poolproof import citest
 from poolproof._random import stream
+from poolproof.triples import citest
 
 pytestmark = pytest.mark.calibration
 

@@ -16,11 +16,11 @@ from scipy import stats
 from poolproof import linearity
 from poolproof._given_sets import CountSets
 from poolproof._random import stream
-from poolproof._triple_table import rows_of
 from poolproof.data.expression import describe
 from poolproof.network_claims import judge_network
 from poolproof.pairs.count_engine import CountTest
 from poolproof.pairs.design import make_design
+from poolproof.triples.table import rows_of
 from poolproof.verdict import _equations
 
 pytestmark = pytest.mark.calibration

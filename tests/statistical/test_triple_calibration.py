@@ -18,14 +18,14 @@ from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from poolproof import _names as names
-from poolproof import citest
-from poolproof._triple_counts import CountConditioner
-from poolproof._triple_score import ScoreConditioner
-from poolproof._triple_screen import CODES, DEPENDENT, DISTORTED, HIDDEN, KEPT, UNDETERMINED, quantile
-from poolproof._triple_table import rows_of
 from poolproof.pairs.count_engine import CountTest
 from poolproof.pairs.design import make_design
-from poolproof.triples import screen_triples
+from poolproof.triples import citest
+from poolproof.triples.count_conditioner import CountConditioner
+from poolproof.triples.every_triple import screen_triples
+from poolproof.triples.score_conditioner import ScoreConditioner
+from poolproof.triples.screening import CODES, DEPENDENT, DISTORTED, HIDDEN, KEPT, UNDETERMINED, quantile
+from poolproof.triples.table import rows_of
 
 pytestmark = pytest.mark.calibration
 

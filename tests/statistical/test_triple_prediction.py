@@ -17,7 +17,7 @@ from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from poolproof.simulate import simulate_pools
-from poolproof.triples import screen_triples
+from poolproof.triples.every_triple import screen_triples
 
 pytestmark = pytest.mark.calibration
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ._arrays import as_slice
+from .._arrays import as_slice
 
 MIN_REPLICATES = 4
 """Replicates that the spread of one sum needs: one parameter and 3."""

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import _names as names
-from ._arrays import in_threads
-from ._partial import Conditioner, Listed
-from ._triple_screen import (
+from .. import _names as names
+from .._arrays import in_threads
+from .partial import Conditioner, Listed
+from .screening import (
     CODES,
     DEPENDENT,
     DISTORTED,

@@ -12,26 +12,26 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from . import _names as names
-from ._checks import InputError, check_choice, check_threads, printable
-from ._files import write_parquet
-from ._notebook import summary_html
-from ._partial import Conditioner
-from ._random import stream
-from ._triple_choice import draw_middle, middle_genes, triple_positions, whole_number
-from ._triple_counts import CountConditioner
-from ._triple_score import ScoreConditioner
-from ._triple_screen import DEPENDENT, DISTORTED, HIDDEN, KEPT, N_BINS, q_values, screen_triples_of
-from ._triple_table import Rows, counts_summary, gene_table, histogram_table, rows_of, triple_table
-from .basis import N_COLUMNS
-from .data.expression import Expression, expression_of
-from .pairs.analyst import Analyst
-from .pairs.calls import bh_adjust
-from .pairs.count_engine import CountTest
-from .pairs.design import Design
-from .pairs.every_pair import check_options, progress_bar
-from .pairs.plan import Task, as_list, choose_test, depth_of, plan_design
-from .pairs.screening import Associations, Rule
+from .. import _names as names
+from .._checks import InputError, check_choice, check_threads, printable
+from .._files import write_parquet
+from .._notebook import summary_html
+from .._random import stream
+from ..basis import N_COLUMNS
+from ..data.expression import Expression, expression_of
+from ..pairs.analyst import Analyst
+from ..pairs.calls import bh_adjust
+from ..pairs.count_engine import CountTest
+from ..pairs.design import Design
+from ..pairs.every_pair import check_options, progress_bar
+from ..pairs.plan import Task, as_list, choose_test, depth_of, plan_design
+from ..pairs.screening import Associations, Rule
+from .count_conditioner import CountConditioner
+from .m_triple_choice import draw_middle, middle_genes, triple_positions, whole_number
+from .partial import Conditioner
+from .score_conditioner import ScoreConditioner
+from .screening import DEPENDENT, DISTORTED, HIDDEN, KEPT, N_BINS, q_values, screen_triples_of
+from .table import Rows, counts_summary, gene_table, histogram_table, rows_of, triple_table
 
 N_LISTED = 1000
 """Triples of each call that are listed."""

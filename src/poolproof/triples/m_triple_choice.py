@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from ._checks import InputError, printable
-from ._random import stream
-from .data.expression import Expression
-from .data.matching import match_genes, table_of
+from .._checks import InputError, printable
+from .._random import stream
+from ..data.expression import Expression
+from ..data.matching import match_genes, table_of
 
 
 def middle_genes(

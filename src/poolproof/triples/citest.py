@@ -15,11 +15,11 @@ import numpy as np
 from scipy import stats
 from scipy.spatial.distance import pdist, squareform
 
-from ._checks import InputError, check_choice
-from ._names import CONSTANT, OK, TOO_FEW_SAMPLES
-from ._random import stream
-from .basis import N_COLUMNS, conditioning_bases, standardise
-from .pairs.score_kernels import columns_for
+from .._checks import InputError, check_choice
+from .._names import CONSTANT, OK, TOO_FEW_SAMPLES
+from .._random import stream
+from ..basis import N_COLUMNS, conditioning_bases, standardise
+from ..pairs.score_kernels import columns_for
 
 MIN_SAMPLES = 30
 """Fewest samples of a test whose p-value holds for many samples: all but Fisher's z."""

@@ -14,9 +14,9 @@ from threading import Lock
 import numpy as np
 from scipy import special
 
-from . import _names as names
-from ._arrays import add, in_threads
-from ._partial import Conditioner, Estimates, Given, Tile
+from .. import _names as names
+from .._arrays import add, in_threads
+from .partial import Conditioner, Estimates, Given, Tile
 
 SIZE = 256
 """Ends of a tile: its arrays stay in the processor's cache."""

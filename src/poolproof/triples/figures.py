@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import _names as names
-from ._checks import printable
-from ._random import stream
-from ._triple_score import fill_missing
-from ._triple_screen import N_BINS
-from .basis import N_COLUMNS, knots, spline_functions
-from .data.expression import Expression
-from .pairs.design import Level
-from .pairs.figures import N_LOOKED_AT, values_of
-from .pairs.fitted import find_gene
-from .pairs.plan import depth_of
-from .pairs.score_kernels import level_conditioning
-from .triples import Triples
+from .. import _names as names
+from .._checks import printable
+from .._random import stream
+from ..basis import N_COLUMNS, knots, spline_functions
+from ..data.expression import Expression
+from ..pairs.design import Level
+from ..pairs.figures import N_LOOKED_AT, values_of
+from ..pairs.fitted import find_gene
+from ..pairs.plan import depth_of
+from ..pairs.score_kernels import level_conditioning
+from .every_triple import Triples
+from .score_conditioner import fill_missing
+from .screening import N_BINS
 
 TRIPLE_FIGURES = ("triple_histogram", "triple_gallery", "triple_gallery_points", "triple_gallery_lines")
 """Names of the tables."""

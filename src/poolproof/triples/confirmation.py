@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import _names as names
-from ._arrays import dense_columns, in_threads
-from ._random import stream
-from ._triple_score import fill_missing
+from .. import _names as names
+from .._arrays import dense_columns, in_threads
+from .._random import stream
+from ..pairs.design import Level
+from ..pairs.screening import Associations
 from .citest import MIN_SAMPLES, ci_test
-from .pairs.design import Level
-from .pairs.screening import Associations
-from .triples import Options, Triples, judge_listed
+from .every_triple import Options, Triples, judge_listed
+from .score_conditioner import fill_missing
 
 N_DRAWN = 5_000
 """Triples drawn and judged, among which separated and dependent ones are looked for."""
@@ -53,7 +53,7 @@ def confirm_triples(result: Triples, associations: Associations, options: Option
     -----
     Sampling noise is not removed here: for counts a rejected separation is no contradiction, as noise in the
     middle gene destroys every conditional independence. The tests have blind spots of their own:
-    see :func:`poolproof.citest.ci_test`.
+    see :func:`poolproof.triples.citest.ci_test`.
     """
     drawn = _draw(result, associations, options.seed)
     if len(drawn) == 0:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._partial import WORKING_BYTES, Downdate, Given, Replicates, Spread, Squares
-from .pairs.count_engine import CountTest
-from .pairs.count_kernels import CountTargets, CountTerms, Depth, by_stratum, count_terms
-from .pairs.design import Level
+from ..pairs.count_engine import CountTest
+from ..pairs.count_kernels import CountTargets, CountTerms, Depth, by_stratum, count_terms
+from ..pairs.design import Level
+from .partial import WORKING_BYTES, Downdate, Given, Replicates, Spread, Squares
 
 CLEAR = 2.0
 """Standard errors of its variance that an end must have left beside the middle gene."""

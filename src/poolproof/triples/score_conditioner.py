@@ -7,11 +7,11 @@ from itertools import pairwise
 import numpy as np
 import scipy.sparse as sp
 
-from . import _names as names
-from ._partial import MIN_REPLICATES, WORKING_BYTES, Downdate, Given, Replicates, Smooth, Spread
-from .basis import N_COLUMNS, orthonormalise
-from .pairs.design import Design, Level
-from .pairs.score_kernels import Targets, level_conditioning
+from .. import _names as names
+from ..basis import N_COLUMNS, orthonormalise
+from ..pairs.design import Design, Level
+from ..pairs.score_kernels import Targets, level_conditioning
+from .partial import MIN_REPLICATES, WORKING_BYTES, Downdate, Given, Replicates, Smooth, Spread
 
 NOTHING_LEFT = 1e-9
 """Share of the variance of an end that must be left beside the middle gene."""
