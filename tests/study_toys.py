@@ -12,9 +12,9 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from poolproof import _study_plan, run_study
-from poolproof._pool_meter import restrict
 from poolproof._study_subject import Subject, by_name
 from poolproof.data.expression import describe
+from poolproof.pools.meter import restrict
 
 YEAST, ISLETS, AUREUS = "bulk_yeast_segregants_eqtl", "bulk_islet_fadista", "bulk_saureus_imodulon"
 SMALL = {

@@ -14,7 +14,7 @@ from conftest import one_line
 from numpy.testing import assert_array_equal
 
 from poolproof.data import containers as _containers
-from poolproof.pools import pool_cells
+from poolproof.pools.cells import pool_cells
 
 
 @pytest.fixture(autouse=True)

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-import poolproof._pooling as kernel
+import poolproof.pools.sums as kernel
 from poolproof import InputError, describe
 from poolproof.aggregation import Aggregation, parse_aggregation
-from poolproof.pools import pool_cells
+from poolproof.pools.cells import pool_cells
 
 REFERENCE = Path(__file__).parent / "reference"
 GENES = [f"g{j}" for j in range(8)]

@@ -15,8 +15,9 @@ from scipy import stats
 import poolproof
 from poolproof import InputError, describe, pool_cells
 from poolproof import _names as names
-from poolproof._pool_draws import LADDER, make_strata, plan_pools, plan_replicates
-from poolproof._pool_measures import (
+from poolproof.pools.curves import pooling_curves
+from poolproof.pools.draws import LADDER, make_strata, plan_pools, plan_replicates
+from poolproof.pools.measures import (
     beyond_depth,
     correlations,
     mean_cumulants,
@@ -24,9 +25,8 @@ from poolproof._pool_measures import (
     share_changed,
     skeleton,
 )
-from poolproof._pool_meter import MEASURES, Labels, pool_expression
-from poolproof._pooling import Members
-from poolproof.repooling import pooling_curves
+from poolproof.pools.meter import MEASURES, Labels, pool_expression
+from poolproof.pools.sums import Members
 from poolproof.triples.citest import fisher_z_test
 
 FORK = ("X", "Y", "Z")

@@ -9,7 +9,6 @@ from scipy import stats
 from study_toys import bulk, counts, toy_subject
 
 from poolproof import _study_steps as steps
-from poolproof._pool_meter import normalised
 from poolproof._study_controls import (
     AFFINE,
     HILL,
@@ -20,6 +19,7 @@ from poolproof._study_controls import (
     shuffled,
     strata_of,
 )
+from poolproof.pools.meter import normalised
 
 SETTINGS = {"n_pairs": 6, "weight": 0.5, "noise_cv": 0.2, "hill": 4}
 

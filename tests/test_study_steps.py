@@ -13,10 +13,10 @@ import poolproof
 from poolproof import InputError
 from poolproof import _names as names
 from poolproof import _study_steps as steps
-from poolproof._pool_meter import normalised
 from poolproof._study_plan import STEPS, Entry, study_settings
 from poolproof._study_steps import agreement, calls_at, decided_calls, rows_of_step, some_of, table_of_rows
 from poolproof._study_subject import read_subject
+from poolproof.pools.meter import normalised
 
 SHARES = ("share_nonlinear", "share_affine", "share_inconclusive")
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from .examples import example_model, list_models
     from .model_page import write_model_page
     from .pairs.every_pair import linearity
-    from .pools import pool_cells
-    from .repooling import pooling_curves
+    from .pools.cells import pool_cells
+    from .pools.curves import pooling_curves
     from .report import write_report
     from .scm import SCM
     from .simulate import simulate_pools
@@ -89,8 +89,8 @@ _MODULE_OF = {
     "load_dataset": "data.datasets",
     "load_network": "data.datasets",
     "network_info": "data.datasets",
-    "pool_cells": "pools",
-    "pooling_curves": "repooling",
+    "pool_cells": "pools.cells",
+    "pooling_curves": "pools.curves",
     "read": "data.io",
     "read_edges": "data.networks",
     "read_model": "_model_file",

@@ -9,7 +9,7 @@ import pandas as pd
 from ._checks import InputError, printable
 from .pairs.every_pair import Linearity
 from .pairs.figures import figure_data, pair_data
-from .repooling import PoolingCurves
+from .pools.curves import PoolingCurves
 from .triples.every_triple import Triples
 from .triples.figures import triple_data, triple_figure_data
 from .verdict import Audit

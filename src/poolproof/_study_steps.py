@@ -16,7 +16,6 @@ import pandas as pd
 
 from . import _names as names
 from ._checks import InputError, printable
-from ._pool_meter import normalised, restrict
 from ._random import stream
 from ._study_controls import AFFINE, HILL, PERMUTED, as_values, permuted, relations
 from ._study_edges import edge_lists
@@ -25,6 +24,7 @@ from ._study_subject import Subject, some_of
 from .data.depth import METHODS, find_depth
 from .data.expression import Expression
 from .pairs.every_pair import Linearity, linearity
+from .pools.meter import normalised, restrict
 
 LEVEL = 0.05
 """Of the single tests that controls count."""

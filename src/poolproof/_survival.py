@@ -12,7 +12,7 @@ from . import _names as names
 from ._checks import InputError, check_choice, check_share, check_threads
 from .basis import N_COLUMNS
 from .pairs.every_pair import Linearity
-from .repooling import PoolingCurves, pooling_curves
+from .pools.curves import PoolingCurves, pooling_curves
 from .triples.confirmation import confirm_triples
 from .triples.every_triple import Options, Triples, screen_associated
 

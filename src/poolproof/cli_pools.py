@@ -108,7 +108,7 @@ def pool_command(
     Example: poolproof pool pbmc.h5ad --size 1,2,5,10,20,50 --within cell_type,donor --out pools.h5ad
     """
     from ._files import to_json
-    from .pools import pool_cells
+    from .pools.cells import pool_cells
 
     check_free(out, force)
     if out.suffix != ".h5ad":
@@ -138,7 +138,7 @@ def _summary(pooled: AnnData, notes: list[str], out: Path) -> dict[str, Any]:
     """What the command did, for JSON."""
     import json
 
-    from .pools import CELLS, PROVENANCE, SIZE
+    from .pools.cells import CELLS, PROVENANCE, SIZE
 
     kept = pooled.uns[PROVENANCE]
     sizes = pooled.obs[SIZE].value_counts().sort_index() if SIZE in pooled.obs else {}

@@ -35,7 +35,7 @@ from ._study_steps import row_of, rows_of_step, table_of_rows
 from ._study_subject import Subject, read_subject
 from ._study_summary import summarise
 from .data.datasets import fetch_dataset, load_dataset
-from .repooling import PoolingCurves
+from .pools.curves import PoolingCurves
 from .verdict import audit
 
 PARTS = "parts"

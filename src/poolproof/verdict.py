@@ -29,7 +29,7 @@ from .network_claims import NetworkClaims, judge_network
 from .pairs.anndata_slots import annotate
 from .pairs.every_pair import CHECKED, MEMORY, Linearity, check_options, linearity
 from .pairs.figures import figure_data
-from .repooling import PoolingCurves
+from .pools.curves import PoolingCurves
 from .triples.every_triple import Triples, write_triples
 from .triples.figures import triple_figure_data
 

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import _names as names
-from ._checks import InputError, check_column, printable
-from ._pool_draws import WITHIN, Strata
-from ._pool_measures import mean_cumulants
-from ._pool_meter import Labels, normalised, restrict
-from ._random import stream
-from .data.expression import Expression
-from .data.matching import table_of
-from .pairs.plan import plan_task
-from .triples.every_triple import screen_triples
+from .. import _names as names
+from .._checks import InputError, check_column, printable
+from .._random import stream
+from ..data.expression import Expression
+from ..data.matching import table_of
+from ..pairs.plan import plan_task
+from ..triples.every_triple import screen_triples
+from .draws import WITHIN, Strata
+from .measures import mean_cumulants
+from .meter import Labels, normalised, restrict
 
 SKELETON_GENES = 30
 N_TRIPLES = 50

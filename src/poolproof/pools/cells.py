@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ._checks import InputError, check_column, printable
-from ._pooling import MATRICES, Members, Seen, pool_counted, pool_matrix
-from ._random import stream
-from .aggregation import OTHER, Aggregation, parse_aggregation
-from .data.io import unique_names
-from .data.scale import guess_scale, is_sparse
+from .._checks import InputError, check_column, printable
+from .._random import stream
+from ..aggregation import OTHER, Aggregation, parse_aggregation
+from ..data.io import unique_names
+from ..data.scale import guess_scale, is_sparse
+from .sums import MATRICES, Members, Seen, pool_counted, pool_matrix
 
 PROVENANCE = "poolproof_pools"
 TABLE = "the table of cells (obs)"

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._arrays import dense_columns
-from ._checks import check_threads
-from ._pool_draws import BETWEEN, WITHIN, Drawing, Plan
-from ._pool_measures import beyond_depth, correlations, mean_cumulants, shapes, share_changed, skeleton
-from ._pooling import Members, Seen, pool_matrix
-from .aggregation import Aggregation
-from .basis import N_COLUMNS
-from .data.expression import Expression
-from .pairs.analyst import Analyst, NothingTestable
-from .pairs.plan import plan_design, plan_task
-from .pairs.screening import Rule
-from .triples.every_triple import screen_triples
+from .._arrays import dense_columns
+from .._checks import check_threads
+from ..aggregation import Aggregation
+from ..basis import N_COLUMNS
+from ..data.expression import Expression
+from ..pairs.analyst import Analyst, NothingTestable
+from ..pairs.plan import plan_design, plan_task
+from ..pairs.screening import Rule
+from ..triples.every_triple import screen_triples
+from .draws import BETWEEN, WITHIN, Drawing, Plan
+from .measures import beyond_depth, correlations, mean_cumulants, shapes, share_changed, skeleton
+from .sums import Members, Seen, pool_matrix
 
 GENES_AT_ONCE = 16
 MEMORY = 1e9

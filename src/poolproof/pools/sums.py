@@ -13,9 +13,9 @@ import scipy.sparse as sp
 import zarr
 from anndata.abc import CSCDataset, CSRDataset
 
-from ._checks import InputError, printable
-from .aggregation import LINEAR, Aggregation
-from .data.scale import Facts, is_sparse, measure
+from .._checks import InputError, printable
+from ..aggregation import LINEAR, Aggregation
+from ..data.scale import Facts, is_sparse, measure
 
 BLOCK_VALUES = 2**18
 """Values of cells, and of pools, that are worked on at a time: they stay in the processor's cache."""

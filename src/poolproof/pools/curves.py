@@ -11,11 +11,14 @@ import pandas as pd
 from anndata import AnnData
 from tqdm.auto import tqdm
 
-from . import _names as names
-from ._checks import InputError, check_column, check_share, printable
-from ._notebook import summary_html
-from ._pool_choice import Scope, find_triples, list_triples, places
-from ._pool_draws import (
+from .. import _names as names
+from .._checks import InputError, check_column, check_share, printable
+from .._notebook import summary_html
+from ..data.expression import Expression, expression_of
+from ..pairs.plan import as_list, choose_test
+from ..pairs.screening import Rule
+from .choice import Scope, find_triples, list_triples, places
+from .draws import (
     BETWEEN,
     LADDER,
     MIN_PER_STRATUM,
@@ -29,7 +32,7 @@ from ._pool_draws import (
     plan_pools,
     plan_replicates,
 )
-from ._pool_meter import (
+from .meter import (
     EXCESS_KURTOSIS,
     MEASURES,
     PARTIAL_LINEAR,
@@ -44,9 +47,6 @@ from ._pool_meter import (
     median,
     restrict,
 )
-from .data.expression import Expression, expression_of
-from .pairs.plan import as_list, choose_test
-from .pairs.screening import Rule
 
 
 @dataclass(frozen=True, eq=False, repr=False)

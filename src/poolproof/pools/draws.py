@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ._pooling import Members
-from ._random import stream
+from .._random import stream
+from .sums import Members
 
 WITHIN, MIXED, BETWEEN = REGIMES = ("within", "mixed", "between")
 LADDER = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
