@@ -518,7 +518,7 @@ and 1. The entry `linearity.levels` holds, by name of the level, objects with th
 
 def _schema_parts() -> list[str]:
     schema = json.loads(
-        resources.files("poolproof").joinpath("verdict.schema.json").read_text(encoding="utf-8")
+        resources.files("poolproof.verdict").joinpath("verdict.schema.json").read_text(encoding="utf-8")
     )
     rows = [[f"`{key}`", kind, _with_code(text)] for key, kind, text in schema_keys(schema)]
     return [SCHEMA_INTRO.strip(), _table(["key", "type", "meaning"], rows)]

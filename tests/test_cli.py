@@ -27,7 +27,7 @@ from click.testing import CliRunner
 from poolproof import cli, dataset_info
 from poolproof._names import GENE_COLUMNS, PAIR_COLUMNS
 
-SCHEMA = json.loads((files("poolproof") / "verdict.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((files("poolproof.verdict") / "verdict.schema.json").read_text(encoding="utf-8"))
 COMMAND = [sys.executable, "-m", "poolproof.cli"]
 
 

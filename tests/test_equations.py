@@ -10,7 +10,7 @@ from scipy import stats
 from poolproof._checks import InputError
 from poolproof._random import stream
 from poolproof.basis import spline_basis
-from poolproof.equations import equation_test, joint_equations
+from poolproof.verdict.equations import equation_test, joint_equations
 
 FULL = os.environ.get("POOLPROOF_CALIBRATION") == "full"
 

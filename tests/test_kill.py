@@ -24,7 +24,7 @@ import pytest
 from poolproof import _report_pictures, cli, plot
 from poolproof._files import RESULTS
 
-SCHEMA = json.loads((files("poolproof") / "verdict.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((files("poolproof.verdict") / "verdict.schema.json").read_text(encoding="utf-8"))
 TRIPLES = ["triple_genes.parquet", "triples.parquet"]
 WRITTEN = ["figures", "genes.parquet", "pairs.parquet", "report.html", *TRIPLES, "verdict.json"]
 PICTURES = ("calls_by_strength", "share_against_r2", "genes", "data_overview", "pair")

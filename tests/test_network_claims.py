@@ -15,22 +15,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from poolproof._checks import InputError
-from poolproof._claims import (
-    SeparationGraph,
-    acyclic_parents,
-    draw_claims,
-)
-from poolproof._edge_status import Evidence, edge_status
-from poolproof._given_sets import CountSets, ScoreSets, joint_basis
 from poolproof._names import COMMON_CAUSE, PATH, SEPARATION_COLUMNS, UNRELATED
-from poolproof._network_nodes import network_nodes
 from poolproof._random import stream
 from poolproof.basis import conditioning_bases
 from poolproof.data.datasets import load_dataset
 from poolproof.data.expression import describe
 from poolproof.data.matching import match_edges
 from poolproof.data.networks import read_edges
-from poolproof.network_claims import judge_network
 from poolproof.pairs.count_engine import CountTest
 from poolproof.pairs.design import make_design
 from poolproof.pairs.every_pair import linearity
@@ -38,7 +29,16 @@ from poolproof.triples.count_conditioner import CountConditioner
 from poolproof.triples.every_triple import screen_triples
 from poolproof.triples.score_conditioner import ScoreConditioner
 from poolproof.triples.table import rows_of
-from poolproof.verdict import _equations, audit
+from poolproof.verdict.auditing import _equations, audit
+from poolproof.verdict.claims import (
+    SeparationGraph,
+    acyclic_parents,
+    draw_claims,
+)
+from poolproof.verdict.edges import Evidence, edge_status
+from poolproof.verdict.given_sets import CountSets, ScoreSets, joint_basis
+from poolproof.verdict.m_network_nodes import network_nodes
+from poolproof.verdict.network import judge_network
 
 NO = None
 

@@ -88,5 +88,5 @@ def test_files__the_package_data_are_not_ignored():
     loose = [p for p in patterns if p and not p.startswith(("/", "#"))]
     assert loose == ["__pycache__/", "*.egg-info/", ".DS_Store"]
     assert not any(p.startswith("/src") for p in patterns)
-    for file in ("py.typed", "verdict.schema.json", "data/embedded/README.md", "data/datasets.yaml"):
+    for file in ("py.typed", "verdict/verdict.schema.json", "data/embedded/README.md", "data/datasets.yaml"):
         assert (PACKAGE / file).is_file()

@@ -36,7 +36,6 @@ from poolproof._page_table import MAX_JSON, STATIC_ROWS
 from poolproof._report_pictures import pictures_of, triple_gallery
 from poolproof._report_survival import CARDS, N_EXAMPLES, N_IN_CSV, TITLES, told_first
 from poolproof._report_tables import safe_csv
-from poolproof._survival import survives
 from poolproof.pairs.figures import FIGURES
 from poolproof.report import (
     MAX_PAIRS,
@@ -49,7 +48,8 @@ from poolproof.report import (
     write_report,
 )
 from poolproof.triples.figures import SEPARATED, TRIPLE_FIGURES, triple_figure_data
-from poolproof.verdict import write_result
+from poolproof.verdict.auditing import write_result
+from poolproof.verdict.survival import survives
 
 LONG = "n" * 300
 HOSTILE = [
@@ -674,7 +674,7 @@ def test_report__edges_say_what_pooling_leaves_of_them(page, folder):
 
 
 def test_report__verdict_with_all_parts_fits_the_schema(folder):
-    schema = json.loads((files("poolproof") / "verdict.schema.json").read_text(encoding="utf-8"))
+    schema = json.loads((files("poolproof.verdict") / "verdict.schema.json").read_text(encoding="utf-8"))
     validator = jsonschema.Draft202012Validator(schema)
     verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
     verdict["settings"]["command"] = verdict.pop("command")

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 import poolproof
-from poolproof import InputError, _survival
+from poolproof import InputError
 from poolproof._random import stream
-from poolproof._survival import survives
+from poolproof.verdict import survival as _survival
+from poolproof.verdict.survival import survives
 
 CELLS = {"kind": "single-cell", "scale": "additive"}
 

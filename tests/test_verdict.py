@@ -12,9 +12,9 @@ import pytest
 import poolproof
 from poolproof import InputError
 from poolproof._names import GENE_COLUMNS, PAIR_COLUMNS
-from poolproof.verdict import decide
+from poolproof.verdict.auditing import decide
 
-SCHEMA = json.loads((files("poolproof") / "verdict.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((files("poolproof.verdict") / "verdict.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker())
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .simulate import simulate_pools
     from .study import run_study
     from .triples.every_triple import screen_triples
-    from .verdict import audit
+    from .verdict.auditing import audit
 
     __version__: str
 
@@ -76,7 +76,7 @@ _MODULE_OF = {
     "InputError": "_checks",
     "PoolproofError": "_checks",
     "SCM": "scm",
-    "audit": "verdict",
+    "audit": "verdict.auditing",
     "check": "conditions",
     "dataset_info": "data.datasets",
     "describe": "data.expression",

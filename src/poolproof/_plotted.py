@@ -12,7 +12,7 @@ from .pairs.figures import figure_data, pair_data
 from .pools.curves import PoolingCurves
 from .triples.every_triple import Triples
 from .triples.figures import triple_data, triple_figure_data
-from .verdict import Audit
+from .verdict.auditing import Audit
 
 Result = Audit | Linearity | Mapping[str, pd.DataFrame]
 """An Audit, a Linearity, or a mapping of the tables of ``figure_data``."""

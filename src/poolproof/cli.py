@@ -205,7 +205,7 @@ def audit_command(
     from .data.datasets import load_network
     from .data.networks import read_edges, read_regulators
     from .report import write_report
-    from .verdict import audit, write_result
+    from .verdict.auditing import audit, write_result
 
     say = functools.partial(_say, quiet)
     with result_folder(out, force=force) as place:

@@ -36,7 +36,7 @@ from ._study_subject import Subject, read_subject
 from ._study_summary import summarise
 from .data.datasets import fetch_dataset, load_dataset
 from .pools.curves import PoolingCurves
-from .verdict import audit
+from .verdict.auditing import audit
 
 PARTS = "parts"
 """Folder with what is done of each data set: a file a step."""

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.sparse as sp
 
-from . import _names as names
-from .basis import N_COLUMNS, orthonormalise
-from .pairs.count_engine import CountTest
-from .pairs.design import Design
-from .pairs.score_kernels import columns_for, level_conditioning
-from .triples.count_conditioner import CLEAR, CountConditioner, fraction_columns
-from .triples.partial import MIN_REPLICATES, Downdate, Given, Replicates, Spread, Squares
-from .triples.score_conditioner import ScoreConditioner
+from .. import _names as names
+from ..basis import N_COLUMNS, orthonormalise
+from ..pairs.count_engine import CountTest
+from ..pairs.design import Design
+from ..pairs.score_kernels import columns_for, level_conditioning
+from ..triples.count_conditioner import CLEAR, CountConditioner, fraction_columns
+from ..triples.partial import MIN_REPLICATES, Downdate, Given, Replicates, Spread, Squares
+from ..triples.score_conditioner import ScoreConditioner
 
 """Status of a set that counts of molecules cannot be conditioned on: noise is removed for one gene alone."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ._names import (
+from .._names import (
     AFFINE,
     CANNOT_TELL,
     DISTORTED_EDGE,

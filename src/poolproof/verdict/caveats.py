@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from . import _names as names
-from ._checks import printable
-from .data.expression import Expression
+from .. import _names as names
+from .._checks import printable
+from ..data.expression import Expression
+from ..pairs.every_pair import Linearity
+from ..triples.every_triple import Triples
 from .equations import Equations
-from .pairs.every_pair import Linearity
-from .triples.every_triple import Triples
 
 FEW_REPLICATES = 15
 """Fewer replicates leave little power among many pairs."""

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._additive import COLLINEAR, EquationTest, as_columns, equation_test
-from ._checks import InputError, check_share
-from ._names import AFFINE, INCONCLUSIVE, NONLINEAR, NOT_ASSOCIATED, OK, PAIR_CALLS, PAIR_STATUSES
-from .basis import N_COLUMNS
-from .pairs.calls import bh_adjust, lies_below, reaches
+from .._checks import InputError, check_share
+from .._names import AFFINE, INCONCLUSIVE, NONLINEAR, NOT_ASSOCIATED, OK, PAIR_CALLS, PAIR_STATUSES
+from ..basis import N_COLUMNS
+from ..pairs.calls import bh_adjust, lies_below, reaches
+from .equation_kernels import COLLINEAR, EquationTest, as_columns, equation_test
 
 __all__ = ["EquationTest", "Equations", "equation_test", "joint_equations"]
 

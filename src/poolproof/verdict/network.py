@@ -10,20 +10,20 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from . import _names as names
-from ._checks import check_choice, check_threads
-from ._claims import Claim, Claims, SeparationGraph, draw_claims
-from ._edge_status import Evidence, edge_status
-from ._given_sets import CountSets, ScoreSets
-from ._network_nodes import Nodes, network_nodes
-from .basis import N_COLUMNS
-from .data.expression import Expression
-from .data.matching import count_edges
-from .pairs.calls import bh_adjust
-from .pairs.count_engine import CountTest
-from .pairs.design import Design
-from .pairs.plan import depth_of
-from .triples.table import Rows, leave_one_out, rows_of
+from .. import _names as names
+from .._checks import check_choice, check_threads
+from ..basis import N_COLUMNS
+from ..data.expression import Expression
+from ..data.matching import count_edges
+from ..pairs.calls import bh_adjust
+from ..pairs.count_engine import CountTest
+from ..pairs.design import Design
+from ..pairs.plan import depth_of
+from ..triples.table import Rows, leave_one_out, rows_of
+from .claims import Claim, Claims, SeparationGraph, draw_claims
+from .edges import Evidence, edge_status
+from .given_sets import CountSets, ScoreSets
+from .m_network_nodes import Nodes, network_nodes
 
 MAX_SEPARATIONS = 20_000
 """Related pairs of genes whose separation is looked for."""
@@ -153,7 +153,7 @@ def judge_network(
     Examples
     --------
     >>> from poolproof.pairs.every_pair import linearity
-    >>> from poolproof.equations import joint_equations
+    >>> from poolproof.verdict.equations import joint_equations
     >>> rng = np.random.default_rng(0)
     >>> y = rng.gamma(2.0, size=2000)
     >>> data = pd.DataFrame({"X": np.tanh(y) + 0.15 * rng.normal(size=2000), "Y": y,

@@ -13,25 +13,25 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from . import _names as names
-from ._arrays import dense_columns
-from ._caveats import label_warnings, limits_of
-from ._checks import InputError, check_share
-from ._files import FIGURES, result_folder, write_json, write_parquet
-from ._notebook import summary_html
-from ._survival import Survival, check_how, survival_of
-from .basis import N_COLUMNS
-from .data.expression import Expression, expression_of
-from .data.matching import match_edges, table_of
+from .. import _names as names
+from .._arrays import dense_columns
+from .._checks import InputError, check_share
+from .._files import FIGURES, result_folder, write_json, write_parquet
+from .._notebook import summary_html
+from ..basis import N_COLUMNS
+from ..data.expression import Expression, expression_of
+from ..data.matching import match_edges, table_of
+from ..pairs.anndata_slots import annotate
+from ..pairs.every_pair import CHECKED, MEMORY, Linearity, check_options, linearity
+from ..pairs.figures import figure_data
+from ..pools.curves import PoolingCurves
+from ..triples.every_triple import Triples, write_triples
+from ..triples.figures import triple_figure_data
+from .caveats import label_warnings, limits_of
 from .decision import decide
 from .equations import Equations, joint_equations
-from .network_claims import NetworkClaims, judge_network
-from .pairs.anndata_slots import annotate
-from .pairs.every_pair import CHECKED, MEMORY, Linearity, check_options, linearity
-from .pairs.figures import figure_data
-from .pools.curves import PoolingCurves
-from .triples.every_triple import Triples, write_triples
-from .triples.figures import triple_figure_data
+from .network import NetworkClaims, judge_network
+from .survival import Survival, check_how, survival_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)

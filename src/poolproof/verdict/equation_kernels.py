@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import linalg, stats
 
-from ._checks import InputError
-from ._names import CONSTANT, OK, TOO_FEW_LEVELS, TOO_FEW_REPLICATES, TOO_FEW_SAMPLES
-from .basis import N_COLUMNS, spline_basis
-from .pairs.calls import share_upper
+from .._checks import InputError
+from .._names import CONSTANT, OK, TOO_FEW_LEVELS, TOO_FEW_REPLICATES, TOO_FEW_SAMPLES
+from ..basis import N_COLUMNS, spline_basis
+from ..pairs.calls import share_upper
 
 COLLINEAR = "collinear"
 """Status of an edge whose bend the other parents' columns reproduce: it cannot be told from theirs."""

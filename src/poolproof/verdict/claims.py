@@ -18,8 +18,8 @@ from functools import lru_cache
 import networkx as nx
 import numpy as np
 
-from ._names import COMMON_CAUSE, PATH, UNRELATED
-from ._random import stream
+from .._names import COMMON_CAUSE, PATH, UNRELATED
+from .._random import stream
 
 UNRELATED_SHARE = 4
 """Of unrelated pairs, one is judged where this many related ones may be."""

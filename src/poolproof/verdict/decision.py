@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import _names as names
-from .pairs.control import LARGEST_SIZE
+from .. import _names as names
+from ..pairs.control import LARGEST_SIZE
 
 MIN_ASSOCIATED = 100
 """Associated pairs that ``compatible`` needs."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .data.matching import OTHER_REGULATOR_NAMES, OTHER_TARGET_NAMES, _both_names, _match, plain_name
+from ..data.matching import OTHER_REGULATOR_NAMES, OTHER_TARGET_NAMES, _both_names, _match, plain_name
 
 
 @dataclass(frozen=True, eq=False)

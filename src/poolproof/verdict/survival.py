@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from . import _names as names
-from ._checks import InputError, check_choice, check_share, check_threads
-from .basis import N_COLUMNS
-from .pairs.every_pair import Linearity
-from .pools.curves import PoolingCurves, pooling_curves
-from .triples.confirmation import confirm_triples
-from .triples.every_triple import Options, Triples, screen_associated
+from .. import _names as names
+from .._checks import InputError, check_choice, check_share, check_threads
+from ..basis import N_COLUMNS
+from ..pairs.every_pair import Linearity
+from ..pools.curves import PoolingCurves, pooling_curves
+from ..triples.confirmation import confirm_triples
+from ..triples.every_triple import Options, Triples, screen_associated
 
 TRIPLES = ("auto", "all", "none")
 CURVES = ("auto", "none")
