@@ -42,8 +42,8 @@ def measure(options: argparse.Namespace, pools: int, design: str) -> dict[str, f
 def child(options: argparse.Namespace) -> None:
     import resource
 
-    from poolproof._model_file import read_model
-    from poolproof.simulate import simulate_pools
+    from poolproof.models.model_file import read_model
+    from poolproof.models.simulate import simulate_pools
 
     recipe = read_model(model(options.designs, options.genes, options.cells))
     simulate_pools(recipe, pools=2, cells=10)  # imports
@@ -74,7 +74,7 @@ def bare_draws(scm: Any, n_cells: int, threads: int) -> tuple[float, float]:
 
     from poolproof._arrays import in_threads
     from poolproof._random import stream
-    from poolproof.simulate import BLOCK_VALUES
+    from poolproof.models.simulate import BLOCK_VALUES
 
     laws = [scm.mechanism(gene).noise for gene in scm.genes]
     length = BLOCK_VALUES // len(laws)

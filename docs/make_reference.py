@@ -599,7 +599,7 @@ def models_page() -> str:
 
 def model_text(name: str) -> str:
     """The file of an example model."""
-    return resources.files("poolproof").joinpath("models", f"{name}.yaml").read_text(encoding="utf-8")
+    return resources.files("poolproof.models").joinpath("gallery", f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def _model_parts(name: str, text: str) -> Iterator[str]:

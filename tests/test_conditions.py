@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from poolproof import InputError, check
 from poolproof._limits import pool_moments
-from poolproof._model_file import read_model
+from poolproof.models.model_file import read_model
 
 NORMAL, GAMMA, EXPONENTIAL = "normal(0, 1)", "gamma(2, 1)", "exponential(1)"
 AFFINE, BENT, BENT_TOO = ("1 + 2*Y + N", NORMAL), ("tanh(Y) + N", NORMAL), ("Y**2 + N", NORMAL)

@@ -29,12 +29,12 @@ import pytest
 from conftest import missing, shared_data
 
 import poolproof
-from poolproof._expressions import FUNCTIONS, usage
-from poolproof._finite_laws import FAMILIES
-from poolproof._model_file import GENE_KEYS, KEYS, TYPE_KEYS
 from poolproof.aggregation import _NAMED
 from poolproof.cli import commands
-from poolproof.mechanisms import KERNELS
+from poolproof.models.expressions import FUNCTIONS, usage
+from poolproof.models.m_finite_laws import FAMILIES
+from poolproof.models.mechanisms import KERNELS
+from poolproof.models.model_file import GENE_KEYS, KEYS, TYPE_KEYS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"

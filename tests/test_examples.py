@@ -9,10 +9,10 @@ import pytest
 
 from poolproof import example_model, list_models
 from poolproof._checks import InputError
-from poolproof._model_file import read_model
 from poolproof.conditions import check
+from poolproof.models.model_file import read_model
 
-FOLDER = files("poolproof") / "models"
+FOLDER = files("poolproof.models") / "gallery"
 PUBLISHED = ("arth150", "ecoli70")
 NAMES = tuple(list_models())
 

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
 
-from poolproof._algebra import NOISE, affine_parts, evaluate_sympy, exact_value, gene_symbol
 from poolproof._checks import InputError
-from poolproof._expressions import FUNCTIONS, parse_call, parse_expression, usage
-from poolproof._ranges import check_defined, range_of
-from poolproof._support import finite, integers, interval
+from poolproof.models.algebra import NOISE, affine_parts, evaluate_sympy, exact_value, gene_symbol
+from poolproof.models.expressions import FUNCTIONS, parse_call, parse_expression, usage
+from poolproof.models.ranges import check_defined, range_of
+from poolproof.models.support import finite, integers, interval
 
 X, Y, Z = map(gene_symbol, "XYZ")
 GENES = ("X", "Y", "Z", "HLA-A", "MAX", "µ")

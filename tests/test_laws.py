@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy import special
 
 from poolproof._checks import InputError
-from poolproof._laws import Law, Support, make_law, parse_law
-from poolproof._support import finite, integers, interval
+from poolproof.models.laws import Law, Support, make_law, parse_law
+from poolproof.models.support import finite, integers, interval
 
 TEXTS = (
     "normal(-1, 0.5)",

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from poolproof._algebra import gene_symbol
 from poolproof._checks import InputError
-from poolproof._laws import parse_law
-from poolproof._ranges import check_defined
-from poolproof._support import finite, integers, interval
-from poolproof.mechanisms import KERNELS, Equation, parse_equation, parse_kernel
+from poolproof.models.algebra import gene_symbol
+from poolproof.models.laws import parse_law
+from poolproof.models.mechanisms import KERNELS, Equation, parse_equation, parse_kernel
+from poolproof.models.ranges import check_defined
+from poolproof.models.support import finite, integers, interval
 
 Y, Z = gene_symbol("Y"), gene_symbol("Z")
 N_DRAWS = 40_000

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolproof._checks import InputError
-from poolproof._laws import Law, parse_law
-from poolproof._model_file import Model, read_model
-from poolproof._yaml import read_yaml
+from poolproof.models.laws import Law, parse_law
+from poolproof.models.model_file import Model, read_model
+from poolproof.models.yaml_nodes import read_yaml
 
 FORK = """\
 name: fork            # a comment

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolproof._one_edge import FAIL, PASS, UNKNOWN, judge_family
-from poolproof._support import finite, integers, interval
 from poolproof.aggregation import parse_aggregation
-from poolproof.mechanisms import parse_equation, parse_kernel
+from poolproof.models.mechanisms import parse_equation, parse_kernel
+from poolproof.models.support import finite, integers, interval
 
 HALF_LINE, LINE, COUNTS = interval(0, math.inf), interval(-math.inf, math.inf), integers(0, math.inf)
 SUPPORTS = {

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolproof._checks import InputError
-from poolproof._support import finite
-from poolproof.mechanisms import parse_equation, parse_kernel
-from poolproof.scm import SCM, CellType
+from poolproof.models.mechanisms import parse_equation, parse_kernel
+from poolproof.models.scm import SCM, CellType
+from poolproof.models.support import finite
 
 
 def model(genes, cell_types=None, name="test"):

@@ -13,12 +13,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import ndtr
 from scipy.stats import kurtosis, skew
 
-import poolproof._blocks as blocks
-import poolproof.simulate as module
+import poolproof.models.sampler as blocks
+import poolproof.models.simulate as module
 from poolproof import InputError
-from poolproof._model_file import read_model
 from poolproof.aggregation import Aggregation, parse_aggregation
-from poolproof.simulate import simulate_pools
+from poolproof.models.model_file import read_model
+from poolproof.models.simulate import simulate_pools
 
 N_SE = 5  # false alarm 6 in 10 million for each number
 

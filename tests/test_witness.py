@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolproof import check
-from poolproof._support import finite, integers, interval
 from poolproof._witness import counted, describe_pools, readable_values
 from poolproof.aggregation import parse_aggregation
+from poolproof.models.support import finite, integers, interval
 
 GAMMA = "gamma(2, 1)"
 POSITIVE = (0, math.inf)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._checks import InputError, PoolproofError
-    from ._model_file import read_model
     from .conditions import check
     from .data.datasets import (
         dataset_info,
@@ -27,14 +26,15 @@ if TYPE_CHECKING:
     from .data.expression import describe
     from .data.io import read
     from .data.networks import read_edges, read_regulators
-    from .examples import example_model, list_models
     from .model_page import write_model_page
+    from .models.examples import example_model, list_models
+    from .models.model_file import read_model
+    from .models.scm import SCM
+    from .models.simulate import simulate_pools
     from .pairs.every_pair import linearity
     from .pools.cells import pool_cells
     from .pools.curves import pooling_curves
     from .report import write_report
-    from .scm import SCM
-    from .simulate import simulate_pools
     from .study import run_study
     from .triples.every_triple import screen_triples
     from .verdict.auditing import audit
@@ -75,16 +75,16 @@ __all__ = [
 _MODULE_OF = {
     "InputError": "_checks",
     "PoolproofError": "_checks",
-    "SCM": "scm",
+    "SCM": "models.scm",
     "audit": "verdict.auditing",
     "check": "conditions",
     "dataset_info": "data.datasets",
     "describe": "data.expression",
-    "example_model": "examples",
+    "example_model": "models.examples",
     "fetch_dataset": "data.datasets",
     "linearity": "pairs.every_pair",
     "list_datasets": "data.datasets",
-    "list_models": "examples",
+    "list_models": "models.examples",
     "list_networks": "data.datasets",
     "load_dataset": "data.datasets",
     "load_network": "data.datasets",
@@ -93,11 +93,11 @@ _MODULE_OF = {
     "pooling_curves": "pools.curves",
     "read": "data.io",
     "read_edges": "data.networks",
-    "read_model": "_model_file",
+    "read_model": "models.model_file",
     "read_regulators": "data.networks",
     "run_study": "study",
     "screen_triples": "triples.every_triple",
-    "simulate_pools": "simulate",
+    "simulate_pools": "models.simulate",
     "usable": "data.datasets",
     "write_model_page": "model_page",
     "write_report": "report",

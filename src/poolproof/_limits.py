@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._laws import Law
 from ._random import stream
 from ._witness import axis_functions
 from .aggregation import Aggregation
-from .scm import SCM
+from .models.laws import Law
+from .models.scm import SCM
 
 N_REPEATS = 16
 N_CELLS = 2**17

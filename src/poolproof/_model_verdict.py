@@ -12,7 +12,7 @@ from ._axis import constant_derivative, on_axis
 from ._checks import printable
 from ._pooled_model import PooledModel
 from ._separations import covered_edges
-from .mechanisms import Equation
+from .models.mechanisms import Equation
 
 RECOVERABLE, MARKOV_CLASS, PARTIAL, NOT_RECOVERABLE = (
     "recoverable",

@@ -10,14 +10,14 @@ import numpy as np
 
 from ._axis import unequal_weights
 from ._checks import InputError, printable
-from ._laws import Law
 from ._limits import Moments, pool_moments
-from ._model_file import Model
 from ._one_edge import PASS, Family, judge_family
 from ._random import stream
-from ._support import Support
 from .aggregation import Aggregation
-from .mechanisms import Equation, Kernel
+from .models.laws import Law
+from .models.mechanisms import Equation, Kernel
+from .models.model_file import Model
+from .models.support import Support
 
 N_CORE = 20_000
 """Cells that are drawn to see where most values lie."""

@@ -23,12 +23,12 @@ from ._affine_form import (
     shared_total,
     with_noise,
 )
-from ._algebra import NOISE_NAME
 from ._one_edge import Family
-from ._support import Support
 from ._witness import counted, describe_pools, readable_values
 from .aggregation import Aggregation, parse_aggregation
-from .mechanisms import Equation, Kernel
+from .models.algebra import NOISE_NAME
+from .models.mechanisms import Equation, Kernel
+from .models.support import Support
 
 N_TRIES = 20_000
 MOST_CELLS_TRIED = 30

@@ -13,8 +13,8 @@ from ._checks import InputError, printable
 from ._cli_options import check_free, parse_memory, read_aggregation, write_h5ad
 
 if TYPE_CHECKING:
-    from ._laws import Law
-    from ._model_file import Model
+    from .models.laws import Law
+    from .models.model_file import Model
 
 Command = Callable[..., None]
 
@@ -199,7 +199,7 @@ def simulate_command(
 
     Example: poolproof simulate model.yaml --pools 1000 --cells 100 --out pools.h5ad
     """
-    from .simulate import simulate_pools
+    from .models.simulate import simulate_pools
 
     check_free(out, force)
     if out.suffix != ".h5ad":
@@ -222,8 +222,8 @@ def simulate_command(
 
 def _read(source: str | None, example: str | None) -> Model:
     """The model that the command names."""
-    from ._model_file import read_model
-    from .examples import example_model
+    from .models.examples import example_model
+    from .models.model_file import read_model
 
     if source is not None and example is None:
         return read_model(Path(source))
@@ -234,7 +234,7 @@ def _read(source: str | None, example: str | None) -> Model:
 
 
 def _cells(text: str) -> int | Law:
-    from ._laws import parse_law
+    from .models.laws import parse_law
 
     if text.strip().isdecimal() and len(text) < 20:
         if int(text) < 1:
@@ -246,7 +246,7 @@ def _cells(text: str) -> int | Law:
 
 def _print_examples(as_json: bool) -> None:
     from ._files import to_json
-    from .examples import list_models
+    from .models.examples import list_models
 
     models = list_models()
     if as_json:

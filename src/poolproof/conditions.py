@@ -18,13 +18,13 @@ from ._check_text import check_text
 from ._checks import InputError, printable
 from ._functional_form import judge_form
 from ._independence import judge_separation, lost_dependences
-from ._laws import Law
-from ._model_file import Model, cell_number, read_model
 from ._model_verdict import model_verdict
 from ._pooled_model import PooledModel
 from ._separations import Separation, d_separations, pairwise_separations
 from .aggregation import Aggregation, parse_aggregation
-from .scm import SCM
+from .models.laws import Law
+from .models.model_file import Model, cell_number, read_model
+from .models.scm import SCM
 
 ALL_GIVEN_UP_TO = 6
 """Genes up to which every d-separation is listed; up to twice as many, those given at most two genes."""

@@ -27,11 +27,11 @@ from ._files import replace_file
 from ._graph_picture import STYLES, draw_graph
 from ._page import plural, policy, resource, svg_of, template, text_of
 from ._page_table import Columns, headings, page_table
-from .mechanisms import Equation, Mechanism
+from .models.mechanisms import Equation, Mechanism
 
 if TYPE_CHECKING:
     from .conditions import Check
-    from .scm import SCM
+    from .models.scm import SCM
 
 MAX_ROWS = 10_000
 """Rows of one table."""

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from poolproof.basis import spline_basis
 from poolproof.conditions import check
-from poolproof.simulate import simulate_pools
+from poolproof.models.simulate import simulate_pools
 
 pytestmark = pytest.mark.calibration
 

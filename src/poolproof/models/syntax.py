@@ -10,7 +10,7 @@ from functools import cached_property
 
 import sympy
 
-from ._checks import InputError, printable
+from .._checks import InputError, printable
 
 MAX_LENGTH = 2_000
 MAX_NODES = 500

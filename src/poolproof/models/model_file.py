@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ._checks import InputError, printable
-from ._laws import Law, parse_law
-from ._yaml import MAX_BYTES, Node, located, read_yaml
-from .aggregation import Aggregation, parse_aggregation
+from .._checks import InputError, printable
+from ..aggregation import Aggregation, parse_aggregation
+from .laws import Law, parse_law
 from .mechanisms import Equation, Kernel, Mechanism, parse_equation, parse_kernel
 from .scm import SCM, CellType, check_name
+from .yaml_nodes import MAX_BYTES, Node, located, read_yaml
 
 KEYS = ("name", "genes", "aggregation", "cells", "cell_types")
 GENE_KEYS = ("equation", "noise", "kernel")

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import in_threads
-from ._checks import InputError, printable
-from ._laws import Law
-from ._random import stream
-from .aggregation import Aggregation
+from .._arrays import in_threads
+from .._checks import InputError, printable
+from .._random import stream
+from ..aggregation import Aggregation
+from .laws import Law
 from .mechanisms import Equation, Mechanism, checked
 from .scm import SCM
 

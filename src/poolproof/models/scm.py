@@ -12,14 +12,14 @@ import networkx as nx
 import numpy as np
 import sympy
 
-from ._algebra import NOISE, NOISE_NAME, gene_symbol
-from ._checks import InputError, printable
-from ._expressions import parse_expression
-from ._laws import Law, parse_law
-from ._random import stream
-from ._ranges import Rewrite, Supports, check_defined
-from ._support import Support
+from .._checks import InputError, printable
+from .._random import stream
+from .algebra import NOISE, NOISE_NAME, gene_symbol
+from .expressions import parse_expression
+from .laws import Law, parse_law
 from .mechanisms import Equation, Kernel, Mechanism, checked
+from .ranges import Rewrite, Supports, check_defined
+from .support import Support
 
 BASE = "other"
 """Name of the cells that belong to no cell type of the model."""
@@ -63,7 +63,7 @@ class SCM:
 
     Examples
     --------
-    >>> from poolproof.mechanisms import parse_equation
+    >>> from poolproof.models.mechanisms import parse_equation
     >>> scm = SCM("chain", {
     ...     "X": parse_equation(None, "normal(0, 1)", []),
     ...     "Y": parse_equation("2*X + N", "normal(0, 1)", ["X"]),
@@ -148,7 +148,7 @@ class SCM:
 
         Examples
         --------
-        >>> from poolproof.mechanisms import parse_equation
+        >>> from poolproof.models.mechanisms import parse_equation
         >>> scm = SCM("one", {"X": parse_equation(None, "normal(0, 1)", [])})
         >>> scm.do({"X": 3}).affine_moments()[0]
         array([3.])
@@ -327,7 +327,7 @@ class SCM:
 
         Examples
         --------
-        >>> from poolproof.mechanisms import parse_equation
+        >>> from poolproof.models.mechanisms import parse_equation
         >>> scm = SCM("one", {"X": parse_equation("exp(N)", "normal(0, 1)", [])})
         >>> mean, covariance, error = scm.moments(n=2**14)
         >>> bool(abs(mean[0] - np.exp(0.5)) < 0.01)

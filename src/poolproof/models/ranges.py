@@ -16,10 +16,10 @@ from typing import NamedTuple
 import numpy as np
 import sympy
 
-from ._algebra import constant_value, evaluate_sympy, exact_value
-from ._checks import InputError, printable
-from ._expressions import FAULTS, Expression, Guard, Need
-from ._support import MAX_STATES, Support, finite, integers, interval
+from .._checks import InputError, printable
+from .algebra import constant_value, evaluate_sympy, exact_value
+from .expressions import FAULTS, Expression, Guard, Need
+from .support import MAX_STATES, Support, finite, integers, interval
 
 Supports = Mapping[sympy.Symbol, Support]
 
@@ -356,7 +356,7 @@ def check_defined(
 
     Examples
     --------
-    >>> from poolproof._expressions import parse_expression
+    >>> from poolproof.models.expressions import parse_expression
     >>> y = sympy.Symbol("Y", real=True)
     >>> check_defined(parse_expression("1/(1 + Y)", ["Y"]), {y: interval(0, inf)}, "here")
     >>> check_defined(parse_expression("1/(1 - Y)", ["Y"]), {y: interval(0, inf)}, "here")

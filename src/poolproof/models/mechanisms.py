@@ -13,12 +13,12 @@ import numpy as np
 import sympy
 from scipy import special
 
-from ._algebra import NOISE, NOISE_NAME, affine_parts, gene_symbol
-from ._checks import InputError, printable
-from ._expressions import Expression, Guard, Need, parse_call, parse_expression
-from ._laws import Law, parse_law
-from ._ranges import range_of
-from ._support import Support, finite, integers, interval
+from .._checks import InputError, printable
+from .algebra import NOISE, NOISE_NAME, affine_parts, gene_symbol
+from .expressions import Expression, Guard, Need, parse_call, parse_expression
+from .laws import Law, parse_law
+from .ranges import range_of
+from .support import Support, finite, integers, interval
 
 Values = Mapping[str, np.ndarray]
 Affine = tuple[dict[str, sympy.Expr], sympy.Expr, sympy.Expr]

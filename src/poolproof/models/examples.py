@@ -6,10 +6,10 @@ from difflib import get_close_matches
 from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
 
-from ._checks import InputError, printable
-from ._model_file import Model, read_model
+from .._checks import InputError, printable
+from .model_file import Model, read_model
 
-_FOLDER = "models"
+_FOLDER = "gallery"
 _ENDING = ".yaml"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from ._checks import InputError, printable
+from .._checks import InputError, printable
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20

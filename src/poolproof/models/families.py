@@ -14,8 +14,8 @@ import numpy as np
 import sympy
 from scipy import linalg, special
 
-from ._checks import InputError
-from ._support import Support, integers, interval
+from .._checks import InputError
+from .support import Support, integers, interval
 
 MAX_ORDER = 6
 MAX_RATE = 1e9  # of a Poisson law

@@ -19,9 +19,9 @@ import numpy as np
 import sympy
 from sympy import S
 
-from ._algebra import NOISE, NOISE_NAME, constant_value, degree_and_terms, evaluate_sympy, gene_symbol
-from ._checks import InputError, printable
-from ._syntax import Source, parse_source
+from .._checks import InputError, printable
+from .algebra import NOISE, NOISE_NAME, constant_value, degree_and_terms, evaluate_sympy, gene_symbol
+from .syntax import Source, parse_source
 
 MAX_EXPONENT = 100
 MAX_DEGREE = 1_000

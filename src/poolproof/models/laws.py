@@ -8,11 +8,11 @@ from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any
 
-from ._checks import InputError, printable
-from ._families import Law
-from ._finite_laws import FAMILIES, MAX_ATOMS
-from ._support import Support
-from ._syntax import LAW, Source, parse_source
+from .._checks import InputError, printable
+from .families import Law
+from .m_finite_laws import FAMILIES, MAX_ATOMS
+from .support import Support
+from .syntax import LAW, Source, parse_source
 
 __all__ = ["Law", "Support", "make_law", "parse_law"]
 

@@ -14,11 +14,11 @@ import pandas as pd
 from anndata import AnnData
 from tqdm.auto import tqdm
 
-from ._blocks import Arrays, Recipe, Sequencing, draw_pools, shift_of
-from ._checks import InputError, check_choice, check_threads, printable
-from ._laws import Law
-from ._model_file import Model, cell_number, read_model
-from .aggregation import COMPOSITION, MAPPED, Aggregation
+from .._checks import InputError, check_choice, check_threads, printable
+from ..aggregation import COMPOSITION, MAPPED, Aggregation
+from .laws import Law
+from .model_file import Model, cell_number, read_model
+from .sampler import Arrays, Recipe, Sequencing, draw_pools, shift_of
 
 TRUTH = "poolproof_simulation"
 CELLS = "poolproof_cells"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import sympy
 
-from ._families import (
+from .families import (
     Atoms,
     Exponential,
     Gamma,
@@ -25,7 +25,7 @@ from ._families import (
     complex_log,
     number_text,
 )
-from ._support import Support, exact_number, finite
+from .support import Support, exact_number, finite
 
 MAX_ATOMS = 10_000
 
