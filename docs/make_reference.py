@@ -27,7 +27,9 @@ import pandas as pd
 
 import poolproof
 from poolproof import _names as names
-from poolproof._check_text import (
+from poolproof.cli import commands
+from poolproof.pairs.figures import figure_data
+from poolproof.theory.text import (
     ORDER,
     aggregation_text,
     cells_text,
@@ -37,8 +39,6 @@ from poolproof._check_text import (
     statement_text,
     witness_sentence,
 )
-from poolproof.cli import commands
-from poolproof.pairs.figures import figure_data
 
 FOLDER = Path(__file__).resolve().parent / "reference"
 COMMAND = "python docs/make_reference.py"

@@ -4,8 +4,9 @@ import copy
 
 import pytest
 
-from poolproof._affine_form import FAILS, HOLDS, LAW, LIMIT, UNDECIDED, UNIFORM
-from poolproof._check_text import (
+from poolproof.theory.affine_form import FAILS, HOLDS, LAW, LIMIT, UNDECIDED, UNIFORM
+from poolproof.theory.m_model_verdict import MARKOV_CLASS, NOT_RECOVERABLE, PARTIAL, RECOVERABLE
+from poolproof.theory.text import (
     MAX_ROWS,
     ORDER,
     QUANTIFIERS,
@@ -16,7 +17,6 @@ from poolproof._check_text import (
     pool_tables,
     statement_text,
 )
-from poolproof._model_verdict import MARKOV_CLASS, NOT_RECOVERABLE, PARTIAL, RECOVERABLE
 
 LONG = "n" * 300
 FORK = {

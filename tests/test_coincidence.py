@@ -9,7 +9,7 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poolproof._coincidence import bends_of, is_affine_on, smallest_coincidence, weighted_coincidence
+from poolproof.theory.coincidence import bends_of, is_affine_on, smallest_coincidence, weighted_coincidence
 
 ROOT2 = sympy.sqrt(2)
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolproof import InputError, check
-from poolproof._limits import pool_moments
 from poolproof.models.model_file import read_model
+from poolproof.theory.m_limits import pool_moments
 
 NORMAL, GAMMA, EXPONENTIAL = "normal(0, 1)", "gamma(2, 1)", "exponential(1)"
 AFFINE, BENT, BENT_TOO = ("1 + 2*Y + N", NORMAL), ("tanh(Y) + N", NORMAL), ("Y**2 + N", NORMAL)
@@ -47,7 +47,7 @@ def chain(first, second, x=GAMMA, **options):
 def few_cells(request, monkeypatch):
     """Moments of many cells are drawn from few of them, but for tests that ask for `many_cells`."""
     if "many_cells" not in request.fixturenames:
-        monkeypatch.setattr("poolproof._limits.N_CELLS", 2**9)
+        monkeypatch.setattr("poolproof.theory.m_limits.N_CELLS", 2**9)
 
 
 @pytest.fixture

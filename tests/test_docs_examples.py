@@ -284,20 +284,20 @@ def test_reading_the_verdict__explains_every_sentence():
 # --- the rules of check ------------------------------------------------------------------------------
 
 JUDGES = (
-    "poolproof._affine_form",
-    "poolproof._axis",
-    "poolproof._coincidence",
-    "poolproof._functional_form",
-    "poolproof._special_forms",
-    "poolproof._one_edge",
-    "poolproof._separations",
-    "poolproof._pooled_model",
-    "poolproof._independence",
-    "poolproof._enumeration",
-    "poolproof._limits",
-    "poolproof._break_test",
-    "poolproof._model_verdict",
-    "poolproof.conditions",
+    "poolproof.theory.affine_form",
+    "poolproof.theory.axis",
+    "poolproof.theory.coincidence",
+    "poolproof.theory.m_functional_form",
+    "poolproof.theory.forms",
+    "poolproof.theory.one_edge",
+    "poolproof.theory.separations",
+    "poolproof.theory.pooled_model",
+    "poolproof.theory.independence",
+    "poolproof.theory.enumeration",
+    "poolproof.theory.m_limits",
+    "poolproof.theory.breaks",
+    "poolproof.theory.m_model_verdict",
+    "poolproof.theory.conditions",
 )
 """Modules whose rules ``check`` answers with."""
 RULE_ARGUMENT = {"Form": 2, "Edge": 1, "TimeoutError": 0}
@@ -341,7 +341,7 @@ def fits(rule, template):
 
 
 def test_rules_of_check__explains_every_rule():
-    sources = [source_of(module) for module in (*JUDGES, "poolproof._check_text")]
+    sources = [source_of(module) for module in (*JUDGES, "poolproof.theory.text")]
     trees = [ast.parse(source.read_text(encoding="utf-8")) for source in sources]
     said = {text for tree in trees for rule in rules_in(tree) for text in templates(rule)}
     said, explained = ({rule.strip(" …") for rule in rules} - {""} for rules in (said, explained_rules()))

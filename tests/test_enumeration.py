@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poolproof._enumeration import independent_in_pools
 from poolproof.models.mechanisms import parse_equation, parse_kernel
 from poolproof.models.scm import SCM
+from poolproof.theory.enumeration import independent_in_pools
 
 COIN = "bernoulli(0.5)"
 THREE = "discrete({0: 0.25, 1: 0.5, 2: 0.25})"

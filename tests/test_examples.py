@@ -9,8 +9,8 @@ import pytest
 
 from poolproof import example_model, list_models
 from poolproof._checks import InputError
-from poolproof.conditions import check
 from poolproof.models.model_file import read_model
+from poolproof.theory.conditions import check
 
 FOLDER = files("poolproof.models") / "gallery"
 PUBLISHED = ("arth150", "ecoli70")

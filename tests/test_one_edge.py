@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poolproof._one_edge import FAIL, PASS, UNKNOWN, judge_family
 from poolproof.aggregation import parse_aggregation
 from poolproof.models.mechanisms import parse_equation, parse_kernel
 from poolproof.models.support import finite, integers, interval
+from poolproof.theory.one_edge import FAIL, PASS, UNKNOWN, judge_family
 
 HALF_LINE, LINE, COUNTS = interval(0, math.inf), interval(-math.inf, math.inf), integers(0, math.inf)
 SUPPORTS = {

@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from poolproof._separations import (
+from poolproof.theory.separations import (
     Separation,
     covered_edges,
     d_separations,

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolproof import check
-from poolproof._witness import counted, describe_pools, readable_values
 from poolproof.aggregation import parse_aggregation
 from poolproof.models.support import finite, integers, interval
+from poolproof.theory.witness import counted, describe_pools, readable_values
 
 GAMMA = "gamma(2, 1)"
 POSITIVE = (0, math.inf)
@@ -18,7 +18,7 @@ POSITIVE = (0, math.inf)
 @pytest.fixture(autouse=True)
 def few_cells(monkeypatch):
     """Moments of many cells play no part here."""
-    monkeypatch.setattr("poolproof._limits.N_CELLS", 2**6)
+    monkeypatch.setattr("poolproof.theory.m_limits.N_CELLS", 2**6)
 
 
 def refused(equation, noise, parents, aggregation="sum", cells=5, **options):

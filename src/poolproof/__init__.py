@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._checks import InputError, PoolproofError
-    from .conditions import check
     from .data.datasets import (
         dataset_info,
         fetch_dataset,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from .pools.curves import pooling_curves
     from .report import write_report
     from .study import run_study
+    from .theory.conditions import check
     from .triples.every_triple import screen_triples
     from .verdict.auditing import audit
 
@@ -77,7 +77,7 @@ _MODULE_OF = {
     "PoolproofError": "_checks",
     "SCM": "models.scm",
     "audit": "verdict.auditing",
-    "check": "conditions",
+    "check": "theory.conditions",
     "dataset_info": "data.datasets",
     "describe": "data.expression",
     "example_model": "models.examples",

@@ -94,7 +94,7 @@ def check_command(
     Example: poolproof check --example fork-section4 --json
     """
     from ._files import to_json
-    from .conditions import check
+    from .theory.conditions import check
 
     if list_examples:
         _print_examples(as_json)

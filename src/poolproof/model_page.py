@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 import networkx as nx
 from markupsafe import Markup
 
-from ._check_text import (
+from ._checks import InputError, printable
+from ._files import replace_file
+from ._graph_picture import STYLES, draw_graph
+from ._page import plural, policy, resource, svg_of, template, text_of
+from ._page_table import Columns, headings, page_table
+from .models.mechanisms import Equation, Mechanism
+from .theory.text import (
     ORDER,
     QUANTIFIERS,
     VERDICTS,
@@ -22,16 +28,10 @@ from ._check_text import (
     rule_text,
     witness_sentence,
 )
-from ._checks import InputError, printable
-from ._files import replace_file
-from ._graph_picture import STYLES, draw_graph
-from ._page import plural, policy, resource, svg_of, template, text_of
-from ._page_table import Columns, headings, page_table
-from .models.mechanisms import Equation, Mechanism
 
 if TYPE_CHECKING:
-    from .conditions import Check
     from .models.scm import SCM
+    from .theory.conditions import Check
 
 MAX_ROWS = 10_000
 """Rows of one table."""
@@ -86,7 +86,7 @@ def write_model_page(check: Check, path: str | Path) -> Path:
     Examples
     --------
     >>> import tempfile
-    >>> from poolproof.conditions import check
+    >>> from poolproof.theory.conditions import check
     >>> genes = {"Y": {"noise": "gamma(2, 1)"}, "X": {"equation": "2*Y + N", "noise": "normal(0, 1)"}}
     >>> found = check({"name": "edge", "genes": genes, "aggregation": "sum", "cells": 20})
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -14,8 +14,8 @@ from scipy import integrate, stats
 from threadpoolctl import threadpool_limits
 
 from poolproof.basis import spline_basis
-from poolproof.conditions import check
 from poolproof.models.simulate import simulate_pools
+from poolproof.theory.conditions import check
 
 pytestmark = pytest.mark.calibration
 

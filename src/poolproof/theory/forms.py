@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ._affine_form import (
+from ..aggregation import Aggregation, parse_aggregation
+from ..models.algebra import NOISE_NAME
+from ..models.mechanisms import Equation, Kernel
+from ..models.support import Support
+from .affine_form import (
     FAILS,
     HOLDS,
     LAW,
@@ -23,12 +27,8 @@ from ._affine_form import (
     shared_total,
     with_noise,
 )
-from ._one_edge import Family
-from ._witness import counted, describe_pools, readable_values
-from .aggregation import Aggregation, parse_aggregation
-from .models.algebra import NOISE_NAME
-from .models.mechanisms import Equation, Kernel
-from .models.support import Support
+from .one_edge import Family
+from .witness import counted, describe_pools, readable_values
 
 N_TRIES = 20_000
 MOST_CELLS_TRIED = 30

@@ -8,16 +8,16 @@ from functools import cached_property
 import networkx as nx
 import numpy as np
 
-from ._axis import unequal_weights
-from ._checks import InputError, printable
-from ._limits import Moments, pool_moments
-from ._one_edge import PASS, Family, judge_family
-from ._random import stream
-from .aggregation import Aggregation
-from .models.laws import Law
-from .models.mechanisms import Equation, Kernel
-from .models.model_file import Model
-from .models.support import Support
+from .._checks import InputError, printable
+from .._random import stream
+from ..aggregation import Aggregation
+from ..models.laws import Law
+from ..models.mechanisms import Equation, Kernel
+from ..models.model_file import Model
+from ..models.support import Support
+from .axis import unequal_weights
+from .m_limits import Moments, pool_moments
+from .one_edge import PASS, Family, judge_family
 
 N_CORE = 20_000
 """Cells that are drawn to see where most values lie."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ._affine_form import HOLDS, UNIFORM, Cores, Form, Pooling, Supports, algebraic_form
-from ._one_edge import Family
-from ._special_forms import composition_form, kernel_form, searched_form, types_differ
-from .models.mechanisms import Equation, Kernel
+from ..models.mechanisms import Equation, Kernel
+from .affine_form import HOLDS, UNIFORM, Cores, Form, Pooling, Supports, algebraic_form
+from .forms import composition_form, kernel_form, searched_form, types_differ
+from .one_edge import Family
 
 
 def judge_form(

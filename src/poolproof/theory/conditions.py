@@ -12,19 +12,19 @@ from typing import Any
 import networkx as nx
 import pandas as pd
 
-from ._affine_form import FAILS, LAW, LIMIT, UNDECIDED, Pooling
-from ._break_test import find_breaks
-from ._check_text import check_text
-from ._checks import InputError, printable
-from ._functional_form import judge_form
-from ._independence import judge_separation, lost_dependences
-from ._model_verdict import model_verdict
-from ._pooled_model import PooledModel
-from ._separations import Separation, d_separations, pairwise_separations
-from .aggregation import Aggregation, parse_aggregation
-from .models.laws import Law
-from .models.model_file import Model, cell_number, read_model
-from .models.scm import SCM
+from .._checks import InputError, printable
+from ..aggregation import Aggregation, parse_aggregation
+from ..models.laws import Law
+from ..models.model_file import Model, cell_number, read_model
+from ..models.scm import SCM
+from .affine_form import FAILS, LAW, LIMIT, UNDECIDED, Pooling
+from .breaks import find_breaks
+from .independence import judge_separation, lost_dependences
+from .m_functional_form import judge_form
+from .m_model_verdict import model_verdict
+from .pooled_model import PooledModel
+from .separations import Separation, d_separations, pairwise_separations
+from .text import check_text
 
 ALL_GIVEN_UP_TO = 6
 """Genes up to which every d-separation is listed; up to twice as many, those given at most two genes."""

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from scipy import stats
 
-from .models.mechanisms import Equation, Kernel
-from .models.scm import SCM
+from ..models.mechanisms import Equation, Kernel
+from ..models.scm import SCM
 
 MAX_STATES = 200_000
 MAX_PRODUCT = 20_000_000

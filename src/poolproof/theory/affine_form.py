@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import sympy
 
-from ._axis import AxisEquation, constant_derivative, on_axis, states_of, unequal_weights
-from ._coincidence import bends_of, smallest_coincidence, weighted_coincidence
-from ._witness import Reachable, axis_functions, describe_pools, readable_values, two_cell_witness
-from .aggregation import Aggregation
-from .models.algebra import NOISE, NOISE_NAME, exact_value
-from .models.mechanisms import Equation
-from .models.support import Support
+from ..aggregation import Aggregation
+from ..models.algebra import NOISE, NOISE_NAME, exact_value
+from ..models.mechanisms import Equation
+from ..models.support import Support
+from .axis import AxisEquation, constant_derivative, on_axis, states_of, unequal_weights
+from .coincidence import bends_of, smallest_coincidence, weighted_coincidence
+from .witness import Reachable, axis_functions, describe_pools, readable_values, two_cell_witness
 
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
 UNIFORM, LAW, LIMIT = "uniform", "law", "limit"

@@ -10,7 +10,7 @@ from textwrap import wrap
 from typing import Any
 from unicodedata import combining, east_asian_width
 
-from ._checks import printable
+from .._checks import printable
 
 WIDTH = 100
 MAX_ROWS = 25
@@ -69,7 +69,7 @@ def check_text(summary: Mapping[str, Any]) -> str:
 
     Examples
     --------
-    >>> from poolproof.conditions import check
+    >>> from poolproof.theory.conditions import check
     >>> genes = {"Y": {"noise": "gamma(2, 1)"}, "X": {"equation": "Y**2"}}
     >>> found = check({"name": "edge", "genes": genes, "aggregation": "sum", "cells": 2})
     >>> print(check_text(found.summary).splitlines()[0])

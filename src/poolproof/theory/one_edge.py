@@ -15,13 +15,13 @@ from math import comb, fsum, isfinite
 import numpy as np
 import sympy
 
-from ._axis import AxisEquation, constant_derivative, on_axis, unequal_weights
-from ._coincidence import ROUNDING, affine_rest, bends_of, smallest_coincidence, weighted_coincidence
-from .aggregation import Aggregation
-from .models.algebra import NOISE, evaluate_sympy, exact_value, gene_symbol
-from .models.families import MAX_ORDER, Law
-from .models.mechanisms import Equation, Kernel
-from .models.support import Support, exact_number
+from ..aggregation import Aggregation
+from ..models.algebra import NOISE, evaluate_sympy, exact_value, gene_symbol
+from ..models.families import MAX_ORDER, Law
+from ..models.mechanisms import Equation, Kernel
+from ..models.support import Support, exact_number
+from .axis import AxisEquation, constant_derivative, on_axis, unequal_weights
+from .coincidence import ROUNDING, affine_rest, bends_of, smallest_coincidence, weighted_coincidence
 
 PASS, FAIL, UNKNOWN = "pass", "fail", "unknown"
 CLEARLY_BENT = 1e-3

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import sympy
 
-from .aggregation import Aggregation
-from .models.support import Support
+from ..aggregation import Aggregation
+from ..models.support import Support
 
 N_GRID = 9
 """Values of one variable that are tried."""
@@ -104,7 +104,7 @@ def axis_functions(
     """The map to the axis on which the aggregation is linear, and back, for arrays."""
     if aggregation.axis is None:
         return (lambda x: np.asarray(x, dtype=float)), (lambda x: x)
-    from .models.algebra import evaluate_sympy
+    from ..models.algebra import evaluate_sympy
 
     symbol = sympy.Symbol("x", positive=True)
     forward, inverse = (side(symbol) for side in aggregation.axis)

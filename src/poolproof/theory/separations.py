@@ -15,7 +15,7 @@ from itertools import combinations
 
 import networkx as nx
 
-from ._one_edge import PASS, Family
+from .one_edge import PASS, Family
 
 MAX_CLASS = 100
 """Markov-equivalent graphs that are looked at."""

@@ -9,11 +9,11 @@ from itertools import product
 import numpy as np
 import sympy
 
-from .aggregation import Aggregation
-from .models.algebra import NOISE, evaluate_sympy, gene_symbol
-from .models.laws import Law
-from .models.mechanisms import Equation
-from .models.support import Support, finite, interval
+from ..aggregation import Aggregation
+from ..models.algebra import NOISE, evaluate_sympy, gene_symbol
+from ..models.laws import Law
+from ..models.mechanisms import Equation
+from ..models.support import Support, finite, interval
 
 ROUGH = (sympy.Abs, sympy.Max, sympy.Min, sympy.Heaviside, sympy.Piecewise, sympy.sign, sympy.floor)
 """Functions of which derivatives tell nothing."""

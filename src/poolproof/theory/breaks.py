@@ -14,11 +14,11 @@ import numpy as np
 from scipy import stats
 from scipy.linalg import qr
 
-from ._random import stream
-from .aggregation import Aggregation
-from .basis import spline_basis
-from .models.laws import Law
-from .models.scm import SCM
+from .._random import stream
+from ..aggregation import Aggregation
+from ..basis import spline_basis
+from ..models.laws import Law
+from ..models.scm import SCM
 
 LEVEL = 1e-3
 """Of all tests together."""

@@ -9,11 +9,11 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
-from ._affine_form import FAILS, HOLDS, LAW, LIMIT, UNDECIDED, UNIFORM
-from ._enumeration import independent_in_pools
-from ._one_edge import FAIL, PASS
-from ._pooled_model import PooledModel, hides_number
-from ._separations import Separation, kept, kept_for_this_law
+from .affine_form import FAILS, HOLDS, LAW, LIMIT, UNDECIDED, UNIFORM
+from .enumeration import independent_in_pools
+from .one_edge import FAIL, PASS
+from .pooled_model import PooledModel, hides_number
+from .separations import Separation, kept, kept_for_this_law
 
 N_SIGMA = 5.0
 """Standard errors beyond which a simulated partial correlation is not zero."""

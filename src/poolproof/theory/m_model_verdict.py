@@ -7,12 +7,12 @@ from typing import Any
 
 import sympy
 
-from ._affine_form import FAILS, HOLDS, LIMIT, UNDECIDED
-from ._axis import constant_derivative, on_axis
-from ._checks import printable
-from ._pooled_model import PooledModel
-from ._separations import covered_edges
-from .models.mechanisms import Equation
+from .._checks import printable
+from ..models.mechanisms import Equation
+from .affine_form import FAILS, HOLDS, LIMIT, UNDECIDED
+from .axis import constant_derivative, on_axis
+from .pooled_model import PooledModel
+from .separations import covered_edges
 
 RECOVERABLE, MARKOV_CLASS, PARTIAL, NOT_RECOVERABLE = (
     "recoverable",

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._random import stream
-from ._witness import axis_functions
-from .aggregation import Aggregation
-from .models.laws import Law
-from .models.scm import SCM
+from .._random import stream
+from ..aggregation import Aggregation
+from ..models.laws import Law
+from ..models.scm import SCM
+from .witness import axis_functions
 
 N_REPEATS = 16
 N_CELLS = 2**17
