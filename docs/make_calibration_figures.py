@@ -30,9 +30,9 @@ from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 
 import poolproof
 from poolproof import _names as names
-from poolproof._drawing import COLOURS, HATCHES, SOFT
 from poolproof._random import stream
 from poolproof.pairs.figures import WORDS
+from poolproof.report.drawing import COLOURS, HATCHES, SOFT
 
 HERE = Path(__file__).resolve().parent
 FIGURES = HERE / "explanation" / "figures"

@@ -91,7 +91,8 @@ def row(step, setting, dataset="a", group="bulk", **more):
 def without_drawing(patch):
     """Draw nothing: it takes most of the time of a small study."""
     patch.setattr(
-        "poolproof.report.write_report", lambda folder: (Path(folder) / "report.html").write_text("report")
+        "poolproof.report.audit_page.write_report",
+        lambda folder: (Path(folder) / "report.html").write_text("report"),
     )
     patch.setattr("poolproof.study_page.drawing_of", lambda ax: "<svg/>")
     patch.setattr(

@@ -21,8 +21,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from poolproof import _report_pictures, cli, plot
+from poolproof import cli
 from poolproof._files import RESULTS
+from poolproof.report import pictures as _report_pictures
+from poolproof.report import plot
 
 SCHEMA = json.loads((files("poolproof.verdict") / "verdict.schema.json").read_text(encoding="utf-8"))
 TRIPLES = ["triple_genes.parquet", "triples.parquet"]

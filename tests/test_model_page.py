@@ -16,10 +16,10 @@ from test_check_text import FORK, LONG, renamed
 from test_report import BREAK_IN, HOSTILE, Browser, Page, find_chromium
 
 from poolproof._checks import InputError
-from poolproof._graph_picture import MAX_PER_LAYER, NODE_HEIGHT, _crossings, arrange, draw_graph, layers
-from poolproof._page import svg_of
-from poolproof._page_table import MAX_JSON
-from poolproof.model_page import edge_status, render, write_model_page
+from poolproof.report.graph_picture import MAX_PER_LAYER, NODE_HEIGHT, _crossings, arrange, draw_graph, layers
+from poolproof.report.m_page_table import MAX_JSON
+from poolproof.report.model_page import edge_status, render, write_model_page
+from poolproof.report.page import svg_of
 from poolproof.theory.text import QUANTIFIERS, VERDICTS
 
 GENES = {"Y": [], "Z": ["Y"], "X": ["Y"], "K": ["Y"]}

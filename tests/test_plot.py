@@ -13,10 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from poolproof import _drawing, audit, plot, screen_triples
 from poolproof import _names as names
+from poolproof import audit, screen_triples
 from poolproof._checks import InputError
 from poolproof.pairs.figures import CALLS, figure_data
+from poolproof.report import drawing as _drawing
+from poolproof.report import plot
 from poolproof.triples.figures import SEPARATED, triple_figure_data
 
 HOSTILE = ("$\\frac{x}$", "<script>alert(1)</script>", "a\x1b[31m\u202eb", "n" * 300, "$", "[/b]_^{")
@@ -93,7 +95,7 @@ def test_plot__leaves_no_global_state(tables):
 
 
 def test_plot__needs_no_pyplot():
-    script = "import sys, poolproof.plot; assert 'matplotlib.pyplot' not in sys.modules"
+    script = "import sys, poolproof.report.plot; assert 'matplotlib.pyplot' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 

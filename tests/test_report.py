@@ -28,16 +28,12 @@ from conftest import missing
 from matplotlib.figure import Figure
 
 from poolproof import _names as names
-from poolproof import audit, plot, screen_triples
+from poolproof import audit, screen_triples
 from poolproof._checks import InputError
 from poolproof._files import write_json, write_parquet
-from poolproof._page import svg_of
-from poolproof._page_table import MAX_JSON, STATIC_ROWS
-from poolproof._report_pictures import pictures_of, triple_gallery
-from poolproof._report_survival import CARDS, N_EXAMPLES, N_IN_CSV, TITLES, told_first
-from poolproof._report_tables import safe_csv
 from poolproof.pairs.figures import FIGURES
-from poolproof.report import (
+from poolproof.report import plot
+from poolproof.report.audit_page import (
     MAX_PAIRS,
     VERDICTS,
     _prose,
@@ -47,6 +43,11 @@ from poolproof.report import (
     render,
     write_report,
 )
+from poolproof.report.m_page_table import MAX_JSON, STATIC_ROWS
+from poolproof.report.page import svg_of
+from poolproof.report.pictures import pictures_of, triple_gallery
+from poolproof.report.survival import CARDS, N_EXAMPLES, N_IN_CSV, TITLES, told_first
+from poolproof.report.tables import safe_csv
 from poolproof.triples.figures import SEPARATED, TRIPLE_FIGURES, triple_figure_data
 from poolproof.verdict.auditing import write_result
 from poolproof.verdict.survival import survives

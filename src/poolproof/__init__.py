@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from .data.expression import describe
     from .data.io import read
     from .data.networks import read_edges, read_regulators
-    from .model_page import write_model_page
     from .models.examples import example_model, list_models
     from .models.model_file import read_model
     from .models.scm import SCM
@@ -33,7 +32,8 @@ if TYPE_CHECKING:
     from .pairs.every_pair import linearity
     from .pools.cells import pool_cells
     from .pools.curves import pooling_curves
-    from .report import write_report
+    from .report.audit_page import write_report
+    from .report.model_page import write_model_page
     from .study import run_study
     from .theory.conditions import check
     from .triples.every_triple import screen_triples
@@ -99,8 +99,8 @@ _MODULE_OF = {
     "screen_triples": "triples.every_triple",
     "simulate_pools": "models.simulate",
     "usable": "data.datasets",
-    "write_model_page": "model_page",
-    "write_report": "report",
+    "write_model_page": "report.model_page",
+    "write_report": "report.audit_page",
 }
 
 

@@ -204,7 +204,7 @@ def audit_command(
     from ._files import ParquetStream, result_folder, to_json
     from .data.datasets import load_network
     from .data.networks import read_edges, read_regulators
-    from .report import write_report
+    from .report.audit_page import write_report
     from .verdict.auditing import audit, write_result
 
     say = functools.partial(_say, quiet)
@@ -265,7 +265,7 @@ def report_command(folder: Path) -> None:
     Example: poolproof report audit
     """
     from ._files import hold
-    from .report import write_report
+    from .report.audit_page import write_report
 
     with hold(folder) if folder.is_dir() else contextlib.nullcontext():  # no audit moves in meanwhile
         page = write_report(folder)

@@ -112,7 +112,7 @@ def check_command(
     )
     click.echo(to_json(found.summary) if as_json else str(found))
     if out is not None:
-        from .model_page import write_model_page
+        from .report.model_page import write_model_page
 
         path = write_model_page(found, out)
         if not quiet:

@@ -344,7 +344,7 @@ def _do(task: _Task) -> None:
 
 def _audit(subject: Subject, task: _Task) -> dict[str, Any]:
     """The audit of a data set, saved with its report; its strongest pairs only."""
-    from .report import write_report  # draws: not needed to import the package
+    from .report.audit_page import write_report  # draws: not needed to import the package
 
     task.path.unlink(missing_ok=True)  # an earlier result goes with its folder, which is replaced below
     settings = study_settings()

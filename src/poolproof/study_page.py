@@ -12,9 +12,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from ._files import FIGURES, replace_file
-from ._page import drawing_of, policy, resource, svg_of, template, text_of
-from ._report_tables import csv_address
 from ._study_pictures import Drawn, drawn_pictures, table_of_datasets
+from .report.page import drawing_of, policy, resource, svg_of, template, text_of
+from .report.tables import csv_address
 
 PAGE = "study.html"
 

@@ -17,7 +17,7 @@ from matplotlib.patches import FancyBboxPatch, PathPatch, Polygon
 from matplotlib.path import Path
 from scipy.optimize import isotonic_regression
 
-from ._checks import printable
+from .._checks import printable
 
 Dashes: TypeAlias = Literal["solid"] | tuple[float, Sequence[float]]
 

@@ -15,14 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from markupsafe import Markup, escape
 
-from . import _names as names
-from ._checks import InputError, printable
-from ._drawing import LEVEL_COLOURS
-from ._files import MARK, replace_file
-from ._page import policy, resource, template, text_of
-from ._page_table import Columns
-from ._report_pictures import curve_pictures, pair_gallery, pictures_of, triple_gallery
-from ._report_survival import (
+from .. import _names as names
+from .._checks import InputError, printable
+from .._files import MARK, replace_file
+from ..pairs.figures import CALLS, FIGURES, N_OF_A_CALL, N_SAMPLES, WORDS
+from ..triples.figures import N_POINTS, TRIPLE_FIGURES, TRIPLE_WORDS
+from .drawing import LEVEL_COLOURS
+from .m_page_table import Columns
+from .page import policy, resource, template, text_of
+from .pictures import curve_pictures, pair_gallery, pictures_of, triple_gallery
+from .survival import (
     CURVE_CAPTIONS,
     N_IN_CSV,
     edge_reasons,
@@ -31,7 +33,7 @@ from ._report_survival import (
     survival_cards,
     told_first,
 )
-from ._report_tables import (
+from .tables import (
     CHILD_TABLE,
     EDGE_TABLE,
     EDGE_WORDS,
@@ -43,8 +45,6 @@ from ._report_tables import (
     labelled_table,
     level_table,
 )
-from .pairs.figures import CALLS, FIGURES, N_OF_A_CALL, N_SAMPLES, WORDS
-from .triples.figures import N_POINTS, TRIPLE_FIGURES, TRIPLE_WORDS
 
 REPORT = "report.html"
 MAX_PAIRS = 5_000

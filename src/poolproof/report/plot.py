@@ -19,9 +19,11 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator, NullLocator, PercentFormatter
 
-from . import _names as names
-from ._checks import check_choice
-from ._drawing import (
+from .. import _names as names
+from .._checks import check_choice
+from ..pairs.figures import CALLS, WORDS
+from ..triples.figures import BIN, LINE, SEPARATED, SPLINE, TRIPLE_WORDS, VALUES
+from .drawing import (
     COLOURS,
     FEW,
     FEW_GENES,
@@ -47,7 +49,7 @@ from ._drawing import (
     triple_labels,
     triple_points,
 )
-from ._plotted import (
+from .m_plotted import (
     Pooled,
     Result,
     Screened,
@@ -57,8 +59,6 @@ from ._plotted import (
     triple_table_of,
     triple_tables,
 )
-from .pairs.figures import CALLS, WORDS
-from .triples.figures import BIN, LINE, SEPARATED, SPLINE, TRIPLE_WORDS, VALUES
 
 MEASURES = {
     "share_nonlinear": "non-linear pairs",

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from ._checks import InputError, printable
-from .pairs.every_pair import Linearity
-from .pairs.figures import figure_data, pair_data
-from .pools.curves import PoolingCurves
-from .triples.every_triple import Triples
-from .triples.figures import triple_data, triple_figure_data
-from .verdict.auditing import Audit
+from .._checks import InputError, printable
+from ..pairs.every_pair import Linearity
+from ..pairs.figures import figure_data, pair_data
+from ..pools.curves import PoolingCurves
+from ..triples.every_triple import Triples
+from ..triples.figures import triple_data, triple_figure_data
+from ..verdict.auditing import Audit
 
 Result = Audit | Linearity | Mapping[str, pd.DataFrame]
 """An Audit, a Linearity, or a mapping of the tables of ``figure_data``."""

@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING, Any
 import networkx as nx
 from markupsafe import Markup
 
-from ._checks import InputError, printable
-from ._files import replace_file
-from ._graph_picture import STYLES, draw_graph
-from ._page import plural, policy, resource, svg_of, template, text_of
-from ._page_table import Columns, headings, page_table
-from .models.mechanisms import Equation, Mechanism
-from .theory.text import (
+from .._checks import InputError, printable
+from .._files import replace_file
+from ..models.mechanisms import Equation, Mechanism
+from ..theory.text import (
     ORDER,
     QUANTIFIERS,
     VERDICTS,
@@ -28,10 +25,13 @@ from .theory.text import (
     rule_text,
     witness_sentence,
 )
+from .graph_picture import STYLES, draw_graph
+from .m_page_table import Columns, headings, page_table
+from .page import plural, policy, resource, svg_of, template, text_of
 
 if TYPE_CHECKING:
-    from .models.scm import SCM
-    from .theory.conditions import Check
+    from ..models.scm import SCM
+    from ..theory.conditions import Check
 
 MAX_ROWS = 10_000
 """Rows of one table."""

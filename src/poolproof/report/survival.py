@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from . import _names as names
-from ._report_tables import csv_address, symbols_of
+from .. import _names as names
+from .tables import csv_address, symbols_of
 
 N_EXAMPLES = 5
 """Pairs, and triples, that a card names."""

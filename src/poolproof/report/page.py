@@ -18,7 +18,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ._checks import printable
+from .._checks import printable
 
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 MAX_TEXT = 2_000
@@ -27,7 +27,7 @@ MAX_TEXT = 2_000
 
 def resource(name: str) -> str:
     """Text of a file of the package."""
-    return (files(__package__) / name).read_text(encoding="utf-8")
+    return (files(__package__) / "templates" / name).read_text(encoding="utf-8")
 
 
 def template(name: str, filters: Mapping[str, Callable[..., Any]]) -> Template:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ._page import json_of
+from .page import json_of
 
 MAX_JSON = 800_000
 """Characters of one table on the page; with longer names, fewer rows."""

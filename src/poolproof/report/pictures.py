@@ -9,12 +9,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from . import plot
-from ._drawing import new_axes
-from ._page import svg_of, text_of
-from ._report_tables import csv_address
-from .pairs.figures import CALLS, WORDS, describe_figure, describe_pair
-from .triples.figures import (
+from ..pairs.figures import CALLS, WORDS, describe_figure, describe_pair
+from ..triples.figures import (
     PICTURES,
     SEPARATED,
     TRIPLE_FIGURES,
@@ -24,6 +20,10 @@ from .triples.figures import (
     describe_histogram,
     describe_triple,
 )
+from . import plot
+from .drawing import new_axes
+from .page import svg_of, text_of
+from .tables import csv_address
 
 GALLERY = TRIPLE_FIGURES[1:]
 """Tables of the gallery of triples."""

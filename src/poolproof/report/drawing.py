@@ -18,10 +18,10 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
-from . import _names as names
-from ._checks import printable
-from .pairs.figures import WORDS
-from .triples.figures import SPLINE, VALUES
+from .. import _names as names
+from .._checks import printable
+from ..pairs.figures import WORDS
+from ..triples.figures import SPLINE, VALUES
 
 # Okabe & Ito (2008): told apart by readers with any kind of colour vision.
 COLOURS = {names.NONLINEAR: "#d55e00", names.AFFINE: "#0072b2", names.INCONCLUSIVE: "#6b7681"}

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._page import address_of, text_of
-from ._page_table import Columns, headings, page_table
-from .pairs.figures import WORDS
+from ..pairs.figures import WORDS
+from .m_page_table import Columns, headings, page_table
+from .page import address_of, text_of
 
 PAIR_TABLE = {
     "regulator": ("Regulator", "gene"),
