@@ -101,7 +101,7 @@ def small(monkeypatch):
     """The content of study.yaml with settings that take seconds, to be changed before it is used."""
     from study_toys import small_content
 
-    from poolproof import _study_plan
+    from poolproof.study import plan as _study_plan
 
     content = small_content()
     _study_plan.study_settings.cache_clear()

@@ -11,10 +11,11 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from poolproof import _study_plan, run_study
-from poolproof._study_subject import Subject, by_name
+from poolproof import run_study
 from poolproof.data.expression import describe
 from poolproof.pools.meter import restrict
+from poolproof.study import plan as _study_plan
+from poolproof.study.subject import Subject, by_name
 
 YEAST, ISLETS, AUREUS = "bulk_yeast_segregants_eqtl", "bulk_islet_fadista", "bulk_saureus_imodulon"
 SMALL = {
@@ -94,13 +95,14 @@ def without_drawing(patch):
         "poolproof.report.audit_page.write_report",
         lambda folder: (Path(folder) / "report.html").write_text("report"),
     )
-    patch.setattr("poolproof.study_page.drawing_of", lambda ax: "<svg/>")
+    patch.setattr("poolproof.study.m_study_page.drawing_of", lambda ax: "<svg/>")
     patch.setattr(
-        "poolproof.study_page.svg_of", lambda ax: {"src": "data:image/svg+xml,", "width": 200, "height": 200}
+        "poolproof.study.m_study_page.svg_of",
+        lambda ax: {"src": "data:image/svg+xml,", "width": 200, "height": 200},
     )
-    patch.setattr("poolproof._study_pictures.draw_dots", lambda *_: None)
-    patch.setattr("poolproof._study_pictures.draw_lines", lambda *_: None)
-    patch.setattr("poolproof._study_pictures.draw_calls", lambda *_: None)
+    patch.setattr("poolproof.study.page.draw_dots", lambda *_: None)
+    patch.setattr("poolproof.study.page.draw_lines", lambda *_: None)
+    patch.setattr("poolproof.study.page.draw_calls", lambda *_: None)
 
 
 def quick_study(folder, **options):

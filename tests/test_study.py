@@ -19,11 +19,12 @@ from conftest import shared_data
 from study_toys import AUREUS, ISLETS, YEAST, quick_study, small_content
 
 import poolproof
-from poolproof import InputError, _study_plan, study
+from poolproof import InputError, study
 from poolproof import _names as names
-from poolproof._study_plan import STEPS, Entry, choose_entries, key_of, study_names
 from poolproof.data import download as _download
 from poolproof.data import registry as _registry
+from poolproof.study import plan as _study_plan
+from poolproof.study.plan import STEPS, Entry, choose_entries, key_of, study_names
 
 ROOT = Path(__file__).resolve().parents[1]
 BOTH = [YEAST, AUREUS]
@@ -239,7 +240,7 @@ def test_again__a_changed_seed_and_force_do_everything(again, monkeypatch, optio
         waiting.extend(task.path.name for task in tasks)
         raise StopError
 
-    stopped(again, monkeypatch, "poolproof.study._do_all", wait_for, only=BOTH, **options)
+    stopped(again, monkeypatch, "poolproof.study.running._do_all", wait_for, only=BOTH, **options)
     assert sorted(waiting) == sorted(f"{name}.{step}.json" for name in BOTH for step in STEPS)
     assert len(times_of(again)) == (0 if "force" in options else 2 * len(STEPS))
     assert (again / "study.json").exists()  # the earlier result, until there is a new one
@@ -265,7 +266,7 @@ def test_again__an_audit_without_its_files_is_done_again(again, monkeypatch, nam
 
 def test_again__an_audit_of_another_seed_that_was_killed_is_no_result_of_the_first(again, monkeypatch):
     # Seed 1 replaces the folder of the audit and is killed before its part is written.
-    stopped(again, monkeypatch, "poolproof.study._curve_rows", only=[YEAST], seed=1)
+    stopped(again, monkeypatch, "poolproof.study.running._curve_rows", only=[YEAST], seed=1)
     verdict = again / "audits" / YEAST / "verdict.json"
     assert json.loads(verdict.read_text(encoding="utf-8"))["seed"] == 1
     assert f"{YEAST}.audit" in done_again(again, monkeypatch)
@@ -283,7 +284,7 @@ def test_stopped__what_is_finished_stays(tmp_path, whole, monkeypatch):
         return replace_file(path, text)
 
     folder = tmp_path / "study"
-    stopped(folder, monkeypatch, "poolproof.study.replace_file", stop_at_the_fourth)
+    stopped(folder, monkeypatch, "poolproof.study.running.replace_file", stop_at_the_fourth)
     before = times_of(folder)
     assert len(before) == 3
     assert not (folder / "study.json").exists()
@@ -294,7 +295,7 @@ def test_stopped__what_is_finished_stays(tmp_path, whole, monkeypatch):
 
 
 def test_write__the_mark_goes_first_and_comes_last(again, monkeypatch):
-    stopped(again, monkeypatch, "poolproof.study_page.render_study", only=BOTH)
+    stopped(again, monkeypatch, "poolproof.study.m_study_page.render_study", only=BOTH)
     assert not (again / "study.json").exists()
     assert len(pd.read_parquet(again / "study.parquet"))
     quick_study(again, only=BOTH)
@@ -323,10 +324,12 @@ def checkout(tmp_path_factory):
     shutil.copytree(package, top / "src" / "poolproof", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", top)
     (top / "data").symlink_to(ROOT / "data")
-    (top / "src" / "poolproof" / "study.yaml").write_text(yaml.safe_dump(small_content(), sort_keys=False))
+    (top / "src" / "poolproof" / "study" / "study.yaml").write_text(
+        yaml.safe_dump(small_content(), sort_keys=False)
+    )
     for name, arguments, module, file in (
-        ("write_report", "folder", "report.py", "report.html"),
-        ("write_study_page", "folder, *_", "study_page.py", "study.html"),
+        ("write_report", "folder", "report/audit_page.py", "report.html"),
+        ("write_study_page", "folder, *_", "study/m_study_page.py", "study.html"),
     ):
         path = top / "src" / "poolproof" / module
         code = f"\n\ndef {name}({arguments}):\n    (folder / {file!r}).write_text('page')\n"
@@ -335,7 +338,7 @@ def checkout(tmp_path_factory):
         "\n\nimport os, time\n\nif os.environ.get('SLOW_STEPS'):\n"
         "    STEPS = {step: lambda *_: time.sleep(60) or iter(()) for step in STEPS}\n"
     )
-    path = top / "src" / "poolproof" / "_study_steps.py"
+    path = top / "src" / "poolproof" / "study" / "steps.py"
     path.write_text(path.read_text(encoding="utf-8") + slow, encoding="utf-8")
     return top
 

@@ -8,8 +8,9 @@ import pytest
 from scipy import stats
 from study_toys import bulk, counts, toy_subject
 
-from poolproof import _study_steps as steps
-from poolproof._study_controls import (
+from poolproof.pools.meter import normalised
+from poolproof.study import steps
+from poolproof.study.controls import (
     AFFINE,
     HILL,
     bend_of,
@@ -19,7 +20,6 @@ from poolproof._study_controls import (
     shuffled,
     strata_of,
 )
-from poolproof.pools.meter import normalised
 
 SETTINGS = {"n_pairs": 6, "weight": 0.5, "noise_cv": 0.2, "hill": 4}
 

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from study_toys import bulk, counts, toy_subject
 
-from poolproof import _study_edges
-from poolproof import _study_steps as steps
-from poolproof._study_edges import CIRCULAR, edge_lists, random_pairs, read_network, varying
-from poolproof._study_plan import Entry
-from poolproof._study_subject import read_subject
 from poolproof.data.datasets import fetch_dataset, list_networks
+from poolproof.study import m_study_edges as _study_edges
+from poolproof.study import steps
+from poolproof.study.m_study_edges import CIRCULAR, edge_lists, random_pairs, read_network, varying
+from poolproof.study.plan import Entry
+from poolproof.study.subject import read_subject
 
 SETTINGS = {"max_edges": 4000, "random_per_edge": 1}
 

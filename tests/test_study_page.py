@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from study_toys import quick_study, row
 
-from poolproof import _study_pictures as pictures
-from poolproof._study_findings import findings_of
-from poolproof._study_pictures import PICTURES, drawn_pictures
-from poolproof._study_steps import table_of_rows
-from poolproof._study_summary import controls_of
-from poolproof.study_page import render_study, write_study_page
+from poolproof.study import page as pictures
+from poolproof.study.findings import findings_of
+from poolproof.study.m_study_page import render_study, write_study_page
+from poolproof.study.page import PICTURES, drawn_pictures
+from poolproof.study.steps import table_of_rows
+from poolproof.study.summary import controls_of
 
 EVIL = "<script>alert('1')</script>$x_1$ & \"q\"\u202e"
 HOLLOW = {"area", "base", "br", "col", "hr", "img", "input", "link", "meta"}
@@ -215,8 +215,8 @@ def test_page__of_nothing_associated_or_of_pools_alone(studied):
 
 
 def test_write__page_and_pictures_and_none_of_an_earlier_run(studied, drawn, tmp_path, monkeypatch):
-    monkeypatch.setattr("poolproof.study_page.drawing_of", lambda ax: "<svg/>")
-    monkeypatch.setattr("poolproof.study_page.drawn_pictures", lambda *_: drawn[:2])
+    monkeypatch.setattr("poolproof.study.m_study_page.drawing_of", lambda ax: "<svg/>")
+    monkeypatch.setattr("poolproof.study.m_study_page.drawn_pictures", lambda *_: drawn[:2])
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "study_old.svg").write_text("old")
     (tmp_path / "figures" / "mine.svg").write_text("mine")

@@ -12,11 +12,11 @@ from study_toys import AUREUS, YEAST, bulk, counts, toy_subject
 import poolproof
 from poolproof import InputError
 from poolproof import _names as names
-from poolproof import _study_steps as steps
-from poolproof._study_plan import STEPS, Entry, study_settings
-from poolproof._study_steps import agreement, calls_at, decided_calls, rows_of_step, some_of, table_of_rows
-from poolproof._study_subject import read_subject
 from poolproof.pools.meter import normalised
+from poolproof.study import steps
+from poolproof.study.plan import STEPS, Entry, study_settings
+from poolproof.study.steps import agreement, calls_at, decided_calls, rows_of_step, some_of, table_of_rows
+from poolproof.study.subject import read_subject
 
 SHARES = ("share_nonlinear", "share_affine", "share_inconclusive")
 

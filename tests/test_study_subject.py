@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from study_toys import AUREUS, YEAST, bulk, counts, made, toy_subject
 
-from poolproof import InputError, _study_subject
-from poolproof._study_plan import Entry, study_names, study_settings
-from poolproof._study_subject import CONSECUTIVE, Subject, by_name, complete, rank_genes, read_subject
+from poolproof import InputError
 from poolproof.data.expression import describe
+from poolproof.study import subject as _study_subject
+from poolproof.study.plan import Entry, study_names, study_settings
+from poolproof.study.subject import CONSECUTIVE, Subject, by_name, complete, rank_genes, read_subject
 
 
 def names_of(expression, positions):

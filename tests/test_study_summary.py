@@ -12,12 +12,11 @@ from scipy import stats
 from study_toys import made, row, toy_subject
 
 from poolproof import _names as names
-from poolproof import _study_findings as findings
-from poolproof import _study_steps as steps
-from poolproof._study_findings import findings_of, medians
-from poolproof._study_steps import table_of_rows
-from poolproof._study_summary import KINDS, controls_of, jackknife_error, most, summarise, with_samples
 from poolproof.pairs.m_tally import Z_INTERVAL, jackknife_share
+from poolproof.study import findings, steps
+from poolproof.study.findings import findings_of, medians
+from poolproof.study.steps import table_of_rows
+from poolproof.study.summary import KINDS, controls_of, jackknife_error, most, summarise, with_samples
 
 shares = st.floats(0.0, 1.0)
 

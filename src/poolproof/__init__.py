@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .pools.curves import pooling_curves
     from .report.audit_page import write_report
     from .report.model_page import write_model_page
-    from .study import run_study
+    from .study.running import run_study
     from .theory.conditions import check
     from .triples.every_triple import screen_triples
     from .verdict.auditing import audit
@@ -95,7 +95,7 @@ _MODULE_OF = {
     "read_edges": "data.networks",
     "read_model": "models.model_file",
     "read_regulators": "data.networks",
-    "run_study": "study",
+    "run_study": "study.running",
     "screen_triples": "triples.every_triple",
     "simulate_pools": "models.simulate",
     "usable": "data.datasets",

@@ -67,7 +67,7 @@ def study_command(
     Example: poolproof study --only bulk_ecoli_precise,sc_papalexi_thp1_crispr --out two
     """
     from ._files import to_json
-    from .study import run_study
+    from .study.running import run_study
 
     study = run_study(
         out,

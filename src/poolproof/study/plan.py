@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from ._checks import InputError, printable
-from .data.registry import USER, Dataset, find_entry, known_datasets, known_networks
+from .._checks import InputError, printable
+from ..data.registry import USER, Dataset, find_entry, known_datasets, known_networks
 
 STEPS = (
     "audit",

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._random import stream
-from ._study_subject import Subject
-from .data.datasets import fetch_dataset
-from .data.matching import match_edges
+from .._random import stream
+from ..data.datasets import fetch_dataset
+from ..data.matching import match_edges
+from .subject import Subject
 
 CIRCULAR = "is_evidence_inferred"
 """Column of a network that is 1 for edges with evidence from expression: to judge expression by them is

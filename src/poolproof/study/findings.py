@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._study_controls import AFFINE, HILL
+from .controls import AFFINE, HILL
 
 GROUPS = ("bulk", "single-cell")
 """The two sides of the comparison; pools of cell lines count as neither."""

@@ -11,8 +11,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
-from .pairs.figures import CALLS
-from .report.drawing import INK, SOFT, bars, legend_above, new_axes, scale_of_sizes, shown
+from ..pairs.figures import CALLS
+from ..report.drawing import INK, SOFT, bars, legend_above, new_axes, scale_of_sizes, shown
 
 COLOURS = ("#0072b2", "#d55e00", "#008563", "#b4578c", "#8a6d00", "#1d2733", "#3a87c0", "#7a5195")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "<")

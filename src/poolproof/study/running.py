@@ -25,18 +25,18 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from . import _names as names
-from ._checks import InputError, check_threads, printable
-from ._files import FIGURES, MARK, NOT_WRITABLE, replace_file, to_json, write_parquet
-from ._notebook import summary_html
-from ._random import stream
-from ._study_plan import STEPS, Entry, choose_entries, key_of, study_settings
-from ._study_steps import row_of, rows_of_step, table_of_rows
-from ._study_subject import Subject, read_subject
-from ._study_summary import summarise
-from .data.datasets import fetch_dataset, load_dataset
-from .pools.curves import PoolingCurves
-from .verdict.auditing import audit
+from .. import _names as names
+from .._checks import InputError, check_threads, printable
+from .._files import FIGURES, MARK, NOT_WRITABLE, replace_file, to_json, write_parquet
+from .._notebook import summary_html
+from .._random import stream
+from ..data.datasets import fetch_dataset, load_dataset
+from ..pools.curves import PoolingCurves
+from ..verdict.auditing import audit
+from .plan import STEPS, Entry, choose_entries, key_of, study_settings
+from .steps import row_of, rows_of_step, table_of_rows
+from .subject import Subject, read_subject
+from .summary import summarise
 
 PARTS = "parts"
 """Folder with what is done of each data set: a file a step."""
@@ -344,7 +344,7 @@ def _do(task: _Task) -> None:
 
 def _audit(subject: Subject, task: _Task) -> dict[str, Any]:
     """The audit of a data set, saved with its report; its strongest pairs only."""
-    from .report.audit_page import write_report  # draws: not needed to import the package
+    from ..report.audit_page import write_report  # draws: not needed to import the package
 
     task.path.unlink(missing_ok=True)  # an earlier result goes with its folder, which is replaced below
     settings = study_settings()
@@ -399,7 +399,7 @@ def _write(
     entries: Sequence[Entry], tasks: Sequence[_Task], left_out: Mapping[str, str], seed: int, place: Path
 ) -> Study:
     """Put the parts together, and write table, page and, last, study.json."""
-    from .study_page import write_study_page  # draws: not needed to import the package
+    from .m_study_page import write_study_page  # draws: not needed to import the package
 
     results = {(task.entry.name, task.step): task.result() for task in tasks}
     table = table_of_rows([row for found in results.values() for row in found["rows"]])

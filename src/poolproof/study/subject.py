@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from ._checks import check_column
-from ._random import stream
-from ._study_plan import Entry, study_settings
-from .data.datasets import load_dataset, usable, usable_notes
-from .data.expression import Expression, describe
-from .pairs.plan import as_list
-from .pools.meter import normalised, restrict
+from .._checks import check_column
+from .._random import stream
+from ..data.datasets import load_dataset, usable, usable_notes
+from ..data.expression import Expression, describe
+from ..pairs.plan import as_list
+from ..pools.meter import normalised, restrict
+from .plan import Entry, study_settings
 
 VALUE_OPTIONS = frozenset({"layer", "kind", "scale", "log_base", "log_offset", "size_factors", "gene_column"})
 """Settings of the registry that say how to read the values; the others are options of the tests."""

@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import _names as names
-from ._checks import InputError, printable
-from ._random import stream
-from ._study_controls import AFFINE, HILL, PERMUTED, as_values, permuted, relations
-from ._study_edges import edge_lists
-from ._study_plan import study_settings
-from ._study_subject import Subject, some_of
-from .data.depth import METHODS, find_depth
-from .data.expression import Expression
-from .pairs.every_pair import Linearity, linearity
-from .pools.meter import normalised, restrict
+from .. import _names as names
+from .._checks import InputError, printable
+from .._random import stream
+from ..data.depth import METHODS, find_depth
+from ..data.expression import Expression
+from ..pairs.every_pair import Linearity, linearity
+from ..pools.meter import normalised, restrict
+from .controls import AFFINE, HILL, PERMUTED, as_values, permuted, relations
+from .m_study_edges import edge_lists
+from .plan import study_settings
+from .subject import Subject, some_of
 
 LEVEL = 0.05
 """Of the single tests that controls count."""

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._random import stream
-from ._study_subject import Subject, by_name
-from .data.expression import Expression
-from .pools.meter import normalised
+from .._random import stream
+from ..data.expression import Expression
+from ..pools.meter import normalised
+from .subject import Subject, by_name
 
 PERMUTED, AFFINE, HILL = ("permuted", "affine", "hill")
 

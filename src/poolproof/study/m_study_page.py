@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from ._files import FIGURES, replace_file
-from ._study_pictures import Drawn, drawn_pictures, table_of_datasets
-from .report.page import drawing_of, policy, resource, svg_of, template, text_of
-from .report.tables import csv_address
+from .._files import FIGURES, replace_file
+from ..report.page import drawing_of, policy, resource, svg_of, template, text_of
+from ..report.tables import csv_address
+from .page import Drawn, drawn_pictures, table_of_datasets
 
 PAGE = "study.html"
 

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ._study_controls import AFFINE, HILL, PERMUTED
-from ._study_findings import findings_of
-from ._study_plan import Entry, study_settings
-from .pairs.m_tally import Z_INTERVAL, jackknife_share
+from ..pairs.m_tally import Z_INTERVAL, jackknife_share
+from .controls import AFFINE, HILL, PERMUTED
+from .findings import findings_of
+from .plan import Entry, study_settings
 
 KINDS = {"share_nonlinear": "n_nonlinear", "share_affine": "n_affine", "share_inconclusive": "n_inconclusive"}
 """Shares of ordered pairs, and the columns of genes.parquet that they are counted from."""
