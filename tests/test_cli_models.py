@@ -10,7 +10,7 @@ from conftest import one_line
 from test_report import Page
 
 from poolproof import list_models
-from poolproof.cli_models import check_command, simulate_command
+from poolproof.cli.models import check_command, simulate_command
 
 FORK = """
 name: fork

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._checks import InputError, printable
-from ._cli_options import check_free, parse_memory, read_aggregation, write_h5ad
+from .._checks import InputError, printable
+from .options import check_free, parse_memory, read_aggregation, write_h5ad
 
 if TYPE_CHECKING:
-    from .models.laws import Law
-    from .models.model_file import Model
+    from ..models.laws import Law
+    from ..models.model_file import Model
 
 Command = Callable[..., None]
 
@@ -93,8 +93,8 @@ def check_command(
 
     Example: poolproof check --example fork-section4 --json
     """
-    from ._files import to_json
-    from .theory.conditions import check
+    from .._files import to_json
+    from ..theory.conditions import check
 
     if list_examples:
         _print_examples(as_json)
@@ -112,7 +112,7 @@ def check_command(
     )
     click.echo(to_json(found.summary) if as_json else str(found))
     if out is not None:
-        from .report.model_page import write_model_page
+        from ..report.model_page import write_model_page
 
         path = write_model_page(found, out)
         if not quiet:
@@ -199,7 +199,7 @@ def simulate_command(
 
     Example: poolproof simulate model.yaml --pools 1000 --cells 100 --out pools.h5ad
     """
-    from .models.simulate import simulate_pools
+    from ..models.simulate import simulate_pools
 
     check_free(out, force)
     if out.suffix != ".h5ad":
@@ -222,8 +222,8 @@ def simulate_command(
 
 def _read(source: str | None, example: str | None) -> Model:
     """The model that the command names."""
-    from .models.examples import example_model
-    from .models.model_file import read_model
+    from ..models.examples import example_model
+    from ..models.model_file import read_model
 
     if source is not None and example is None:
         return read_model(Path(source))
@@ -234,7 +234,7 @@ def _read(source: str | None, example: str | None) -> Model:
 
 
 def _cells(text: str) -> int | Law:
-    from .models.laws import parse_law
+    from ..models.laws import parse_law
 
     if text.strip().isdecimal() and len(text) < 20:
         if int(text) < 1:
@@ -245,8 +245,8 @@ def _cells(text: str) -> int | Law:
 
 
 def _print_examples(as_json: bool) -> None:
-    from ._files import to_json
-    from .models.examples import list_models
+    from .._files import to_json
+    from ..models.examples import list_models
 
     models = list_models()
     if as_json:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._checks import InputError, printable
+from .._checks import InputError, printable
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from .aggregation import Aggregation
+    from ..aggregation import Aggregation
 
 MAX_TEXT = 2_000
 """Characters of an aggregation on the command line."""
@@ -32,7 +32,7 @@ def parse_memory(context: click.Context, parameter: click.Parameter, value: str)
 
 def read_aggregation(text: str) -> Aggregation:
     """The aggregation as a model file would have it: a word, or a mapping in braces."""
-    from .aggregation import parse_aggregation
+    from ..aggregation import parse_aggregation
 
     if not text.lstrip().startswith("{"):
         return parse_aggregation(text, "--aggregation")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ._checks import InputError, printable
+from .._checks import InputError, printable
 
 
 def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -66,8 +66,8 @@ def study_command(
 
     Example: poolproof study --only bulk_ecoli_precise,sc_papalexi_thp1_crispr --out two
     """
-    from ._files import to_json
-    from .study.running import run_study
+    from .._files import to_json
+    from ..study.running import run_study
 
     study = run_study(
         out,

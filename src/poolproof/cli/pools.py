@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._checks import InputError, printable
-from ._cli_options import check_free, read_aggregation, write_h5ad
+from .._checks import InputError, printable
+from .options import check_free, read_aggregation, write_h5ad
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -107,15 +107,15 @@ def pool_command(
 
     Example: poolproof pool pbmc.h5ad --size 1,2,5,10,20,50 --within cell_type,donor --out pools.h5ad
     """
-    from ._files import to_json
-    from .pools.cells import pool_cells
+    from .._files import to_json
+    from ..pools.cells import pool_cells
 
     check_free(out, force)
     if out.suffix != ".h5ad":
         raise InputError(f"expected --out to end in .h5ad; found {printable(out, 400)}")
     with _opened(source, orientation) as (adata, notes):
         if samples is not None:
-            from .data.samples import read_samples
+            from ..data.samples import read_samples
 
             notes += read_samples(samples, adata)
         pooled = pool_cells(adata, aggregation=read_aggregation(aggregation), **options)
@@ -138,7 +138,7 @@ def _summary(pooled: AnnData, notes: list[str], out: Path) -> dict[str, Any]:
     """What the command did, for JSON."""
     import json
 
-    from .pools.cells import CELLS, PROVENANCE, SIZE
+    from ..pools.cells import CELLS, PROVENANCE, SIZE
 
     kept = pooled.uns[PROVENANCE]
     sizes = pooled.obs[SIZE].value_counts().sort_index() if SIZE in pooled.obs else {}
@@ -164,7 +164,7 @@ def _summary(pooled: AnnData, notes: list[str], out: Path) -> dict[str, Any]:
 def _opened(source: str, orientation: str) -> Iterator[tuple[AnnData, list[str]]]:
     """The input and what there is to say of it; the matrices of an h5ad file stay in the file."""
     if source.startswith("dataset:"):
-        from .data.datasets import dataset_info, load_dataset, usable, usable_notes
+        from ..data.datasets import dataset_info, load_dataset, usable, usable_notes
 
         name = source.removeprefix("dataset:")
         adata = usable(load_dataset(name), dataset_info(name))
@@ -175,7 +175,7 @@ def _opened(source: str, orientation: str) -> Iterator[tuple[AnnData, list[str]]
         with _open_h5ad(path) as opened:
             yield opened
         return
-    from .data.io import read
+    from ..data.io import read
 
     adata = read(path, orientation=orientation)
     yield adata, list(adata.uns["poolproof_read"]["warnings"])
@@ -186,7 +186,7 @@ def _open_h5ad(path: Path) -> Iterator[tuple[AnnData, list[str]]]:
     """An AnnData whose matrices are read when their rows are asked for."""
     import h5py
 
-    from .data.containers import check_hdf5
+    from ..data.containers import check_hdf5
 
     shown = printable(path.name, 60)
     try:
@@ -218,7 +218,7 @@ def _without_values(file: Any) -> tuple[AnnData, list[str]]:
     from anndata import AnnData
     from anndata.io import read_elem
 
-    from .data.io import duplicates_sentence, unique_names
+    from ..data.io import duplicates_sentence, unique_names
 
     tables: dict[str, Any] = {"obs": read_elem(file["obs"]), "var": read_elem(file["var"])}
     notes = []

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._checks import InputError, printable
+from .._checks import InputError, printable
 
 if TYPE_CHECKING:
-    from .data.registry import Entry
+    from ..data.registry import Entry
 
 
 @click.group(name="datasets")
@@ -30,7 +30,7 @@ def list_command(as_json: bool) -> None:
 
     Example: poolproof datasets list --json
     """
-    from ._files import to_json
+    from .._files import to_json
 
     rows = [_row(entry) for entry in _entries().values()]
     if as_json:
@@ -49,8 +49,8 @@ def info_command(name: str, as_json: bool) -> None:
 
     Example: poolproof datasets info sc_mixology_10x_3lines
     """
-    from ._files import to_json
-    from .data.download import whereabouts
+    from .._files import to_json
+    from ..data.download import whereabouts
 
     entry = _find(name)
     told = {field.name: _plain(getattr(entry, field.name)) for field in fields(entry)}
@@ -79,9 +79,9 @@ def fetch_command(
 
     Example: poolproof datasets fetch bulk_ecoli_precise network_ecoli_regulon --out data
     """
-    from ._files import to_json
-    from .data.datasets import fetch_dataset
-    from .data.registry import USER
+    from .._files import to_json
+    from ..data.datasets import fetch_dataset
+    from ..data.registry import USER
 
     if all_of_them == bool(names):
         found = "both" if names else "neither"
@@ -102,21 +102,21 @@ def fetch_command(
 
 def _entries() -> dict[str, Entry]:
     """Every data set, then every network, by name."""
-    from .data.datasets import list_datasets, list_networks
+    from ..data.datasets import list_datasets, list_networks
 
     entries: list[Entry] = [*list_datasets(), *list_networks()]
     return {entry.name: entry for entry in entries}
 
 
 def _find(name: str) -> Entry:
-    from .data.registry import find_entry
+    from ..data.registry import find_entry
 
     return find_entry(name, _entries(), "data set or network")
 
 
 def _row(entry: Entry) -> dict[str, Any]:
     """A line of the list; keys that an entry has not are null."""
-    from .data.download import whereabouts
+    from ..data.download import whereabouts
 
     names = ("name", "kind", "title", "n_obs", "n_genes", "n_edges", "n_regulators", "scale", "licence")
     row = {name: getattr(entry, name, None) for name in (*names, "source", "size")}

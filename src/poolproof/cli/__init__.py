@@ -14,13 +14,13 @@ from typing import Any
 
 import click
 
-from ._checks import InputError, PoolproofError, printable
-from ._cli_options import parse_memory
-from ._names import KINDS, SCALES, TESTS
-from .cli_datasets import datasets_command
-from .cli_models import check_command, simulate_command
-from .cli_pools import pool_command
-from .cli_study import study_command
+from .._checks import InputError, PoolproofError, printable
+from .._names import KINDS, SCALES, TESTS
+from .datasets import datasets_command
+from .models import check_command, simulate_command
+from .options import parse_memory
+from .pools import pool_command
+from .study import study_command
 
 
 def common_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -201,11 +201,11 @@ def audit_command(
 
     Example: poolproof audit pbmc.h5ad --layer counts --within cell_type --out audit
     """
-    from ._files import ParquetStream, result_folder, to_json
-    from .data.datasets import load_network
-    from .data.networks import read_edges, read_regulators
-    from .report.audit_page import write_report
-    from .verdict.auditing import audit, write_result
+    from .._files import ParquetStream, result_folder, to_json
+    from ..data.datasets import load_network
+    from ..data.networks import read_edges, read_regulators
+    from ..report.audit_page import write_report
+    from ..verdict.auditing import audit, write_result
 
     say = functools.partial(_say, quiet)
     with result_folder(out, force=force) as place:
@@ -264,8 +264,8 @@ def report_command(folder: Path) -> None:
 
     Example: poolproof report audit
     """
-    from ._files import hold
-    from .report.audit_page import write_report
+    from .._files import hold
+    from ..report.audit_page import write_report
 
     with hold(folder) if folder.is_dir() else contextlib.nullcontext():  # no audit moves in meanwhile
         page = write_report(folder)
@@ -275,13 +275,13 @@ def report_command(folder: Path) -> None:
 def _load(source: str, orientation: str, samples: Path | None) -> tuple[Any, str, list[str], dict[str, Any]]:
     """Read the input: AnnData, its name, notes, and options that suit it."""
     if source.startswith("dataset:"):
-        from .data.datasets import dataset_info, load_dataset, usable, usable_notes
+        from ..data.datasets import dataset_info, load_dataset, usable, usable_notes
 
         entry = dataset_info(source.removeprefix("dataset:"))
         adata = usable(load_dataset(entry.name), entry)
         return adata, entry.name, usable_notes(adata), dict(entry.settings)
-    from .data.io import read
-    from .data.samples import read_samples
+    from ..data.io import read
+    from ..data.samples import read_samples
 
     adata = read(source, orientation=orientation)
     notes = list(adata.uns["poolproof_read"]["warnings"])
