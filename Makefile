@@ -28,10 +28,11 @@ lint: .venv/installed-dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/lint-imports --no-cache
 
 # The quick checks of the pages, then the site. It is built anew: Sphinx repeats no warning of an unchanged page.
 docs: .venv/installed-docs .venv/installed-test
-	.venv/bin/python -m pytest -q tests/test_docs_reference.py tests/test_docs_site.py
+	.venv/bin/python -m pytest -q tests/project/test_docs_reference.py tests/project/test_docs_site.py
 	rm -rf docs/_build
 	.venv/bin/sphinx-build -q -W --keep-going -c docs -d docs/_build/doctrees . docs/_build/html
 	@printf '\nDocumentation: %s\n' "$(CURDIR)/docs/_build/html/index.html"

@@ -10,6 +10,9 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from ._lazy import lazy_names
+from ._moved import MOVED, install
+
 if TYPE_CHECKING:
     from ._checks import InputError, PoolproofError
     from .data.datasets import (
@@ -104,18 +107,15 @@ _MODULE_OF = {
 }
 
 
+_ROOMS = ("data", "pairs", "triples", "pools", "verdict", "models", "theory", "report", "study", "cli")
+_of_all, _ = lazy_names(__name__, _MODULE_OF | dict.fromkeys(_ROOMS, ""))
+install()
+
+
 def __getattr__(name: str) -> Any:
-    value: Any
     if name == "__version__":
-        value = version("poolproof")
-    elif name == "plot":
-        value = import_module(".plot", __name__)
-    elif name in _MODULE_OF:
-        value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value
-    return value
+        return version("poolproof")
+    return import_module(f".{name}", __name__) if name in MOVED else _of_all(name)
 
 
 def __dir__() -> list[str]:

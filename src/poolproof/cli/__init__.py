@@ -1,4 +1,9 @@
-"""The command line: parse, read, call one public function, save."""
+"""The command line: parse, read, call one public function, save.
+
+The last room: it imports every other, and none imports it. Read this file (``audit``, ``report`` and what
+all commands share), then ``options``, and a file for each family of commands: ``datasets``, ``models``,
+``pools``, ``study``.
+"""
 
 from __future__ import annotations
 

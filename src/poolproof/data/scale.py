@@ -44,10 +44,12 @@ class Facts:
 
     @property
     def counts(self) -> bool:
+        """Whether all values are whole and none is negative."""
         return self.whole and self.minimum >= 0
 
     @property
     def spread(self) -> str:
+        """Smallest and largest value, in words."""
         return f"{self.minimum:.4g} to {self.maximum:.4g}"
 
 

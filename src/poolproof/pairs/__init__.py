@@ -1,1 +1,43 @@
-"""pairs."""
+"""Every ordered pair of genes: is y bent over x? The tests, the calls, their table.
+
+Imports the hall and data; triples, pools, verdict, report and study may import it. Read ``design``
+(levels, replicates, covariates), ``score_kernels`` and ``count_kernels`` (the algebra), ``score_engine``
+and ``count_engine`` (the two tests, with one interface: ``outcome``), ``screening`` (all pairs in
+blocks), ``calls`` (from p-values to calls), ``table``, then ``plan``, ``analyst`` and ``every_pair``,
+which put it together. ``control`` splits counts in two; ``fitted``, ``figures`` and ``anndata_slots``
+serve pictures and AnnData.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .anndata_slots import annotate as annotate
+    from .calls import bh_adjust as bh_adjust
+    from .control import SplitControl as SplitControl
+    from .control import split_control as split_control
+    from .design import Design as Design
+    from .design import make_design as make_design
+    from .every_pair import Linearity as Linearity
+    from .every_pair import linearity as linearity
+    from .figures import figure_data as figure_data
+    from .figures import pair_data as pair_data
+    from .fitted import fitted_curve as fitted_curve
+
+_MODULE_OF = {
+    "Design": "design",
+    "Linearity": "every_pair",
+    "SplitControl": "control",
+    "annotate": "anndata_slots",
+    "bh_adjust": "calls",
+    "figure_data": "figures",
+    "fitted_curve": "fitted",
+    "linearity": "every_pair",
+    "make_design": "design",
+    "pair_data": "figures",
+    "split_control": "control",
+}
+__getattr__, __dir__ = lazy_names(__name__, _MODULE_OF)

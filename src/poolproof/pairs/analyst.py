@@ -19,18 +19,20 @@ from .calls import bh_adjust
 from .control import SplitControl, split_control
 from .count_engine import CountTest
 from .design import Design
-from .m_tally import Tally, tally_list, tally_screen
 from .outcome import Engine
 from .plan import Task, depth_of
 from .score_engine import ScoreTest
 from .screening import INCONCLUSIVE, UNTESTED, Associations, Columns, Rule, Screen, screen
 from .table import (
+    Tally,
     associated_columns,
     detectable_gain,
     list_columns,
     screened_columns,
     sort_rows,
     table_of,
+    tally_list,
+    tally_screen,
 )
 
 POWER = 0.8

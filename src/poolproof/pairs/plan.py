@@ -61,6 +61,7 @@ def depth_of(expression: Expression) -> tuple[np.ndarray, bool]:
 
 
 def check_keep(keep: str, max_rows: int) -> tuple[int, str]:
+    """Largest number of rows of the table, and which: ``associated``, ``all`` or ``top``."""
     if isinstance(max_rows, bool) or int(max_rows) < 1:
         raise InputError(f"max_rows must be at least 1; found {max_rows}")
     if str(keep).startswith("top:"):
@@ -73,6 +74,7 @@ def check_keep(keep: str, max_rows: int) -> tuple[int, str]:
 
 
 def as_list(value: str | Sequence[str] | None) -> list[str]:
+    """Names of columns, from a list or from a text with commas."""
     if value is None:
         return []
     if isinstance(value, str):
@@ -88,6 +90,7 @@ def plan_design(
     replicate: str | None,
     covariates: list[str],
 ) -> Design:
+    """Levels, replicates and covariates of the samples, with what the test needs: enough counts, or log depth."""
     columns = functools.partial(make_design, obs, within=within, replicate=replicate, covariates=covariates)
     if test == "corrected":
         usable = usable_cells(*depth_of(expression))
@@ -112,6 +115,7 @@ def plan_task(
     regulators: Sequence[str] | None,
     pairs: pd.DataFrame | Sequence[tuple[str, str]] | None,
 ) -> Task:
+    """Which ordered pairs are tested: all, those of the regulators, or those listed."""
     if regulators is not None and pairs is not None:
         raise InputError("give either regulators or pairs, not both")
     if pairs is not None:

@@ -31,6 +31,7 @@ enough: the error of -ln p is up to 2e-5 over it."""
 
 
 def triangle(k: int) -> list[tuple[int, int]]:
+    """Row and column of each entry of a symmetric matrix, the upper triangle row by row."""
     return [(j, m) for j in range(k) for m in range(j, k)]
 
 

@@ -1,1 +1,25 @@
-"""pools."""
+"""Pools made of real cells: their sums, and what they show as the number of cells grows.
+
+Imports the hall, data, pairs and triples; verdict, report and study may import it. Read ``sums`` (cells
+into pools) and ``cells`` (the public function around it); then ``draws`` (which cells go into which
+pool), ``measures`` and ``meter`` (what is measured in them), ``choice`` (of which pairs and triples) and
+``curves``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .cells import pool_cells as pool_cells
+    from .curves import PoolingCurves as PoolingCurves
+    from .curves import pooling_curves as pooling_curves
+
+_MODULE_OF = {
+    "PoolingCurves": "curves",
+    "pool_cells": "cells",
+    "pooling_curves": "curves",
+}
+__getattr__, __dir__ = lazy_names(__name__, _MODULE_OF)

@@ -21,7 +21,6 @@ from .._files import MARK, replace_file
 from ..pairs.figures import CALLS, FIGURES, N_OF_A_CALL, N_SAMPLES, WORDS
 from ..triples.figures import N_POINTS, TRIPLE_FIGURES, TRIPLE_WORDS
 from .drawing import LEVEL_COLOURS
-from .m_page_table import Columns
 from .page import policy, resource, template, text_of
 from .pictures import curve_pictures, pair_gallery, pictures_of, triple_gallery
 from .survival import (
@@ -41,6 +40,7 @@ from .tables import (
     PAIR_TABLE,
     SEPARATION_TABLE,
     TRIPLE_TABLE,
+    Columns,
     csv_address,
     labelled_table,
     level_table,

@@ -81,6 +81,7 @@ def frame_points(ax: Axes, points: pd.DataFrame, y: str = "y") -> None:
 
 
 def bars(draw: Any, place: Any, length: np.ndarray, call: str, **where: Any) -> None:
+    """Bars in the colour and hatch of a call."""
     draw(
         place,
         length,
@@ -116,6 +117,7 @@ def legend_above(ax: Axes, gap: float = 0.02, **options: Any) -> None:
 
 
 def legend_of_levels(ax: Axes, levels: list[str]) -> None:
+    """Legend of the markers of levels."""
     for i, level in enumerate(levels):
         ax.plot([], [], LEVEL_MARKERS[i], color=LEVEL_COLOURS[i], markersize=4, label=shown(level, 14))
     legend = ax.legend(
@@ -164,6 +166,7 @@ def scale_of_totals(ax: Axes, table: pd.DataFrame) -> None:
 
 
 def mean_variance(ax: Axes, table: pd.DataFrame) -> None:
+    """Variance of each gene over its mean."""
     positive = table[(table["mean"] > 0) & (table["variance"] > 0)]
     ax.scatter(
         positive["mean"], positive["variance"], s=7, color=INK, alpha=0.35, linewidth=0, rasterized=True
@@ -188,6 +191,7 @@ def scale_of_sizes(ax: Axes, ratio: float) -> None:
 
 
 def triple_points(ax: Axes, dots: pd.DataFrame, row: pd.Series, picture: str) -> None:
+    """Samples of a triple, as residuals of x and z."""
     few = len(dots) < FEW
     style: dict[str, Any] = {
         "s": 20 if few else 9,

@@ -26,8 +26,8 @@ from ..theory.text import (
     witness_sentence,
 )
 from .graph_picture import STYLES, draw_graph
-from .m_page_table import Columns, headings, page_table
 from .page import plural, policy, resource, svg_of, template, text_of
+from .tables import Columns, headings, page_table
 
 if TYPE_CHECKING:
     from ..models.scm import SCM

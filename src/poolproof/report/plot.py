@@ -1,8 +1,8 @@
 """Pictures of results: each function takes a result and an ``ax``, and returns the Axes.
 
 A result is an :class:`~poolproof.verdict.Audit`, a part of it (:class:`~poolproof.pairs.Linearity`,
-:class:`~poolproof.triples.Triples`, :class:`~poolproof.pools.curves.PoolingCurves`), or the tables of the folder
-``figures`` as read back from files. Nothing is computed here. Without ``ax``
+:class:`~poolproof.triples.Triples`, :class:`~poolproof.pools.PoolingCurves`), or the tables of the
+folder ``figures`` as read back from files. Nothing is computed here. Without ``ax``
 a figure is made that pyplot does not know of: ``ax.figure.savefig("pair.pdf")``. Dense layers are
 rasterised, the rest stays vector; colour always comes with a hatch, a marker or a dash.
 """
@@ -49,7 +49,7 @@ from .drawing import (
     triple_labels,
     triple_points,
 )
-from .m_plotted import (
+from .plotted import (
     Pooled,
     Result,
     Screened,

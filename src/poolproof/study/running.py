@@ -399,7 +399,7 @@ def _write(
     entries: Sequence[Entry], tasks: Sequence[_Task], left_out: Mapping[str, str], seed: int, place: Path
 ) -> Study:
     """Put the parts together, and write table, page and, last, study.json."""
-    from .m_study_page import write_study_page  # draws: not needed to import the package
+    from .page import write_study_page  # draws: not needed to import the package
 
     results = {(task.entry.name, task.step): task.result() for task in tasks}
     table = table_of_rows([row for found in results.values() for row in found["rows"]])

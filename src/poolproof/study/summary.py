@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..pairs.m_tally import Z_INTERVAL, jackknife_share
+from ..pairs.table import Z_INTERVAL, jackknife_share
 from .controls import AFFINE, HILL, PERMUTED
 from .findings import findings_of
 from .plan import Entry, study_settings

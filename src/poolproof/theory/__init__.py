@@ -1,1 +1,30 @@
-"""theory."""
+"""What pooling leaves of a model: its forms and its independences, each with a proof or a counterexample.
+
+The second room of the model's wing: it imports the hall and models; report and cli may import it. Read
+``conditions`` (the answer and how it is put together), then ``forms`` with ``affine_form``, ``axis``,
+``coincidence`` and ``witness`` (functional form), ``one_edge``, ``separations``, ``independence``,
+``enumeration``, ``pooled_model`` and ``breaks`` (conditional independence), and ``text`` (the answer in
+words).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .conditions import Check as Check
+    from .conditions import check as check
+    from .separations import Separation as Separation
+    from .separations import d_separations as d_separations
+    from .text import check_text as check_text
+
+_MODULE_OF = {
+    "Check": "conditions",
+    "Separation": "separations",
+    "check": "conditions",
+    "check_text": "text",
+    "d_separations": "separations",
+}
+__getattr__, __dir__ = lazy_names(__name__, _MODULE_OF)

@@ -72,6 +72,7 @@ def algebraic_form(
     cores: Cores,
     pooling: Pooling,
 ) -> Form:
+    """What algebra says of the form of an equation under pooling, where it says anything."""
     equation = on_axis(mechanism, supports, pooling.linear, noise_too=True)
     finite, others = equation.split()
     derivatives = {v: constant_derivative(equation, v) for v in others}

@@ -341,3 +341,47 @@ def searched_form(
         rule = f"no algebra for {name}; it fails in pools of {n_cells} cells"
         return Form(UNDECIDED, LAW, rule, completed(witness, pooling))
     return Form(FAILS, LAW, f"a witness under {name}", completed(witness, pooling))
+
+
+def judge_form(
+    gene: str,
+    mechanisms: Mapping[str, Equation | Kernel],
+    family: Family,
+    supports: Supports,
+    cores: Cores,
+    pooling: Pooling,
+    *,
+    all_genes: Sequence[str],
+) -> Form:
+    """Judge one gene.
+
+    Parameters
+    ----------
+    gene
+        Its name.
+    mechanisms
+        One for each cell type.
+    family
+        What the one-edge criterion says, for kernels.
+    supports, cores
+        Of all genes: where values may lie, and where most of them do.
+    pooling
+        The aggregation and the numbers of cells.
+    all_genes
+        Names, which compositions depend on.
+    """
+    mechanism = next(iter(mechanisms.values()))
+    if not mechanism.parents:
+        return Form(HOLDS, UNIFORM, "no parents")
+    if len({m.text for m in mechanisms.values()}) > 1:
+        return types_differ(mechanisms, supports, cores, pooling)
+    if pooling.largest == 1 and pooling.linear.kind != "composition":
+        return Form(HOLDS, UNIFORM, "pools of one cell")
+    if isinstance(mechanism, Kernel):
+        return kernel_form(mechanism, family, supports, cores, pooling)
+    kind = pooling.linear.kind
+    if kind == "composition":
+        return composition_form(gene, mechanism, supports, cores, pooling, all_genes)
+    if kind == "other":
+        return searched_form(mechanism, supports, cores, pooling)
+    return algebraic_form(mechanism, supports, cores, pooling)

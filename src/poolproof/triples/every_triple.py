@@ -26,8 +26,8 @@ from ..pairs.design import Design
 from ..pairs.every_pair import check_options, progress_bar
 from ..pairs.plan import Task, as_list, choose_test, depth_of, plan_design
 from ..pairs.screening import Associations, Rule
+from .choice import draw_middle, middle_genes, triple_positions, whole_number
 from .count_conditioner import CountConditioner
-from .m_triple_choice import draw_middle, middle_genes, triple_positions, whole_number
 from .partial import Conditioner
 from .score_conditioner import ScoreConditioner
 from .screening import DEPENDENT, DISTORTED, HIDDEN, KEPT, N_BINS, q_values, screen_triples_of

@@ -154,6 +154,7 @@ def _unused_labels(expression: Expression, obs: pd.DataFrame, settings: Mapping[
 
 
 def label_warnings(expression: Expression, obs: pd.DataFrame, result: Linearity) -> list[str]:
+    """A sentence for each column of labels that was not used."""
     labels = _unused_labels(expression, obs, result.settings)
     return [
         f"obs column {printable(c, 40)} labels cells and was not used; consider --within {printable(c, 40)}"

@@ -20,10 +20,9 @@ from ..pairs.count_engine import CountTest
 from ..pairs.design import Design
 from ..pairs.plan import depth_of
 from ..triples.table import Rows, leave_one_out, rows_of
-from .claims import Claim, Claims, SeparationGraph, draw_claims
+from .claims import Claim, Claims, Nodes, SeparationGraph, draw_claims, network_nodes
 from .edges import Evidence, edge_status
 from .given_sets import CountSets, ScoreSets
-from .m_network_nodes import Nodes, network_nodes
 
 MAX_SEPARATIONS = 20_000
 """Related pairs of genes whose separation is looked for."""
