@@ -11,7 +11,7 @@ from anndata import AnnData
 from threadpoolctl import threadpool_limits
 
 import poolproof
-from poolproof.pairs.every_pair import Linearity
+from poolproof.pairs import Linearity
 
 THREADS = os.cpu_count() or 1
 DESIGNS = {"independent": 0.0, "weak": 0.1, "strong": 0.7}

@@ -66,7 +66,7 @@ def measure(options: argparse.Namespace, way: str) -> dict[str, Any]:
 def child(options: argparse.Namespace) -> None:
     import anndata
 
-    from poolproof.pools.cells import pool_cells
+    from poolproof import pool_cells
 
     path = Path(options.folder) / "cells.h5ad"
     if options.write:

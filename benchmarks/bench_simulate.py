@@ -42,8 +42,7 @@ def measure(options: argparse.Namespace, pools: int, design: str) -> dict[str, f
 def child(options: argparse.Namespace) -> None:
     import resource
 
-    from poolproof.models.model_file import read_model
-    from poolproof.models.simulate import simulate_pools
+    from poolproof import read_model, simulate_pools
 
     recipe = read_model(model(options.designs, options.genes, options.cells))
     simulate_pools(recipe, pools=2, cells=10)  # imports

@@ -28,7 +28,7 @@ import pandas as pd
 import poolproof
 from poolproof import _names as names
 from poolproof.cli import commands
-from poolproof.pairs.figures import figure_data
+from poolproof.pairs import figure_data
 from poolproof.theory.text import (
     ORDER,
     aggregation_text,
@@ -107,7 +107,7 @@ def _helps(command: click.Command, name: str, parent: click.Context | None) -> I
 # --- Python ---------------------------------------------------------------------------------------------
 
 API_INTRO = """\
-The names of `import poolproof`, the pictures of `poolproof.report.plot`, and the classes of the results. The
+The names of `import poolproof`, the pictures of `poolproof.plot`, and the classes of the results. The
 installed version is `poolproof.__version__`.
 
 Every example below is run by the tests. They start from
@@ -158,7 +158,7 @@ def api_page() -> str:
     parts = [NOTICE, "# Python", API_INTRO.format(preamble=_code(PREAMBLE.strip())).strip()]
     parts += [_index(render, objects | pictures, classes)]
     parts += ["## Functions", *(render.function(name, of) for name, of in objects.items())]
-    parts += ["## Pictures", render.text(_module_text(poolproof.report.plot))]
+    parts += ["## Pictures", render.text(_module_text(poolproof.plot))]
     parts += [render.function(name, of) for name, of in pictures.items()]
     parts += ["## Results and models", *(render.dataclass(name, of) for name, of in classes.items())]
     parts += ["## Errors", *(render.error(name, getattr(poolproof, name)) for name in errors)]
@@ -166,8 +166,8 @@ def api_page() -> str:
 
 
 def plot_functions() -> dict[str, Callable[..., Any]]:
-    """Public functions of ``poolproof.report.plot``, in the order of the file."""
-    module = poolproof.report.plot
+    """Public functions of ``poolproof.plot``, in the order of the file."""
+    module = poolproof.plot
     found = inspect.getmembers(module, inspect.isfunction)
     own = {name: of for name, of in found if of.__module__ == module.__name__ and not name.startswith("_")}
     return dict(sorted(own.items(), key=lambda item: item[1].__code__.co_firstlineno))

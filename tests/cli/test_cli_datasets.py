@@ -5,8 +5,8 @@ import json
 import pytest
 from conftest import one_line
 
+from poolproof import dataset_info, list_datasets, list_networks, load_dataset
 from poolproof.data import download as _download
-from poolproof.data.datasets import dataset_info, list_datasets, list_networks, load_dataset
 
 SMALL = "network_mouse_mdc_chipseq"
 KEYS = ["name", "kind", "title", "n_obs", "n_genes", "n_edges", "n_regulators"]

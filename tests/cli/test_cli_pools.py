@@ -13,8 +13,8 @@ from anndata import AnnData
 from conftest import one_line
 from numpy.testing import assert_array_equal
 
+from poolproof import pool_cells
 from poolproof.data import containers as _containers
-from poolproof.pools.cells import pool_cells
 
 
 @pytest.fixture(autouse=True)

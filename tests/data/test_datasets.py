@@ -21,10 +21,8 @@ import yaml
 from conftest import shared_data
 
 import poolproof
-from poolproof import InputError
-from poolproof.data import datasets
-from poolproof.data import download as _download
-from poolproof.data.datasets import (
+from poolproof import (
+    InputError,
     dataset_info,
     fetch_dataset,
     list_datasets,
@@ -33,8 +31,10 @@ from poolproof.data.datasets import (
     load_network,
     network_info,
     usable,
-    usable_notes,
 )
+from poolproof.data import datasets
+from poolproof.data import download as _download
+from poolproof.data.datasets import usable_notes
 
 EMBEDDED = ["bulk_saureus_imodulon", "sc_mixology_10x_3lines"]
 OURS = [entry.name for entry in list_datasets() if entry.place != "user"]
@@ -363,7 +363,7 @@ def test_network__rows_and_regulators_are_those_of_the_registry(network):
 
 
 def test_network__edges_match_a_data_set_that_it_goes_with(network, opened):
-    from poolproof.data.matching import match_edges
+    from poolproof.data import match_edges
 
     edges = load_network(network.name)
     assert list(edges.columns[:2]) == ["regulator", "target"]
@@ -375,7 +375,7 @@ def test_network__edges_match_a_data_set_that_it_goes_with(network, opened):
 
 
 def test_network__e_coli_regulators_match_by_their_genes(opened):
-    from poolproof.data.matching import match_edges
+    from poolproof.data import match_edges
 
     adata = opened("bulk_ecoli_precise")
     found = match_edges(load_network("network_ecoli_regulon"), adata.var_names)

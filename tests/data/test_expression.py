@@ -12,10 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from poolproof._checks import InputError
+from poolproof import InputError, describe, read
 from poolproof.data.depth import mean_one, median_ratio
-from poolproof.data.expression import describe
-from poolproof.data.io import read
 from poolproof.data.scale import measure, mentions_log, stated_options, undo_log
 
 # file: kind, scale, size factors

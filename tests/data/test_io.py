@@ -22,9 +22,9 @@ from conftest import shared_data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolproof._checks import InputError
+from poolproof import InputError, read
 from poolproof.data import containers as _containers
-from poolproof.data.io import gene_score, read, unique_names
+from poolproof.data.io import gene_score, unique_names
 
 GENES = ["ENSG00000000003", "ENSG00000000419", "ENSG00000000457"]
 CELLS = ["AAACATACATTTCC-1", "AAACATACCAGAAA-1", "AAACATACGTTGAC-1", "AAACATACTTGACT-1"]

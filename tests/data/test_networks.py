@@ -8,9 +8,8 @@ from conftest import shared_data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolproof._checks import InputError
-from poolproof.data.matching import match_edges, match_genes
-from poolproof.data.networks import read_edges, read_regulators
+from poolproof import InputError, read_edges, read_regulators
+from poolproof.data import match_edges, match_genes
 
 GRAPHML = """<?xml version="1.0" encoding="UTF-8"?>
 <graphml xmlns="http://graphml.graphdrawing.org/xmlns">

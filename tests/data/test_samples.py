@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from poolproof import InputError
-from poolproof.data.samples import read_samples
+from poolproof.data import read_samples
 
 
 def expression(names=("s1", "s2", "s3")):

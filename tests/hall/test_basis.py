@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import CubicSpline
 
-from poolproof._checks import InputError
+from poolproof import InputError
 from poolproof._random import stream
 from poolproof.basis import (
     knots,

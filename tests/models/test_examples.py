@@ -7,10 +7,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from poolproof import example_model, list_models
-from poolproof._checks import InputError
-from poolproof.models.model_file import read_model
-from poolproof.theory.conditions import check
+from poolproof import InputError, check, example_model, list_models, read_model
 
 FOLDER = files("poolproof.models") / "gallery"
 PUBLISHED = ("arth150", "ecoli70")

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
 
-from poolproof._checks import InputError
+from poolproof import InputError
+from poolproof.models import parse_expression
 from poolproof.models.algebra import NOISE, affine_parts, evaluate_sympy, exact_value, gene_symbol
-from poolproof.models.expressions import FUNCTIONS, parse_call, parse_expression, usage
+from poolproof.models.expressions import FUNCTIONS, parse_call, usage
 from poolproof.models.ranges import check_defined, range_of
 from poolproof.models.support import finite, integers, interval
 

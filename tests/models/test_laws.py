@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
 
-from poolproof._checks import InputError
-from poolproof.models.laws import Law, Support, make_law, parse_law
+from poolproof import InputError
+from poolproof.models import make_law, parse_law
+from poolproof.models.laws import Law, Support
 from poolproof.models.support import finite, integers, interval
 
 TEXTS = (

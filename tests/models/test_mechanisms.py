@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from poolproof._checks import InputError
+from poolproof import InputError
+from poolproof.models import Equation, parse_equation, parse_kernel, parse_law
 from poolproof.models.algebra import gene_symbol
-from poolproof.models.laws import parse_law
-from poolproof.models.mechanisms import KERNELS, Equation, parse_equation, parse_kernel
+from poolproof.models.mechanisms import KERNELS
 from poolproof.models.ranges import check_defined
 from poolproof.models.support import finite, integers, interval
 

@@ -10,9 +10,9 @@ from conftest import quickly
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poolproof._checks import InputError
-from poolproof.models.laws import Law, parse_law
-from poolproof.models.model_file import Model, read_model
+from poolproof import InputError, read_model
+from poolproof.models import Model, parse_law
+from poolproof.models.laws import Law
 from poolproof.models.yaml_nodes import read_yaml
 
 FORK = """\

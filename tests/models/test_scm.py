@@ -6,9 +6,8 @@ from conftest import quickly
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poolproof._checks import InputError
-from poolproof.models.mechanisms import parse_equation, parse_kernel
-from poolproof.models.scm import SCM, CellType
+from poolproof import SCM, InputError
+from poolproof.models import CellType, parse_equation, parse_kernel
 from poolproof.models.support import finite
 
 

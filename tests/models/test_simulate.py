@@ -15,10 +15,8 @@ from scipy.stats import kurtosis, skew
 
 import poolproof.models.sampler as blocks
 import poolproof.models.simulate as module
-from poolproof import InputError
+from poolproof import InputError, read_model, simulate_pools
 from poolproof.aggregation import Aggregation, parse_aggregation
-from poolproof.models.model_file import read_model
-from poolproof.models.simulate import simulate_pools
 
 N_SE = 5  # false alarm 6 in 10 million for each number
 

@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from poolproof._random import stream
+from poolproof.pairs import bh_adjust
 from poolproof.pairs.calls import (
     N_CODES,
     Z_UPPER,
     CodeTable,
-    bh_adjust,
     bh_cut,
     code_of,
     coded_q_values,

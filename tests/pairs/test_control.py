@@ -6,9 +6,9 @@ import pytest
 import scipy.sparse as sp
 from scipy import stats
 
-from poolproof.pairs.control import LARGEST_SIZE, SplitControl, split_control
+from poolproof.pairs import Design, SplitControl, make_design, split_control
+from poolproof.pairs.control import LARGEST_SIZE
 from poolproof.pairs.count_engine import CountTest
-from poolproof.pairs.design import Design, make_design
 
 N, M = 500, 20
 NAMES = np.array([f"gene{i}" for i in range(M)], dtype=object)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from poolproof.pairs import Design, make_design
 from poolproof.pairs.calls import share_upper
 from poolproof.pairs.count_engine import Z_COUNTS, CountTest
 from poolproof.pairs.count_kernels import (
@@ -20,7 +21,6 @@ from poolproof.pairs.count_kernels import (
     enough_together,
     factorial_moment,
 )
-from poolproof.pairs.design import Design, make_design
 
 # --- slow and obvious: section 6 of the science, cell by cell -------------------------------------------
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolproof import InputError
-from poolproof.pairs.design import MIN_SAMPLES, make_design
+from poolproof.pairs import make_design
+from poolproof.pairs.design import MIN_SAMPLES
 
 
 def table(n=60):

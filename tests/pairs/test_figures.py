@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from poolproof import linearity
-from poolproof._checks import InputError
+from poolproof import InputError, linearity
+from poolproof.pairs import figure_data, pair_data
 from poolproof.pairs import figures as _figures
-from poolproof.pairs.figures import CALLS, FIGURES, describe_figure, describe_pair, figure_data, pair_data
+from poolproof.pairs.figures import CALLS, FIGURES, describe_figure, describe_pair
 
 SETTINGS = {"kind": "bulk", "scale": "additive", "threads": 1}
 

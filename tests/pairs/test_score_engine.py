@@ -11,8 +11,8 @@ from scipy import optimize, stats
 from poolproof import _names as names
 from poolproof._random import stream
 from poolproof.basis import spline_basis
+from poolproof.pairs import make_design
 from poolproof.pairs.calls import CodeTable, code_of
-from poolproof.pairs.design import make_design
 from poolproof.pairs.score_engine import ScoreTest
 from poolproof.pairs.score_kernels import bound_pieces
 

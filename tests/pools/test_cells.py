@@ -18,9 +18,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import poolproof.pools.sums as kernel
-from poolproof import InputError, describe
+from poolproof import InputError, describe, pool_cells
 from poolproof.aggregation import Aggregation, parse_aggregation
-from poolproof.pools.cells import pool_cells
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 GENES = [f"g{j}" for j in range(8)]

@@ -13,9 +13,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 import poolproof
-from poolproof import InputError, describe, pool_cells
+from poolproof import InputError, describe, pool_cells, pooling_curves
 from poolproof import _names as names
-from poolproof.pools.curves import pooling_curves
 from poolproof.pools.draws import LADDER, make_strata, plan_pools, plan_replicates
 from poolproof.pools.measures import (
     beyond_depth,
@@ -27,7 +26,7 @@ from poolproof.pools.measures import (
 )
 from poolproof.pools.meter import MEASURES, Labels, pool_expression
 from poolproof.pools.sums import Members
-from poolproof.triples.citest import fisher_z_test
+from poolproof.triples import fisher_z_test
 
 FORK = ("X", "Y", "Z")
 ONE = {"repeats": 1, "threads": 1, "kind": "single-cell"}

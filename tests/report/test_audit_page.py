@@ -27,9 +27,8 @@ import pytest
 from conftest import missing
 from matplotlib.figure import Figure
 
+from poolproof import InputError, audit, screen_triples, write_report
 from poolproof import _names as names
-from poolproof import audit, screen_triples
-from poolproof._checks import InputError
 from poolproof._files import write_json, write_parquet
 from poolproof.pairs.figures import FIGURES
 from poolproof.report import plot
@@ -41,15 +40,15 @@ from poolproof.report.audit_page import (
     _strongest,
     _with_pairs,
     render,
-    write_report,
 )
 from poolproof.report.page import svg_of
 from poolproof.report.pictures import pictures_of, triple_gallery
 from poolproof.report.survival import CARDS, N_EXAMPLES, N_IN_CSV, TITLES, told_first
 from poolproof.report.tables import MAX_JSON, STATIC_ROWS, safe_csv
-from poolproof.triples.figures import SEPARATED, TRIPLE_FIGURES, triple_figure_data
+from poolproof.triples import triple_figure_data
+from poolproof.triples.figures import SEPARATED, TRIPLE_FIGURES
+from poolproof.verdict import survives
 from poolproof.verdict.auditing import write_result
-from poolproof.verdict.survival import survives
 
 LONG = "n" * 300
 HOSTILE = [

@@ -15,9 +15,9 @@ from conftest import quickly
 from test_check_text import FORK, LONG, renamed
 from test_report import BREAK_IN, HOSTILE, Browser, Page, find_chromium
 
-from poolproof._checks import InputError
+from poolproof import InputError, write_model_page
 from poolproof.report.graph_picture import MAX_PER_LAYER, NODE_HEIGHT, _crossings, arrange, draw_graph, layers
-from poolproof.report.model_page import edge_status, render, write_model_page
+from poolproof.report.model_page import edge_status, render
 from poolproof.report.page import svg_of
 from poolproof.report.tables import MAX_JSON
 from poolproof.theory.text import QUANTIFIERS, VERDICTS

@@ -13,13 +13,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from poolproof import InputError, audit, screen_triples
 from poolproof import _names as names
-from poolproof import audit, screen_triples
-from poolproof._checks import InputError
-from poolproof.pairs.figures import CALLS, figure_data
+from poolproof.pairs import figure_data
+from poolproof.pairs.figures import CALLS
 from poolproof.report import drawing as _drawing
 from poolproof.report import plot
-from poolproof.triples.figures import SEPARATED, triple_figure_data
+from poolproof.triples import triple_figure_data
+from poolproof.triples.figures import SEPARATED
 
 HOSTILE = ("$\\frac{x}$", "<script>alert(1)</script>", "a\x1b[31m\u202eb", "n" * 300, "$", "[/b]_^{")
 PAIR = HOSTILE[1], HOSTILE[0]  # the strongest bent pair of the data below
@@ -95,7 +96,7 @@ def test_plot__leaves_no_global_state(tables):
 
 
 def test_plot__needs_no_pyplot():
-    script = "import sys, poolproof.report.plot; assert 'matplotlib.pyplot' not in sys.modules"
+    script = "import sys, poolproof.plot; assert 'matplotlib.pyplot' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 

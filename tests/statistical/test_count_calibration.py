@@ -17,11 +17,10 @@ from scipy import stats
 
 import poolproof
 from poolproof import _names as names
-from poolproof.data.expression import describe
-from poolproof.pairs.control import SplitControl, split_control
+from poolproof import describe
+from poolproof.pairs import Design, SplitControl, make_design, split_control
 from poolproof.pairs.count_engine import CountTest, usable_cells
 from poolproof.pairs.count_kernels import count_moments, level_estimates
-from poolproof.pairs.design import Design, make_design
 from poolproof.pairs.outcome import Outcome
 from poolproof.pairs.score_engine import ScoreTest
 

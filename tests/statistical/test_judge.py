@@ -23,7 +23,7 @@ import pytest
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from poolproof.theory.conditions import check
+from poolproof import check
 
 pytestmark = pytest.mark.calibration
 

@@ -13,15 +13,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from poolproof import linearity
+from poolproof import describe, linearity
 from poolproof._random import stream
-from poolproof.data.expression import describe
+from poolproof.pairs import make_design
 from poolproof.pairs.count_engine import CountTest
-from poolproof.pairs.design import make_design
 from poolproof.triples.table import rows_of
+from poolproof.verdict import judge_network
 from poolproof.verdict.auditing import _equations
 from poolproof.verdict.given_sets import CountSets
-from poolproof.verdict.network import judge_network
 
 pytestmark = pytest.mark.calibration
 

@@ -16,7 +16,7 @@ from scipy import stats
 from poolproof import linearity
 from poolproof._random import stream
 from poolproof.basis import spline_basis
-from poolproof.pairs.design import make_design
+from poolproof.pairs import make_design
 from poolproof.pairs.score_engine import ScoreTest
 from poolproof.pairs.screening import INCONCLUSIVE, NONLINEAR, Rule, screen
 from poolproof.pairs.table import screened_columns

@@ -13,7 +13,7 @@ import pytest
 from numpy.testing import assert_allclose
 from threadpoolctl import threadpool_limits
 
-from poolproof.pools.curves import pooling_curves
+from poolproof import pooling_curves
 
 pytestmark = pytest.mark.calibration
 

@@ -13,9 +13,8 @@ import pytest
 from scipy import integrate, stats
 from threadpoolctl import threadpool_limits
 
+from poolproof import check, simulate_pools
 from poolproof.basis import spline_basis
-from poolproof.models.simulate import simulate_pools
-from poolproof.theory.conditions import check
 
 pytestmark = pytest.mark.calibration
 

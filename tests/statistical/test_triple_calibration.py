@@ -18,11 +18,11 @@ from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from poolproof import _names as names
+from poolproof import screen_triples
+from poolproof.pairs import make_design
 from poolproof.pairs.count_engine import CountTest
-from poolproof.pairs.design import make_design
 from poolproof.triples import citest
 from poolproof.triples.count_conditioner import CountConditioner
-from poolproof.triples.every_triple import screen_triples
 from poolproof.triples.score_conditioner import ScoreConditioner
 from poolproof.triples.screening import CODES, DEPENDENT, DISTORTED, HIDDEN, KEPT, UNDETERMINED, quantile
 from poolproof.triples.table import rows_of

@@ -16,8 +16,7 @@ from conftest import shared_data
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from poolproof.models.simulate import simulate_pools
-from poolproof.triples.every_triple import screen_triples
+from poolproof import screen_triples, simulate_pools
 
 pytestmark = pytest.mark.calibration
 

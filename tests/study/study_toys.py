@@ -11,8 +11,7 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from poolproof import run_study
-from poolproof.data.expression import describe
+from poolproof import describe, run_study
 from poolproof.pools.meter import restrict
 from poolproof.study import plan as _study_plan
 from poolproof.study.subject import Subject, by_name

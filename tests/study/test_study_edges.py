@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from study_toys import bulk, counts, toy_subject
 
-from poolproof.data.datasets import fetch_dataset, list_networks
+from poolproof import fetch_dataset, list_networks
 from poolproof.study import steps
 from poolproof.study import steps as _study_edges
 from poolproof.study.plan import Entry

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from study_toys import AUREUS, YEAST, bulk, counts, made, toy_subject
 
-from poolproof import InputError
-from poolproof.data.expression import describe
+from poolproof import InputError, describe
 from poolproof.study import subject as _study_subject
 from poolproof.study.plan import Entry, study_names, study_settings
 from poolproof.study.subject import CONSECUTIVE, Subject, by_name, complete, rank_genes, read_subject
@@ -193,7 +192,7 @@ def test_every_unit_is_a_column_of_its_data_set():
         entry = Entry(name)
         if entry.unit in (None, CONSECUTIVE) or entry.dataset.place == "user":
             continue
-        from poolproof.data.datasets import fetch_dataset
+        from poolproof import fetch_dataset
 
         assert entry.unit in anndata.read_h5ad(fetch_dataset(name), backed="r").obs, name
 

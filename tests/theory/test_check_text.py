@@ -4,6 +4,7 @@ import copy
 
 import pytest
 
+from poolproof.theory import check_text
 from poolproof.theory.affine_form import FAILS, HOLDS, LAW, LIMIT, UNDECIDED, UNIFORM
 from poolproof.theory.conditions import MARKOV_CLASS, NOT_RECOVERABLE, PARTIAL, RECOVERABLE
 from poolproof.theory.text import (
@@ -11,7 +12,6 @@ from poolproof.theory.text import (
     ORDER,
     QUANTIFIERS,
     VERDICTS,
-    check_text,
     display_width,
     monte_carlo_sentence,
     pool_tables,

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poolproof import InputError, check
-from poolproof.models.model_file import read_model
+from poolproof import InputError, check, read_model
 from poolproof.theory.pooled_model import pool_moments
 
 NORMAL, GAMMA, EXPONENTIAL = "normal(0, 1)", "gamma(2, 1)", "exponential(1)"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poolproof.models.mechanisms import parse_equation, parse_kernel
-from poolproof.models.scm import SCM
+from poolproof import SCM
+from poolproof.models import parse_equation, parse_kernel
 from poolproof.theory.enumeration import independent_in_pools
 
 COIN = "bernoulli(0.5)"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolproof.aggregation import parse_aggregation
-from poolproof.models.mechanisms import parse_equation, parse_kernel
+from poolproof.models import parse_equation, parse_kernel
 from poolproof.models.support import finite, integers, interval
 from poolproof.theory.one_edge import FAIL, PASS, UNKNOWN, judge_family
 

@@ -6,14 +6,8 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from poolproof.theory.separations import (
-    Separation,
-    covered_edges,
-    d_separations,
-    equivalent_graphs,
-    kept,
-    pairwise_separations,
-)
+from poolproof.theory import Separation, d_separations
+from poolproof.theory.separations import covered_edges, equivalent_graphs, kept, pairwise_separations
 
 FORK = nx.DiGraph([("Y", "X"), ("Y", "Z")])
 CHAIN = nx.DiGraph([("X", "Y"), ("Y", "Z")])

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from poolproof._checks import InputError
+from poolproof import InputError
 from poolproof._random import stream
 from poolproof.basis import conditioning_bases
 from poolproof.triples import citest

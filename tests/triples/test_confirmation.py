@@ -6,7 +6,8 @@ import pytest
 
 from poolproof import linearity
 from poolproof._random import stream
-from poolproof.triples.confirmation import LEVEL, N_CONFIRMED, TESTS, confirm_triples
+from poolproof.triples import confirm_triples
+from poolproof.triples.confirmation import LEVEL, N_CONFIRMED, TESTS
 from poolproof.triples.every_triple import Options, screen_associated
 
 N = 3000

@@ -10,14 +10,12 @@ import pytest
 import scipy.sparse as sp
 from scipy import stats
 
-from poolproof import InputError, describe, linearity, triples
+from poolproof import InputError, describe, linearity, screen_triples, triples
 from poolproof import _names as names
 from poolproof._random import stream
-from poolproof.pairs.calls import bh_adjust
-from poolproof.pairs.design import make_design
+from poolproof.pairs import bh_adjust, make_design
 from poolproof.pairs.screening import Associations
 from poolproof.triples import screening as _triple_screen
-from poolproof.triples.every_triple import screen_triples
 from poolproof.triples.partial import Estimates, Tile
 from poolproof.triples.screening import judge, p_values, q_values
 from poolproof.triples.table import leave_one_out

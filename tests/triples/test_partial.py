@@ -10,8 +10,8 @@ import scipy.sparse as sp
 from poolproof import _names as names
 from poolproof._random import stream
 from poolproof.basis import spline_basis
+from poolproof.pairs import make_design
 from poolproof.pairs.count_engine import CountTest, usable_cells
-from poolproof.pairs.design import make_design
 from poolproof.pairs.score_kernels import columns_for
 from poolproof.triples import score_conditioner as _triple_score
 from poolproof.triples.count_conditioner import CountConditioner

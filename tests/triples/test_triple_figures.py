@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from poolproof import InputError, screen_triples
 from poolproof import _names as names
-from poolproof import screen_triples
-from poolproof._checks import InputError
 from poolproof.triples import figures as _triple_figures
+from poolproof.triples import triple_data, triple_figure_data
 from poolproof.triples.figures import (
     LINE,
     N_POINTS,
@@ -20,8 +20,6 @@ from poolproof.triples.figures import (
     describe_distortion,
     describe_histogram,
     describe_triple,
-    triple_data,
-    triple_figure_data,
 )
 
 SETTINGS = {"scale": "additive", "threads": 1}

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from poolproof._checks import InputError
+from poolproof import InputError
 from poolproof._random import stream
 from poolproof.basis import spline_basis
-from poolproof.verdict.equations import equation_test, joint_equations
+from poolproof.verdict import equation_test, joint_equations
 
 FULL = os.environ.get("POOLPROOF_CALIBRATION") == "full"
 

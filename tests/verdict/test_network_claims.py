@@ -14,22 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from poolproof._checks import InputError
+from poolproof import InputError, audit, describe, linearity, load_dataset, read_edges, screen_triples
 from poolproof._names import COMMON_CAUSE, PATH, SEPARATION_COLUMNS, UNRELATED
 from poolproof._random import stream
 from poolproof.basis import conditioning_bases
-from poolproof.data.datasets import load_dataset
-from poolproof.data.expression import describe
-from poolproof.data.matching import match_edges
-from poolproof.data.networks import read_edges
+from poolproof.data import match_edges
+from poolproof.pairs import make_design
 from poolproof.pairs.count_engine import CountTest
-from poolproof.pairs.design import make_design
-from poolproof.pairs.every_pair import linearity
 from poolproof.triples.count_conditioner import CountConditioner
-from poolproof.triples.every_triple import screen_triples
 from poolproof.triples.score_conditioner import ScoreConditioner
 from poolproof.triples.table import rows_of
-from poolproof.verdict.auditing import _equations, audit
+from poolproof.verdict import judge_network
+from poolproof.verdict.auditing import _equations
 from poolproof.verdict.claims import (
     SeparationGraph,
     acyclic_parents,
@@ -38,7 +34,6 @@ from poolproof.verdict.claims import (
 )
 from poolproof.verdict.edges import Evidence, edge_status
 from poolproof.verdict.given_sets import CountSets, ScoreSets, joint_basis
-from poolproof.verdict.network import judge_network
 
 NO = None
 

@@ -8,7 +8,7 @@ import poolproof
 from poolproof import InputError
 from poolproof._random import stream
 from poolproof.verdict import survival as _survival
-from poolproof.verdict.survival import survives
+from poolproof.verdict import survives
 
 CELLS = {"kind": "single-cell", "scale": "additive"}
 

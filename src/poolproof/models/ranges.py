@@ -356,7 +356,7 @@ def check_defined(
 
     Examples
     --------
-    >>> from poolproof.models.expressions import parse_expression
+    >>> from poolproof.models import parse_expression
     >>> y = sympy.Symbol("Y", real=True)
     >>> check_defined(parse_expression("1/(1 + Y)", ["Y"]), {y: interval(0, inf)}, "here")
     >>> check_defined(parse_expression("1/(1 - Y)", ["Y"]), {y: interval(0, inf)}, "here")

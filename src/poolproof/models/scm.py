@@ -63,7 +63,7 @@ class SCM:
 
     Examples
     --------
-    >>> from poolproof.models.mechanisms import parse_equation
+    >>> from poolproof.models import parse_equation
     >>> scm = SCM("chain", {
     ...     "X": parse_equation(None, "normal(0, 1)", []),
     ...     "Y": parse_equation("2*X + N", "normal(0, 1)", ["X"]),
@@ -148,7 +148,7 @@ class SCM:
 
         Examples
         --------
-        >>> from poolproof.models.mechanisms import parse_equation
+        >>> from poolproof.models import parse_equation
         >>> scm = SCM("one", {"X": parse_equation(None, "normal(0, 1)", [])})
         >>> scm.do({"X": 3}).affine_moments()[0]
         array([3.])
@@ -327,7 +327,7 @@ class SCM:
 
         Examples
         --------
-        >>> from poolproof.models.mechanisms import parse_equation
+        >>> from poolproof.models import parse_equation
         >>> scm = SCM("one", {"X": parse_equation("exp(N)", "normal(0, 1)", [])})
         >>> mean, covariance, error = scm.moments(n=2**14)
         >>> bool(abs(mean[0] - np.exp(0.5)) < 0.01)

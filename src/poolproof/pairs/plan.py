@@ -90,7 +90,7 @@ def plan_design(
     replicate: str | None,
     covariates: list[str],
 ) -> Design:
-    """Levels, replicates and covariates of the samples, and what the test needs: enough counts, or log depth."""
+    """Levels, replicates and covariates, and what the test needs: enough counts, or log depth."""
     columns = functools.partial(make_design, obs, within=within, replicate=replicate, covariates=covariates)
     if test == "corrected":
         usable = usable_cells(*depth_of(expression))

@@ -86,7 +86,7 @@ def write_model_page(check: Check, path: str | Path) -> Path:
     Examples
     --------
     >>> import tempfile
-    >>> from poolproof.theory.conditions import check
+    >>> from poolproof.theory import check
     >>> genes = {"Y": {"noise": "gamma(2, 1)"}, "X": {"equation": "2*Y + N", "noise": "normal(0, 1)"}}
     >>> found = check({"name": "edge", "genes": genes, "aggregation": "sum", "cells": 20})
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -69,7 +69,7 @@ def check_text(summary: Mapping[str, Any]) -> str:
 
     Examples
     --------
-    >>> from poolproof.theory.conditions import check
+    >>> from poolproof.theory import check
     >>> genes = {"Y": {"noise": "gamma(2, 1)"}, "X": {"equation": "Y**2"}}
     >>> found = check({"name": "edge", "genes": genes, "aggregation": "sum", "cells": 2})
     >>> print(check_text(found.summary).splitlines()[0])

@@ -151,8 +151,8 @@ def judge_network(
 
     Examples
     --------
-    >>> from poolproof.pairs.every_pair import linearity
-    >>> from poolproof.verdict.equations import joint_equations
+    >>> from poolproof.pairs import linearity
+    >>> from poolproof.verdict import joint_equations
     >>> rng = np.random.default_rng(0)
     >>> y = rng.gamma(2.0, size=2000)
     >>> data = pd.DataFrame({"X": np.tanh(y) + 0.15 * rng.normal(size=2000), "Y": y,
