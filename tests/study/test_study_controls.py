@@ -8,7 +8,6 @@ import pytest
 from scipy import stats
 from study_toys import bulk, counts, toy_subject
 
-from poolproof.pools.meter import normalised
 from poolproof.study import steps
 from poolproof.study.controls import (
     AFFINE,
@@ -99,7 +98,7 @@ def test_permuted__counts_of_reads_have_their_depth_taken_out():
     found = permuted(replace(subject, few=few), 0)
     assert found.scale_tested == "additive"
     assert found.size_factors is None
-    expected = normalised(few, np.arange(12))
+    expected = few.normalised(np.arange(12))
     np.testing.assert_allclose(np.sort(found.matrix, axis=0), np.sort(expected, axis=0))
 
 
@@ -188,7 +187,7 @@ def test_relations__counts_are_drawn_around_a_line_of_the_levels():
     assert (matrix == np.floor(matrix)).all()
     assert (matrix >= 0).all()
     assert found.expression.totals_known
-    levels = normalised(subject.few, np.arange(12))
+    levels = subject.few.normalised(np.arange(12))
     for i in range(SETTINGS["n_pairs"]):
         x, y = matrix[:, 2 * i], matrix[:, 2 * i + 1]
         # which gene x was drawn from: the one that it follows most

@@ -12,7 +12,6 @@ from study_toys import AUREUS, YEAST, bulk, counts, toy_subject
 import poolproof
 from poolproof import InputError
 from poolproof import _names as names
-from poolproof.pools.meter import normalised
 from poolproof.study import steps
 from poolproof.study.plan import STEPS, Entry, study_settings
 from poolproof.study.steps import agreement, calls_at, decided_calls, rows_of_step, some_of, table_of_rows
@@ -148,7 +147,7 @@ def test_logged__gives_the_logs_of_the_file_back():
 
 def test_logged__counts_are_divided_by_depth_and_values_below_minus_1_refused(count_subject):
     found = steps.logged(count_subject)
-    expected = np.log2(normalised(count_subject.few, np.arange(12)) + 1)
+    expected = np.log2(count_subject.few.normalised(np.arange(12)) + 1)
     np.testing.assert_allclose(found.matrix, expected)
     adata = bulk(n=50, n_genes=5)
     adata.X[0, 0] = -1.5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
+from .._arrays import dense_columns
 from .._checks import InputError, check_choice, check_column, printable
 from .._names import KINDS, SCALES
 from .depth import find_depth
@@ -68,6 +69,59 @@ class Expression:
     """Sentences for ``data.warnings``: guesses made, constant genes, names made unique, ..."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Options with defaults filled in: layer, kind, scale, log_base, log_offset, size_factors, ..."""
+
+    def columns(self, genes: np.ndarray | None = None) -> np.ndarray | sp.csc_matrix:
+        """Values of all genes or of some, as engines read them: dense, or sparse by columns."""
+        matrix = self.matrix.tocsc() if sp.issparse(self.matrix) else self.matrix
+        return matrix if genes is None else matrix[:, genes]
+
+    def normalised(self, genes: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """Values of some genes over the size factors, dense, shape ``(n_obs or len(rows), len(genes))``."""
+        values, factors = dense_columns(self.matrix, genes), self.size_factors
+        if rows is not None:
+            values, factors = values[rows], None if factors is None else factors[rows]
+        return values if factors is None else values / factors[:, None]
+
+    def count_depth(self) -> tuple[np.ndarray, bool]:
+        """Depth that the corrected test needs, shape ``(n_obs,)``, and whether it is known from elsewhere.
+
+        Raises
+        ------
+        InputError
+            These are no counts.
+        """
+        known = self.totals_known and self.size_factors is not None
+        depth = self.size_factors if known else self.totals
+        if depth is None:
+            raise InputError(
+                "the corrected test needs counts with totals; found values without; use --test robust"
+            )
+        return np.asarray(depth, dtype=np.float64), known
+
+
+@dataclass(frozen=True)
+class ValueOptions:
+    """How values are read: the options that every analysis shares; see :func:`describe`."""
+
+    layer: str | None = None
+    kind: str = "auto"
+    scale: str = "auto"
+    log_base: float | str | None = None
+    log_offset: float | str | None = None
+    size_factors: str = "auto"
+    gene_column: str | None = None
+
+    def read(
+        self, adata: AnnData | pd.DataFrame | Expression, obs: pd.DataFrame | None
+    ) -> tuple[Expression, pd.DataFrame]:
+        """The values of an analysis and its table of samples.
+
+        An expression stays as it is. ``obs`` is for values that do not bring their own table of samples.
+        """
+        expression = adata if isinstance(adata, Expression) else describe(adata, obs=obs, **asdict(self))
+        if obs is None:
+            obs = adata.obs if isinstance(adata, AnnData) else pd.DataFrame(index=expression.obs_names)
+        return expression, obs
 
 
 def describe(
@@ -206,19 +260,6 @@ class _Taken:
     log1p: dict[str, Any] | None
     """``uns["log1p"]`` if it speaks of this matrix."""
     warnings: list[str]
-
-
-def expression_of(
-    adata: AnnData | pd.DataFrame | Expression, obs: pd.DataFrame | None, **options: Any
-) -> tuple[Expression, pd.DataFrame]:
-    """The values of an analysis and its table of samples; options as for :func:`describe`.
-
-    An expression stays as it is. ``obs`` is for values that do not bring their own table of samples.
-    """
-    expression = adata if isinstance(adata, Expression) else describe(adata, obs=obs, **options)
-    if obs is None:
-        obs = adata.obs if isinstance(adata, AnnData) else pd.DataFrame(index=expression.obs_names)
-    return expression, obs
 
 
 def _take(data: AnnData | pd.DataFrame, layer: str | None) -> _Taken:

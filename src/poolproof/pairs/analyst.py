@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from scipy import special, stats
 
 from .. import _names as names
@@ -20,9 +19,10 @@ from .control import SplitControl, split_control
 from .count_engine import CountTest
 from .design import Design
 from .outcome import Engine
-from .plan import Task, depth_of
+from .plan import Task
 from .score_engine import ScoreTest
 from .screening import INCONCLUSIVE, UNTESTED, Associations, Columns, Rule, Screen, screen
+from .settings import EngineSettings
 from .table import (
     Tally,
     associated_columns,
@@ -40,6 +40,12 @@ TYPICAL_PAIRS = 128
 """Pairs that the statement of power looks at."""
 
 Sink = Callable[[pd.DataFrame], None]
+
+
+def engine_of(expression: Expression, design: Design, settings: EngineSettings) -> Engine:
+    """The test that the settings ask for, made ready for a design."""
+    kind = CountTest if settings.test == "corrected" else ScoreTest
+    return kind.of(expression, design, settings)
 
 
 class NothingTestable(InputError):
@@ -64,13 +70,7 @@ class Analyst:
     expression: Expression
     task: Task
     rule: Rule
-    test: str
-    overdispersion: float
-    k: int
-    dtype: type
-    threads: int
-    memory: float
-    seed: int
+    settings: EngineSettings
 
     def __call__(
         self,
@@ -88,7 +88,7 @@ class Analyst:
         associations = None
         genes = self.expression.genes
         if self.task.pairs is not None:
-            columns, cut = list_columns(engine, self.task.pairs, self.rule, self.threads)
+            columns, cut = list_columns(engine, self.task.pairs, self.rule, self.settings.threads)
             report(len(self.task.regulators))
             tally = tally_list(columns, len(genes))
         else:
@@ -100,7 +100,7 @@ class Analyst:
         columns = sort_rows(columns, genes, engine.cuts_r2)
         typical = columns
         if self.task.pairs is None and int((columns["call"] >= INCONCLUSIVE).sum()) < tally.n_associated:
-            typical = screened_columns(result, spread_pairs(result, genes), self.threads)
+            typical = screened_columns(result, spread_pairs(result, genes), self.settings.threads)
             typical = sort_rows(typical, genes, engine.cuts_r2)
         return Analysis(
             table=table_of(columns, engine, genes),
@@ -112,29 +112,14 @@ class Analyst:
 
     def engine(self, design: Design) -> Engine:
         """The test of a design."""
-        expression = self.expression
-        matrix = expression.matrix.tocsc() if sp.issparse(expression.matrix) else expression.matrix
-        memory = self.memory / 8
-        if self.test == "corrected":
-            total, known = depth_of(expression)
-            return CountTest(
-                matrix,
-                total,
-                known,
-                design,
-                overdispersion=self.overdispersion,
-                dtype=self.dtype,
-                memory=memory,
-            )
-        return ScoreTest(
-            matrix, expression.size_factors, design, test=self.test, k=self.k, dtype=self.dtype, memory=memory
-        )
+        return engine_of(self.expression, design, self.settings)
 
     def _control(self, engine: Engine, design: Design) -> SplitControl | None:
         if not isinstance(engine, CountTest):
             return None
-        total, _ = depth_of(self.expression)
-        return split_control(engine, total, self.expression.genes, design, self.seed, threads=self.threads)
+        total, _ = self.expression.count_depth()
+        seed, threads = self.settings.seed, self.settings.threads
+        return split_control(engine, total, self.expression.genes, design, seed, threads=threads)
 
     def screen(self, engine: Engine, report: Callable[[int], Any]) -> Screen:
         """Screen all pairs."""
@@ -152,9 +137,9 @@ class Analyst:
             tested,
             targets,
             self.rule,
-            dtype=self.dtype,
-            threads=self.threads,
-            memory=0.75 * self.memory,
+            dtype=self.settings.dtype,
+            threads=self.settings.threads,
+            memory=0.75 * self.settings.memory,
             progress=report,
         )
 
@@ -167,15 +152,15 @@ class Analyst:
         sink: Sink | None,
     ) -> Columns:
         if keep != "all":
-            return associated_columns(result, limit, self.threads)
-        every = _all_pairs(result, self.task.regulators, engine, self.threads)
+            return associated_columns(result, limit, self.settings.threads)
+        every = _all_pairs(result, self.task.regulators, engine, self.settings.threads)
         if sink is None:
             columns = every(slice(None))
             return columns | {"q_value": bh_adjust(np.where(columns["tested"], columns["p_value"], np.nan))}
         genes = self.expression.genes
         for low in range(0, len(self.task.regulators), 64):
             sink(table_of(every(slice(low, low + 64)), engine, genes))
-        return associated_columns(result, limit, self.threads)
+        return associated_columns(result, limit, self.settings.threads)
 
     def _summary(
         self,
@@ -191,7 +176,7 @@ class Analyst:
         share = columns["nonlinear_share"][associated]
         p_cut = cut if cut > 0 else self.rule.fdr / max(tally.n_tested, 1)
         return {
-            "test": self.test,
+            "test": self.settings.test,
             "n_pairs_tested": tally.n_tested,
             "n_associated": n,
             "n_nonlinear": tally.n_nonlinear,

@@ -11,6 +11,7 @@ from scipy import stats
 
 from .. import _names as names
 from .._arrays import add, as_slice, dense_columns
+from ..data.expression import Expression
 from .calls import minus_log_sf, share_upper
 from .count_kernels import (
     BENDS,
@@ -35,6 +36,7 @@ from .count_kernels import (
 from .design import Design, Level, n_present
 from .outcome import Either, Law, Outcome
 from .score_kernels import WEAK
+from .settings import EngineSettings
 
 Z_COUNTS = 1.959963984540054
 """Quantile of the bound of the share for counts (science: 1.96)."""
@@ -82,6 +84,26 @@ class CountTest:
     bend_df = float(N_BENDS)
     cuts_r2 = True
     untested_status = names.TOO_FEW_COUNTS
+
+    @classmethod
+    def of(
+        cls,
+        expression: Expression,
+        design: Design,
+        settings: EngineSettings,
+        genes: np.ndarray | None = None,
+    ) -> CountTest:
+        """The test of all genes of an expression, or of some."""
+        total, known = expression.count_depth()
+        return cls(
+            expression.columns(genes),
+            total,
+            known,
+            design,
+            overdispersion=settings.overdispersion,
+            dtype=settings.dtype,
+            memory=settings.engine_memory,
+        )
 
     def __init__(
         self,

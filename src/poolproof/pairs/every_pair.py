@@ -15,17 +15,16 @@ from tqdm.auto import tqdm
 from .._checks import check_share, check_threads, printable
 from .._notebook import summary_html
 from ..basis import N_COLUMNS
-from ..data.expression import Expression, expression_of
+from ..data.expression import Expression, ValueOptions
 from .analyst import Analyst, NothingTestable, Sink
 from .anndata_slots import annotate
 from .control import SplitControl
 from .design import Design, n_present
 from .plan import as_list, check_keep, choose_test, plan_design, plan_task
 from .screening import Associations, Rule
+from .settings import MEMORY, EngineSettings
 
 MAX_ROWS = 5_000_000
-MEMORY = 4e9
-"""Bytes that pair arrays may take."""
 LEVEL_ROWS = 200_000
 """Rows of the table of one level."""
 
@@ -238,16 +237,8 @@ def linearity(
     {'bent': 'nonlinear', 'line': 'affine'}
     """
     limit, keep = check_options(fdr=fdr, margin=margin, min_r2=min_r2, keep=keep, max_rows=max_rows)
-    expression, obs = expression_of(
-        adata,
-        obs,
-        layer=layer,
-        kind=kind,
-        scale=scale,
-        log_base=log_base,
-        log_offset=log_offset,
-        size_factors=size_factors,
-        gene_column=gene_column,
+    expression, obs = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column).read(
+        adata, obs
     )
     within, covariates = as_list(within), as_list(covariates)
     chosen_test = choose_test(expression, test)
@@ -273,7 +264,8 @@ def linearity(
         "control": control,
         "dtype": np.dtype(dtype).name,
     }
-    analyse = Analyst(expression, task, rule, chosen_test, overdispersion, k, dtype, threads, memory, seed)
+    computing = EngineSettings(chosen_test, overdispersion, k, dtype, threads, memory, seed)
+    analyse = Analyst(expression, task, rule, computing)
 
     def run(
         of: Design, warnings: tuple[str, ...], levels: dict[str, Linearity], name: str, **rows: Any

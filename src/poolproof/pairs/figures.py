@@ -17,7 +17,6 @@ from ..data.expression import Expression
 from ..data.scale import nan_sum
 from .every_pair import Linearity
 from .fitted import find_gene
-from .plan import depth_of
 
 CALLS = (names.NONLINEAR, names.AFFINE, names.INCONCLUSIVE)
 """Calls of associated pairs, in the order of every picture."""
@@ -255,15 +254,15 @@ def _empty_gallery() -> dict[str, pd.DataFrame]:
 
 def values_of(expression: Expression, genes: np.ndarray, *, corrected: bool) -> tuple[np.ndarray, str]:
     """Values of some genes as they were tested, and their unit; ``corrected``: by the corrected test."""
-    values = dense_columns(expression.matrix, genes)
     if corrected:
-        depth, known = depth_of(expression)
+        values = dense_columns(expression.matrix, genes)
+        depth, known = expression.count_depth()
         with np.errstate(divide="ignore", invalid="ignore"):
             values = values / depth[:, None]
         return (values, "counts at mean depth") if known else (values * 1e4, FRACTION)
-    if expression.size_factors is not None:
-        return values / expression.size_factors[:, None], "counts at mean depth"
-    return values, f"{expression.scale_tested} scale"
+    divided = expression.size_factors is not None
+    unit = "counts at mean depth" if divided else f"{expression.scale_tested} scale"
+    return expression.normalised(genes), unit
 
 
 def _depth(result: Linearity) -> pd.DataFrame:

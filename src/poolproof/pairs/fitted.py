@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .._arrays import dense_columns
 from .._checks import InputError, printable
 from ..basis import knots, spline_functions
 from ..data.expression import Expression
 from .count_engine import CountTest
 from .design import Design
-from .plan import depth_of
+from .settings import EngineSettings
 
 
 def fitted_curve(
@@ -68,15 +67,10 @@ def find_gene(expression: Expression, name: str) -> int:
     raise InputError(f"{printable(name)!r} is not among the {len(expression.genes):,} genes of the data")
 
 
-def _column(expression: Expression, gene: int) -> np.ndarray:
-    values = dense_columns(expression.matrix, np.array([gene]))[:, 0]
-    return values if expression.size_factors is None else values / expression.size_factors
-
-
 def _spline_curves(
     expression: Expression, design: Design, x_gene: int, y_gene: int, n_points: int
 ) -> list[pd.DataFrame]:
-    all_x, all_y = _column(expression, x_gene), _column(expression, y_gene)
+    all_x, all_y = expression.normalised(np.array([x_gene, y_gene])).T
     parts = []
     for level in design.levels:
         x, y = all_x[level.rows], all_y[level.rows]
@@ -104,9 +98,8 @@ def _spline_curves(
 def _count_curves(
     expression: Expression, design: Design, x_gene: int, y_gene: int, n_points: int
 ) -> list[pd.DataFrame]:
-    total, known = depth_of(expression)
-    counts = dense_columns(expression.matrix, np.array([x_gene, y_gene]))
-    engine = CountTest(counts, total, known, design, dtype=np.float64)
+    settings = EngineSettings("corrected", dtype=np.float64)
+    engine = CountTest.of(expression, design, settings, np.array([x_gene, y_gene]))
     return [
         _frame(name, grid, line, curve, np.full(n_points, np.nan))
         for name, grid, line, curve in engine.curves(n_points)

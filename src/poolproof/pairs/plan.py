@@ -49,17 +49,6 @@ def choose_test(expression: Expression, test: str) -> str:
     return test
 
 
-def depth_of(expression: Expression) -> tuple[np.ndarray, bool]:
-    """Totals of the corrected test, and whether they are size factors known from elsewhere."""
-    known = expression.totals_known and expression.size_factors is not None
-    depth = expression.size_factors if known else expression.totals
-    if depth is None:
-        raise InputError(
-            "the corrected test needs counts with totals; found values without; use --test robust"
-        )
-    return np.asarray(depth, dtype=np.float64), known
-
-
 def check_keep(keep: str, max_rows: int) -> tuple[int, str]:
     """Largest number of rows of the table, and which: ``associated``, ``all`` or ``top``."""
     if isinstance(max_rows, bool) or int(max_rows) < 1:
@@ -93,7 +82,7 @@ def plan_design(
     """Levels, replicates and covariates, and what the test needs: enough counts, or log depth."""
     columns = functools.partial(make_design, obs, within=within, replicate=replicate, covariates=covariates)
     if test == "corrected":
-        usable = usable_cells(*depth_of(expression))
+        usable = usable_cells(*expression.count_depth())
         design = columns(usable=usable, categorical_only=True, min_per_stratum=20)
         dropped = int((~usable).sum())
         if dropped:

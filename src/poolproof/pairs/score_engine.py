@@ -11,6 +11,7 @@ from scipy import stats
 from .. import _names as names
 from .._arrays import add
 from ..basis import N_COLUMNS
+from ..data.expression import Expression
 from .calls import Z_UPPER, minus_log_sf, share_upper
 from .design import Design, n_present
 from .outcome import Either, Law, Outcome
@@ -27,6 +28,7 @@ from .score_kernels import (
     masked_moments,
     quadratic_form,
 )
+from .settings import EngineSettings
 
 HIGH_LEVERAGE = 0.9
 """One sample that carries more of a regulator than this makes float32 products unsafe."""
@@ -72,6 +74,25 @@ class ScoreTest:
     memory
         Bytes that the scaled values of all genes may take, once in ``dtype`` and once in float64.
     """
+
+    @classmethod
+    def of(
+        cls,
+        expression: Expression,
+        design: Design,
+        settings: EngineSettings,
+        genes: np.ndarray | None = None,
+    ) -> ScoreTest:
+        """The test of all genes of an expression, or of some."""
+        return cls(
+            expression.columns(genes),
+            expression.size_factors,
+            design,
+            test=settings.test,
+            k=settings.k,
+            dtype=settings.dtype,
+            memory=settings.engine_memory,
+        )
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ from ..pairs.plan import plan_task
 from ..triples.every_triple import screen_triples
 from .draws import WITHIN, Strata
 from .measures import mean_cumulants
-from .meter import Labels, normalised, restrict
+from .meter import Labels, restrict
 
 SKELETON_GENES = 30
 N_TRIPLES = 50
@@ -89,7 +89,7 @@ def _dispersion(expression: Expression, strata: Strata, genes: np.ndarray) -> np
     codes = np.repeat(np.arange(len(strata.cells)), strata.sizes)
     parts = []
     for low in range(0, len(genes), GENES_AT_ONCE):
-        values = normalised(expression, genes[low : low + GENES_AT_ONCE], np.concatenate(strata.cells))
+        values = expression.normalised(genes[low : low + GENES_AT_ONCE], np.concatenate(strata.cells))
         mean, variance = np.abs(values).mean(axis=0), mean_cumulants(values, codes)[0]
         parts.append(np.where(variance > 1e-18 * mean**2, variance / mean, 0.0))
     return np.concatenate(parts) if parts else np.zeros(0)

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from .. import _names as names
 from .._checks import InputError, check_column, check_share, printable
 from .._notebook import summary_html
-from ..data.expression import Expression, expression_of
+from ..data.expression import Expression, ValueOptions
 from ..pairs.plan import as_list, choose_test
 from ..pairs.screening import Rule
 from .choice import Scope, find_triples, list_triples, places
@@ -201,16 +201,8 @@ def pooling_curves(
         _check_whole("n_pools", n_pools, MIN_PER_STRATUM)
     for name, share in (("fdr", fdr), ("margin", margin), ("min_r2", min_r2)):
         check_share(name, share)
-    expression, obs = expression_of(
-        adata,
-        obs,
-        layer=layer,
-        kind=kind,
-        scale=scale,
-        log_base=log_base,
-        log_offset=log_offset,
-        size_factors=size_factors,
-        gene_column=gene_column,
+    expression, obs = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column).read(
+        adata, obs
     )
     _check_cells(expression)
     labels = Labels(tuple(as_list(within)), replicate)

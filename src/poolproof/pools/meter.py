@@ -13,11 +13,11 @@ import pandas as pd
 from .._arrays import dense_columns
 from .._checks import check_threads
 from ..aggregation import Aggregation
-from ..basis import N_COLUMNS
 from ..data.expression import Expression
 from ..pairs.analyst import Analyst, NothingTestable
 from ..pairs.plan import plan_design, plan_task
 from ..pairs.screening import Rule
+from ..pairs.settings import EngineSettings
 from ..triples.every_triple import screen_triples
 from .draws import BETWEEN, WITHIN, Drawing, Plan
 from .measures import beyond_depth, correlations, mean_cumulants, shapes, share_changed, skeleton
@@ -107,14 +107,6 @@ def _sum_of(of_cells: np.ndarray | None, members: Members) -> np.ndarray | None:
     return np.add.reduceat(of_cells[members.cells], members.ends[:-1])
 
 
-def normalised(expression: Expression, genes: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-    """Values over size factors, shape ``(n, len(genes))``."""
-    values = dense_columns(expression.matrix, genes)
-    factors = expression.size_factors
-    values = values if factors is None else values / factors[:, None]
-    return values if rows is None else values[rows]
-
-
 @dataclass(frozen=True, eq=False)
 class Meter:
     """Everything that is measured, of whatever pools."""
@@ -172,13 +164,13 @@ class Meter:
 
     def edges(self, pools: Expression, groups: np.ndarray) -> np.ndarray:
         """Skeleton of pools, shape ``(n_skeleton_genes, n_skeleton_genes)``."""
-        return skeleton(*correlations(normalised(pools, self._at(self.skeleton_genes)), groups))
+        return skeleton(*correlations(pools.normalised(self._at(self.skeleton_genes)), groups))
 
     def shapes(self, pools: Expression, drawing: Drawing) -> tuple[float, float]:
         """Medians over genes of skewness and excess kurtosis inside groups."""
         at, groups = self._at(self.genes), drawing.groups
         if drawing.regime == BETWEEN:  # pools of different sizes
-            values = normalised(pools, at)
+            values = pools.normalised(at)
         else:
             values = beyond_depth(dense_columns(pools.matrix, at), pools.size_factors, groups)
         skewness, kurtosis = shapes(mean_cumulants(values, groups))
@@ -230,7 +222,7 @@ class Meter:
         try:
             design = plan_design(expression, drawing.labels, test, replicate=None, **labels)
             analyse = Analyst(
-                expression, task, self.rule, test, 0.0, N_COLUMNS, np.float32, threads, MEMORY, 0
+                expression, task, self.rule, EngineSettings(test, threads=threads, memory=MEMORY)
             )
             found = analyse(design, keep="top", limit=1, report=lambda n: None).summary
         except NothingTestable:

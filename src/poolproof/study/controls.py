@@ -20,7 +20,6 @@ import pandas as pd
 
 from .._random import stream
 from ..data.expression import Expression
-from ..pools.meter import normalised
 from .subject import Subject, by_name
 
 PERMUTED, AFFINE, HILL = ("permuted", "affine", "hill")
@@ -46,7 +45,7 @@ def permuted(subject: Subject, seed: int) -> Expression:
     counts = few.scale_tested == "counts" and few.umi_like
     values = (few.matrix.toarray() if hasattr(few.matrix, "toarray") else few.matrix) if counts else None
     if values is None:
-        values = normalised(few, np.arange(len(few.genes)))
+        values = few.normalised(np.arange(len(few.genes)))
     values = np.array(values, dtype=np.float64)
     for i, gene in enumerate(few.genes):
         random = stream(seed, "study", subject.entry.name, "permuted", str(gene))
@@ -62,7 +61,7 @@ def relations(subject: Subject, kind: str, settings: dict[str, Any], seed: int) 
     few, levels, strata = subject.few, subject.labels(subject.within), strata_of(subject)
     counts = few.scale_tested == "counts" and few.umi_like
     genes = by_name(few, np.arange(len(few.genes)))
-    values = normalised(few, genes)
+    values = few.normalised(genes)
     depth = few.size_factors if few.size_factors is not None else np.ones(len(values))
     n = settings["n_pairs"]
     columns = np.empty((len(values), 2 * n))

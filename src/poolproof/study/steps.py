@@ -23,7 +23,7 @@ from ..data.depth import METHODS, find_depth
 from ..data.expression import Expression
 from ..data.matching import match_edges
 from ..pairs.every_pair import Linearity, linearity
-from ..pools.meter import normalised, restrict
+from ..pools.meter import restrict
 from .controls import AFFINE, HILL, PERMUTED, as_values, permuted, relations
 from .plan import study_settings
 from .subject import Subject, some_of
@@ -178,7 +178,7 @@ def logged(subject: Subject) -> Expression:
     logs = few.scale == "log"
     base = float(settings["log_base"]) if logs else 2.0
     offset = float(settings["log_offset"]) if logs else 1.0
-    values = normalised(few, np.arange(len(few.genes))) + offset
+    values = few.normalised(np.arange(len(few.genes))) + offset
     if logs:  # rounding can take a value that was a log just below 0
         values = np.maximum(values, np.finfo(np.float64).tiny ** 0.25)
     if (values <= 0).any():

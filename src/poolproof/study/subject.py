@@ -15,7 +15,7 @@ from .._random import stream
 from ..data.datasets import load_dataset, usable, usable_notes
 from ..data.expression import Expression, describe
 from ..pairs.plan import as_list
-from ..pools.meter import normalised, restrict
+from ..pools.meter import restrict
 from .plan import Entry, study_settings
 
 VALUE_OPTIONS = frozenset({"layer", "kind", "scale", "log_base", "log_offset", "size_factors", "gene_column"})
@@ -136,7 +136,7 @@ def rank_genes(expression: Expression, levels: np.ndarray, n: int) -> np.ndarray
     with np.errstate(invalid="ignore", divide="ignore"):
         for low in range(0, len(genes), GENES_AT_ONCE):
             at = slice(low, low + GENES_AT_ONCE)
-            values = pd.DataFrame(normalised(expression, genes[at]))
+            values = pd.DataFrame(expression.normalised(genes[at]))
             mean[at] = values.abs().mean(axis=0)
             inside = values - values.groupby(levels).transform("mean")
             variance[at] = (inside**2).mean(axis=0)
@@ -149,7 +149,7 @@ def rank_genes(expression: Expression, levels: np.ndarray, n: int) -> np.ndarray
 
 def complete(expression: Expression, genes: np.ndarray) -> np.ndarray:
     """Whether genes have no missing value, shape ``(len(genes),)``."""
-    return ~np.isnan(normalised(expression, genes)).any(axis=0)
+    return ~np.isnan(expression.normalised(genes)).any(axis=0)
 
 
 def by_name(expression: Expression, genes: np.ndarray) -> np.ndarray:

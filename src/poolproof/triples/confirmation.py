@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .. import _names as names
-from .._arrays import dense_columns, in_threads
+from .._arrays import in_threads
 from .._random import stream
 from ..pairs.design import Level
 from ..pairs.screening import Associations
@@ -128,11 +128,7 @@ def _samples(level: Level, kind: str, seed: int) -> list[tuple[int, np.ndarray]]
 
 def _values(result: Triples, genes: np.ndarray, level: Level) -> np.ndarray:
     """Depth-normalised values of genes in a level, covariates projected out, shape ``(n, len(genes))``."""
-    expression = result.expression
-    values = dense_columns(expression.matrix, genes)[level.rows]
-    if expression.size_factors is not None:
-        values = values / expression.size_factors[level.rows, None]
-    values = fill_missing(values)
+    values = np.asarray(fill_missing(result.expression.normalised(genes, level.rows)))
     if level.covariates.shape[1] > 1:
         values = values - level.covariates @ (level.covariates.T @ values)
     return values

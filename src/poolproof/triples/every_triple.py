@@ -18,14 +18,15 @@ from .._files import write_parquet
 from .._notebook import summary_html
 from .._random import stream
 from ..basis import N_COLUMNS
-from ..data.expression import Expression, expression_of
+from ..data.expression import Expression, ValueOptions
 from ..pairs.analyst import Analyst
 from ..pairs.calls import bh_adjust
 from ..pairs.count_engine import CountTest
 from ..pairs.design import Design
 from ..pairs.every_pair import check_options, progress_bar
-from ..pairs.plan import Task, as_list, choose_test, depth_of, plan_design
+from ..pairs.plan import Task, as_list, choose_test, plan_design
 from ..pairs.screening import Associations, Rule
+from ..pairs.settings import EngineSettings
 from .choice import draw_middle, middle_genes, triple_positions, whole_number
 from .count_conditioner import CountConditioner
 from .partial import Conditioner
@@ -190,16 +191,8 @@ def screen_triples(
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise InputError(f"dtype must be float32 or float64; found {printable(dtype, 40)}")
     n_listed, k = whole_number("n_listed", n_listed, 1), whole_number("k", k, 2)
-    expression, obs = expression_of(
-        adata,
-        obs,
-        layer=layer,
-        kind=kind,
-        scale=scale,
-        log_base=log_base,
-        log_offset=log_offset,
-        size_factors=size_factors,
-        gene_column=gene_column,
+    expression, obs = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column).read(
+        adata, obs
     )
     wanted = {"auto": "auto", "none": "robust", "poisson": "corrected"}[correction]
     if correction == "poisson" and expression.scale_tested != "counts":
@@ -244,13 +237,7 @@ def screen_triples(
         expression,
         Task(np.arange(len(expression.genes)), None, False, ()),
         Rule(fdr, margin, min_r2),
-        test,
-        overdispersion,
-        k,
-        dtype,
-        options.threads,
-        memory,
-        seed,
+        EngineSettings(test, overdispersion, k, dtype, options.threads, memory, seed),
     )
     chosen, sentence = middle_genes(expression, middle)
     with progress_bar(progress, len(expression.genes), "pairs") as report:
@@ -378,23 +365,19 @@ def conditioner_of(
     expression: Expression, design: Design, options: Options, order: np.ndarray
 ) -> Conditioner:
     """Make the data of genes, in this order, ready for conditioning on any of them."""
-    matrix = expression.matrix.tocsc() if sp.issparse(expression.matrix) else expression.matrix
-    matrix = matrix if (order == np.arange(len(order))).all() else matrix[:, order]
-    memory = options.memory / 8
+    genes = None if (order == np.arange(len(order))).all() else order
     if options.correction == "poisson":
-        total, known = depth_of(expression)
-        test = CountTest(
-            matrix,
-            total,
-            known,
-            design,
-            overdispersion=options.overdispersion,
-            dtype=options.dtype,
-            memory=memory,
+        settings = EngineSettings(
+            "corrected", options.overdispersion, dtype=options.dtype, memory=options.memory
         )
-        return CountConditioner(test)
+        return CountConditioner(CountTest.of(expression, design, settings, genes))
     return ScoreConditioner(
-        matrix, expression.size_factors, design, k=options.k, dtype=options.dtype, memory=memory
+        expression.columns(genes),
+        expression.size_factors,
+        design,
+        k=options.k,
+        dtype=options.dtype,
+        memory=options.memory / 8,
     )
 
 

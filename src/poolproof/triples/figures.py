@@ -17,7 +17,6 @@ from ..data.expression import Expression
 from ..pairs.design import Level
 from ..pairs.figures import N_LOOKED_AT, values_of
 from ..pairs.fitted import find_gene
-from ..pairs.plan import depth_of
 from ..pairs.score_kernels import level_conditioning
 from .every_triple import Triples
 from .score_conditioner import fill_missing
@@ -266,7 +265,7 @@ def _pools(
     """Residuals of x and z given a line in y in pools of cells of one level and, if any, one replicate."""
     depth = expression.size_factors
     if corrected:
-        depth, _ = depth_of(expression)
+        depth, _ = expression.count_depth()
     depth = np.ones(len(values)) if depth is None else depth
     parts, kept, pool_names = [], [], []
     for level in levels:

@@ -14,16 +14,16 @@ import pandas as pd
 from anndata import AnnData
 
 from .. import _names as names
-from .._arrays import dense_columns
 from .._checks import InputError, check_share
 from .._files import FIGURES, result_folder, write_json, write_parquet
 from .._notebook import summary_html
 from ..basis import N_COLUMNS
-from ..data.expression import Expression, expression_of
+from ..data.expression import Expression, ValueOptions
 from ..data.matching import match_edges, table_of
 from ..pairs.anndata_slots import annotate
-from ..pairs.every_pair import CHECKED, MEMORY, Linearity, check_options, linearity
+from ..pairs.every_pair import CHECKED, Linearity, check_options, linearity
 from ..pairs.figures import figure_data
+from ..pairs.settings import MEMORY
 from ..pools.curves import PoolingCurves
 from ..triples.every_triple import Triples, write_triples
 from ..triples.figures import triple_figure_data
@@ -267,16 +267,8 @@ def audit(
         raise InputError("control=False is for linearity; an audit of counts rests on its control")
     check_how(triples, curves, triple_margin)
     check_options(**{name: options[name] for name in CHECKED & options.keys()})
-    expression, obs = expression_of(
-        adata,
-        obs,
-        layer=layer,
-        kind=kind,
-        scale=scale,
-        log_base=log_base,
-        log_offset=log_offset,
-        size_factors=size_factors,
-        gene_column=gene_column,
+    expression, obs = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column).read(
+        adata, obs
     )
     if network is not None:
         if options.get("pairs") is not None or options.get("regulators") is not None:
@@ -376,9 +368,7 @@ def _equations(result: Linearity, network: pd.DataFrame, options: Mapping[str, A
     matched = match_edges(network, expression.genes, expression.symbols)
     edges = np.stack([matched.regulator_index, matched.target_index], axis=1)
     genes, flat = np.unique(edges, return_inverse=True)
-    values = dense_columns(expression.matrix, genes)
-    if expression.size_factors is not None:
-        values = values / expression.size_factors[:, None]
+    values = expression.normalised(genes)
     rows = np.concatenate([level.rows for level in design.levels])
     levels = np.concatenate([np.full(len(level.rows), i) for i, level in enumerate(design.levels)])
     clusters = None

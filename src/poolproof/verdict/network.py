@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
 from .. import _names as names
 from .._checks import check_choice, check_threads
@@ -18,7 +17,7 @@ from ..data.matching import count_edges
 from ..pairs.calls import bh_adjust
 from ..pairs.count_engine import CountTest
 from ..pairs.design import Design
-from ..pairs.plan import depth_of
+from ..pairs.settings import EngineSettings
 from ..triples.table import Rows, leave_one_out, rows_of
 from .claims import Claim, Claims, Nodes, SeparationGraph, draw_claims, network_nodes
 from .edges import Evidence, edge_status
@@ -216,24 +215,14 @@ def _judge(
     place = {node: i for i, node in enumerate(used.tolist())}
     number = {given: i for i, given in enumerate(sets)}
     placed = [tuple(place[node] for node in given) for given in sets]
-    matrix = expression.matrix.tocsc() if sp.issparse(expression.matrix) else expression.matrix
-    matrix = matrix[:, nodes.gene[used]]
+    genes, k, memory = nodes.gene[used], options["k"], options["memory"]
     conditioner: CountSets | ScoreSets
     if correction == "poisson" and claims:  # a complete network claims nothing: no genes to prepare
-        total, known = depth_of(expression)
-        test = CountTest(
-            matrix,
-            total,
-            known,
-            design,
-            overdispersion=options["overdispersion"],
-            dtype=np.float64,
-            memory=options["memory"],
-        )
-        conditioner = CountSets(placed, test)
+        settings = EngineSettings("corrected", options["overdispersion"], dtype=np.float64, memory=memory)
+        conditioner = CountSets(placed, CountTest.of(expression, design, settings, genes))
     else:
         conditioner = ScoreSets(
-            placed, matrix, expression.size_factors, design, k=options["k"], memory=options["memory"]
+            placed, expression.columns(genes), expression.size_factors, design, k=k, memory=memory
         )
     triples = [(place[c.x], number[c.given], place[c.z]) for c in claims]
     return rows_of(

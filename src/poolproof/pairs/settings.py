@@ -1,0 +1,36 @@
+"""How the engines compute, whatever the data and the design."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..basis import N_COLUMNS
+
+MEMORY = 4e9
+"""Bytes that pair arrays may take."""
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What an engine needs to be told beside values and design."""
+
+    test: str
+    """``classical``, ``robust`` or ``corrected``."""
+    overdispersion: float = 0.0
+    """Squared coefficient of variation of technical noise in counts beyond sampling."""
+    k: int = N_COLUMNS
+    """Columns of a spline basis, the linear one included."""
+    dtype: type = np.float32
+    """Of the screening products."""
+    threads: int = 1
+    memory: float = MEMORY
+    """Bytes that pair arrays may take."""
+    seed: int = 0
+    """Of every random draw."""
+
+    @property
+    def engine_memory(self) -> float:
+        """Bytes of what an engine keeps of its genes; the rest is for pairs."""
+        return self.memory / 8
