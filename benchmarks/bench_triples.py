@@ -31,10 +31,10 @@ from bench_large import peak_gib
 from threadpoolctl import threadpool_limits
 
 import poolproof
-from poolproof import triples
 from poolproof.pairs.plan import plan_design
 from poolproof.pairs.screening import Associations
 from poolproof.triples import citest
+from poolproof.triples import every_triple as triples
 from poolproof.triples.screening import SIZE, tiles
 
 LIMIT, MEMORY_LIMIT_GIB = 3.0, 2.0

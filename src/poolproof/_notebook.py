@@ -11,7 +11,7 @@ from ._checks import printable
 
 N_ROWS = 8
 """Rows of a table that a notebook shows."""
-COLUMNS = (
+PAIR_COLUMNS = (
     "regulator",
     "target",
     "n",
@@ -22,28 +22,44 @@ COLUMNS = (
     "q_value",
     "call",
 )
+"""Columns of a table of pairs that a notebook shows."""
 
 
-def summary_html(title: str, sentences: Sequence[str], table: pd.DataFrame, more: Iterable[str] = ()) -> str:
-    """Return a fragment of HTML: a title, sentences, the strongest pairs, and what unfolds on a click.
+def summary_html(
+    title: str,
+    sentences: Sequence[str],
+    table: pd.DataFrame,
+    more: Iterable[str] = (),
+    *,
+    columns: Sequence[str] = PAIR_COLUMNS,
+    rows: str = "strongest",
+) -> str:
+    """Return a fragment of HTML: a title, sentences, the first rows of a table, and what unfolds on a click.
 
     Parameters
     ----------
     title
         First line, set in bold.
     sentences
-        One paragraph each.
+        One paragraph a line.
     table
-        Pairs, strongest first; columns as ``PAIR_COLUMNS``.
+        Rows in the order in which they are shown; an empty table is not shown.
     more
         Sentences shown when the reader opens "Limits and notes".
+    columns
+        Of the table, those that are shown.
+    rows
+        What the first rows are: ``strongest`` or ``first``.
     """
-    parts = [f"<strong>{_text(title)}</strong>", *(f"<p>{_text(s)}</p>" for s in sentences)]
+    parts = [
+        f"<strong>{_text(title)}</strong>",
+        *(f"<p>{_text(line)}</p>" for s in sentences for line in s.splitlines()),
+    ]
     if len(table):
         n_shown = min(N_ROWS, len(table))
         parts += [
-            _table_html(table),
-            f"<p>The {n_shown:,} strongest of {len(table):,} rows of <code>.table</code>.</p>",
+            _table_html(table[list(columns)]),
+            f"<p>The {n_shown:,} {rows} of {len(table):,} rows of <code>.table</code>.</p>",
         ]
     listed = "".join(f"<li>{_text(s)}</li>" for s in more)
     if listed:
@@ -52,8 +68,7 @@ def summary_html(title: str, sentences: Sequence[str], table: pd.DataFrame, more
 
 
 def _table_html(table: pd.DataFrame) -> str:
-    top = table.head(N_ROWS)
-    shown = top[[c for c in COLUMNS if c in top]].astype(object)
+    shown = table.head(N_ROWS).astype(object)
     cells = shown.apply(lambda column: column.map(_cell))
     cells.columns = [c.replace("_", " ") for c in cells.columns]
     return cells.to_html(index=False, border=0, escape=True)

@@ -8,6 +8,7 @@ import os
 import pty
 import random
 import re
+import signal
 import subprocess
 import sys
 from importlib.resources import files
@@ -499,8 +500,8 @@ def test_refused__unknown_data_set(call, tmp_path):
 
 def test_bug_of_ours__traceback_and_exit_1(table, tmp_path):
     script = (
-        "import sys, poolproof.verdict, poolproof.cli\n"
-        "poolproof.verdict.decide = lambda *a, **k: 1 / 0\n"
+        "import sys, poolproof.verdict.auditing, poolproof.cli\n"
+        "poolproof.verdict.auditing.decide = lambda *a, **k: 1 / 0\n"
         f"sys.argv = ['poolproof', 'audit', {str(table)!r}, '--out', {str(tmp_path / 'out')!r}]\n"
         "poolproof.cli.main()\n"
     )
@@ -645,3 +646,13 @@ def test_fonts__that_matplotlib_misses_are_no_news(monkeypatch):
         assert not logger.isEnabledFor(logging.WARNING)
     finally:
         logger.setLevel(before)
+
+
+def test_main__leaves_the_handlers_of_signals_as_they_were(monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(sys, "argv", ["poolproof", "datasets", "list"])
+    during = []
+    monkeypatch.setattr(cli, "commands", lambda **_: during.append(signal.getsignal(signal.SIGTERM)))
+    cli.main()
+    assert during[0] is not before
+    assert signal.getsignal(signal.SIGTERM) is before

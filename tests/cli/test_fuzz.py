@@ -42,7 +42,7 @@ def work(answers):
 
     import anndata  # noqa: F401  (what an audit needs is loaded before memory is bounded)
 
-    import poolproof.report
+    import poolproof.report.audit_page
     from poolproof import cli
     from poolproof.data import containers as _containers
 
@@ -51,13 +51,13 @@ def work(answers):
     warnings.simplefilter("always")
     for hidden in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
         warnings.simplefilter("ignore", hidden)  # as Python does for its users
-    write_report, survives = poolproof.report.write_report, _containers._survives
+    write_report, survives = poolproof.report.audit_page.write_report, _containers._survives
     _containers.PATIENCE = 5.0
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
         arguments, with_report, trusted = json.loads(line)
         sys.argv = ["poolproof", *arguments]
-        poolproof.report.write_report = write_report if with_report else lambda folder: None
+        poolproof.report.audit_page.write_report = write_report if with_report else lambda folder: None
         # The HDF5 library wrote the file: that it can be read is known, and asking a process takes time.
         _containers._survives = (lambda path: True) if trusted else survives
         code = 0

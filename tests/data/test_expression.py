@@ -138,6 +138,14 @@ def test_describe__counts_dense_csr_csc_frame_agree():
     assert [sp.issparse(found.matrix) for found in made] == [False, True, True, True, False]
 
 
+def test_describe__prints_what_was_found_and_no_arrays():
+    text = str(describe(adata_of(counts())))
+    assert text.splitlines()[0] == "40 cells x 30 genes"
+    assert "scale: counts, tested as counts" in text
+    assert "pass --kind bulk" in text
+    assert "array" not in text
+
+
 def test_describe__does_not_change_the_callers_data():
     stored = sp.csr_matrix(counts())
     stored.data[0] = 0.0  # an explicit zero stays in the caller's matrix

@@ -149,3 +149,9 @@ def test_files__the_package_data_are_not_ignored():
     assert not any(p.startswith("/src") for p in patterns)
     for file in ("py.typed", "verdict/verdict.schema.json", "data/embedded/README.md", "data/datasets.yaml"):
         assert (PACKAGE / file).is_file()
+
+
+def test_plot__shows_its_pictures_and_nothing_else():
+    assert dir(poolproof.plot) == sorted(poolproof.plot.__all__)
+    for name in poolproof.plot.__all__:
+        assert inspect.isfunction(getattr(poolproof.plot, name))

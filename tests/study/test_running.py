@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,11 +20,12 @@ from conftest import shared_data
 from study_toys import AUREUS, ISLETS, YEAST, quick_study, small_content
 
 import poolproof
-from poolproof import InputError, study
+from poolproof import InputError
 from poolproof import _names as names
 from poolproof.data import download as _download
 from poolproof.data import registry as _registry
 from poolproof.study import plan as _study_plan
+from poolproof.study import running as study
 from poolproof.study.plan import STEPS, Entry, choose_entries, key_of, study_names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,7 +106,11 @@ def test_study__the_summary_is_plain_and_says_how_it_was_made(whole):
             assert row[share]["low"] <= row[share]["estimate"] <= row[share]["high"]
         assert row["n_genes"] == 30
     assert str(found) == "\n".join(content["findings"].values())
-    assert "Calls" not in found._repr_html_() or "<table" in found._repr_html_()
+    shown = found._repr_html_()
+    rows = re.findall(r"<td>([^<]*)</td>", shown)
+    assert rows[0] == found.table["dataset"].iloc[0]
+    assert "share nonlinear" in shown
+    assert f"The 8 first of {len(found.table):,} rows" in shown
 
 
 def test_study__estimates_are_those_of_the_audits(whole):
@@ -320,7 +326,7 @@ def test_another_run__sweeps_what_the_killed_left(again):
 def checkout(tmp_path_factory):
     """A copy of the package whose studies are small and draw nothing: the workers import it anew."""
     top = tmp_path_factory.mktemp("checkout")
-    package = Path(study.__file__).parent
+    package = Path(study.__file__).parents[1]
     shutil.copytree(package, top / "src" / "poolproof", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", top)
     (top / "data").symlink_to(ROOT / "data")

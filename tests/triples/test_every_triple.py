@@ -1,5 +1,6 @@
 """The screen of all triples: against brute force, known truths, laws of symmetry, and hostile input."""
 
+import re
 from itertools import combinations
 from types import SimpleNamespace
 
@@ -10,11 +11,12 @@ import pytest
 import scipy.sparse as sp
 from scipy import stats
 
-from poolproof import InputError, describe, linearity, screen_triples, triples
+from poolproof import InputError, describe, linearity, screen_triples
 from poolproof import _names as names
 from poolproof._random import stream
 from poolproof.pairs import bh_adjust, make_design
 from poolproof.pairs.screening import Associations
+from poolproof.triples import every_triple as triples
 from poolproof.triples import screening as _triple_screen
 from poolproof.triples.partial import Estimates, Tile
 from poolproof.triples.screening import judge, p_values, q_values
@@ -782,7 +784,9 @@ def test_hostile__options_that_do_not_fit(data):
 
 def test_result__reads_well_and_is_written(result, tmp_path):
     assert "triples screened" in repr(result) == str(result)
-    assert "distorted" in result._repr_html_()
+    cells = re.findall(r"<td>([^<]*)</td>", result._repr_html_())
+    assert cells[:3] == result.table.iloc[0][["x", "y", "z"]].tolist()
+    assert "distorted" in cells
     triples.write_triples(result, tmp_path)
     table = pd.read_parquet(tmp_path / "triples.parquet")
     for written, columns in (

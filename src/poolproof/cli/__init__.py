@@ -13,7 +13,7 @@ import logging
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -309,18 +309,12 @@ def _say(quiet: bool, text: str) -> None:
         click.echo(text, err=True)
 
 
-def _stop(number: int, _: object) -> None:
-    """End as after Ctrl-C: what was begun is cleaned up."""
-    sys.exit(128 + number)
-
-
 def main() -> None:
     """Run the command line: bad input gives one line and exit code 2, our bugs a traceback and 1."""
-    with contextlib.suppress(ValueError):  # not in the main thread, which alone may handle signals
-        signal.signal(signal.SIGTERM, _stop)
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # fonts found or not: no one's news
     try:
-        commands(standalone_mode=False)
+        with _stopped_by_terminate():
+            commands(standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(130)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -336,5 +330,15 @@ def main() -> None:
         sys.exit(2 if isinstance(error, InputError) else 1)
 
 
-if __name__ == "__main__":
-    main()
+@contextlib.contextmanager
+def _stopped_by_terminate() -> Iterator[None]:
+    """While a command runs, SIGTERM ends it as Ctrl-C does: what was begun is cleaned up."""
+    try:
+        before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    except ValueError:  # not in the main thread, which alone may handle signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)

@@ -38,7 +38,7 @@ UMI_DEPTH = 100_000.0
 """Counts with a median total below this look like unique molecules of single cells."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Expression:
     """Expression values ready to be tested."""
 
@@ -69,6 +69,19 @@ class Expression:
     """Sentences for ``data.warnings``: guesses made, constant genes, names made unique, ..."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Options with defaults filled in: layer, kind, scale, log_base, log_offset, size_factors, ..."""
+
+    def __str__(self) -> str:
+        n_obs, n_genes = self.matrix.shape
+        rows = "cells" if self.kind == "single-cell" else "samples"
+        lines = [
+            f"{n_obs:,} {rows} x {n_genes:,} genes",
+            f"kind: {self.kind}",
+            f"scale: {self.scale}, tested as {self.scale_tested}",
+            f"size factors: {self.settings.get('size_factors', 'none')}",
+        ]
+        return "\n".join([*lines, *(f"note: {text}" for text in self.warnings)])
+
+    __repr__ = __str__
 
     def columns(self, genes: np.ndarray | None = None) -> np.ndarray | sp.csc_matrix:
         """Values of all genes or of some, as engines read them: dense, or sparse by columns."""

@@ -72,7 +72,14 @@ class PoolingCurves:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return summary_html("Pooling curves", _sentences(self.summary), pd.DataFrame(), self.warnings)
+        return summary_html(
+            "Pooling curves",
+            _sentences(self.summary),
+            self.table,
+            self.warnings,
+            columns=[column.name for column in names.CURVE_COLUMNS],
+            rows="first",
+        )
 
 
 def pooling_curves(

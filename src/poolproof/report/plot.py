@@ -60,6 +60,23 @@ from .plotted import (
     triple_tables,
 )
 
+__all__ = [
+    "calls_by_strength",
+    "data_overview",
+    "genes",
+    "pair",
+    "pooling_curves",
+    "share_against_r2",
+    "triple",
+    "triple_distortion",
+    "triple_histogram",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 MEASURES = {
     "share_nonlinear": "non-linear pairs",
     "share_affine": "affine pairs",

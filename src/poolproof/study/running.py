@@ -44,6 +44,10 @@ AUDITS = "audits"
 """Folder with the audit of each data set, its report included."""
 AUDIT_FILES = (MARK, "genes.parquet", "report.html")
 """Without these an audit is done again: the table and the page of the study need them."""
+NOTEBOOK_COLUMNS = (
+    *("dataset", "step", "setting", "n_obs", "n_genes", "n_associated"),
+    *("share_nonlinear", "share_affine", "share_inconclusive"),
+)
 LEFT_BY_THE_KILLED = (f"{PARTS}/.*", ".study.*", f"{FIGURES}/.*", f"{AUDITS}/*/.report.html.*")
 """Files that were being written."""
 
@@ -67,8 +71,14 @@ class Study:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        overview = pd.DataFrame(self.summary["datasets"])
-        return summary_html("Study", list(self.summary["findings"].values()), overview, self.summary["notes"])
+        return summary_html(
+            "Study",
+            list(self.summary["findings"].values()),
+            self.table,
+            self.summary["notes"],
+            columns=NOTEBOOK_COLUMNS,
+            rows="first",
+        )
 
 
 def run_study(

@@ -38,6 +38,7 @@ N_LISTED = 1000
 """Triples of each call that are listed."""
 SHOWN = (DISTORTED, HIDDEN, DEPENDENT, KEPT)
 """Order of the calls in the table."""
+NOTEBOOK_COLUMNS = ("x", "y", "z", "partial_linear", "partial_spline", "q_value", "call")
 SMALL = 20_000_000
 """Up to so many triples, all are screened in float64."""
 
@@ -80,7 +81,9 @@ class Triples:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return summary_html("Triples of genes", [str(self)], self.table, self.warnings)
+        return summary_html(
+            "Triples of genes", [str(self)], self.table, self.warnings, columns=NOTEBOOK_COLUMNS
+        )
 
 
 def write_triples(result: Triples, place: Path) -> None:
