@@ -1,4 +1,4 @@
-"""What a pool does to its cells: sums, means, power means, shares, medians (science 1)."""
+"""What a pool does to its cells: sums, means, power means, shares, medians (method 1)."""
 
 from __future__ import annotations
 

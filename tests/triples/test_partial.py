@@ -95,7 +95,7 @@ def slow_given(matrix, middle, levels, covariates, k):
 
 
 def slow_estimates(matrix, middle, ends, *, levels=None, covariates=None, donors=None, k=5):
-    """The five fields of Estimates, pair by pair, as science 8 writes them."""
+    """The five fields of Estimates, pair by pair, as method 8.1 writes them."""
     n = len(matrix)
     levels = [np.arange(n)] if levels is None else levels
     covariates = np.ones((n, 1)) if covariates is None else covariates
@@ -337,7 +337,7 @@ def falling(x, order):
 
 
 class Slow:
-    """Science 6 and 8 for one middle gene in one level, from sums over cells.
+    """Method 6.3 and 8.3 for one middle gene in one level, from sums over cells.
 
     ``strata`` are cells analysed around means of their own; products of two means are U-statistics.
     """
@@ -405,7 +405,7 @@ class Slow:
         return sum_of_all / self.n
 
     def influence(self, x, z, degree):
-        """Of every cell on the residual covariance (science 8)."""
+        """Of every cell on the residual covariance (method 8.3)."""
         bx, gx = self.slopes(x)
         bz, gz = self.slopes(z)
         x = self.ratio(x, 1) - self.mean_of_stratum(self.ratio(x, 1))

@@ -1,4 +1,4 @@
-"""The engine of the count-noise-corrected test: levels combined, replicates, statuses."""
+"""The engine of the count-noise-corrected test (method 6.3): levels combined, replicates, statuses."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from .outcome import Either, Law, Outcome
 from .score_kernels import WEAK
 
 Z_COUNTS = 1.959963984540054
-"""Quantile of the bound of the share for counts (science: 1.96)."""
+"""Quantile of the bound of the share for counts (method 7.2)."""
 
 N_BENDS = 2
 

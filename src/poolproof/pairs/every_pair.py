@@ -1,4 +1,4 @@
-"""Every pair of genes: non-linear, affine by equivalence, or not to be told (science 6 and 7)."""
+"""Every pair of genes: non-linear, affine by equivalence, or not to be told (method 6 and 7)."""
 
 from __future__ import annotations
 

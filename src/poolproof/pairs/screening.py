@@ -422,7 +422,7 @@ def _call(
 def call_of(
     tested: np.ndarray, strong: np.ndarray, flat: np.ndarray, bent: np.ndarray, associated: np.ndarray
 ) -> np.ndarray:
-    """The three-way call (science 7): affine wins where both hold, the bend being real and small.
+    """The three-way call (method 7.2): affine wins where both hold, the bend being real and small.
 
     Examples
     --------

@@ -265,7 +265,7 @@ _ROWS = 512
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """Counts over all tested pairs."""
+    """Counts over all tested pairs, and the share that contradicts affine cells (method 7.5)."""
 
     n_tested: int
     n_associated: int

@@ -1,4 +1,4 @@
-"""Measures of one drawing of pools: values, pairs, triples, skeleton (science 9)."""
+"""Measures of one drawing of pools: values, pairs, triples, skeleton (method 9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Monte Carlo: does pooling break a conditional independence that the cells have (science 3)?
+"""Monte Carlo: does pooling break a conditional independence that the cells have (method 3)?
 
 A test on simulated pools never proves an independence. It says ``broken`` where it rejects in pools and
 does not on as many single cells, and else names the effect that it would have found.

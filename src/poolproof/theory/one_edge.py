@@ -1,4 +1,4 @@
-"""Does the law of a pooled child depend on its parents' cells only through their sums (science 3)?
+"""Does the law of a pooled child depend on its parents' cells only through their sums (method 3)?
 
 It does, for cells independent given the parents' cells and equal weights, iff log E[exp(iuX) | parents] is
 affine in the parents on their support. Asked of each parent p: log E[...] = a(u) p + b(u, other parents),

@@ -1,4 +1,4 @@
-"""Kernels of partial correlations: pairs of ends given one middle gene, as low-rank downdates (science 8).
+"""Kernels of partial correlations: pairs of ends given one middle gene, as low-rank downdates (method 8.1).
 
 The covariance of two residuals is the covariance of the genes less a product of k coefficients each, and its
 variance under conditional independence is a product of k + 1 smoothed squares each. So all pairs of ends
@@ -82,7 +82,7 @@ class Spread(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Smooth:
-    """Squared residuals smoothed over the middle gene: ``w_x' w_z`` (science 8)."""
+    """Squared residuals smoothed over the middle gene: ``w_x' w_z`` (method 8.1)."""
 
     w: np.ndarray
     """Shape ``(m, k + 1)``, in units of the residual variance."""

@@ -189,7 +189,7 @@ def tiles(n_ends: int, n_left: int | None = None) -> Iterator[Tile]:
 
 
 def judge(of: Estimates, margin: float, df: float) -> tuple[np.ndarray, np.ndarray]:
-    """Codes of the calls (science 8), and the squared statistic behind each: the smaller of its two.
+    """Codes of the calls (method 8.2), and the squared statistic behind each: the smaller of its two.
 
     A triple is separated, or dependent, where the partial correlation given the spline lies significantly
     below, or above, the margin; the same for the line. Both must be told, else it is undetermined.

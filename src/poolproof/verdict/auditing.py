@@ -1,4 +1,4 @@
-"""The audit: data in, verdict out (science 7)."""
+"""The audit: data in, verdict out (method 7)."""
 
 from __future__ import annotations
 

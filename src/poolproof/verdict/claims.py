@@ -1,4 +1,4 @@
-"""The separations that a network claims: pairs of genes, each with a smallest set of genes between them.
+"""The separations that a network claims (method 8.4): pairs of genes, and a smallest set between them.
 
 By the Markov property two genes without an edge are independent given some others, and the network says
 which. Regulation has cycles. There sigma-separation holds (Forre & Mooij 2017), for equations that have one

@@ -124,7 +124,7 @@ def joint_basis(bases: Sequence[np.ndarray], n: int) -> tuple[np.ndarray, int]:
 
 
 class CountSets(CountConditioner):
-    """Conditions counts of molecules on one gene, or on none, without sampling noise (science 8)."""
+    """Conditions counts of molecules on one gene, or on none, without sampling noise (method 8.3)."""
 
     def __init__(self, sets: Sets, test: CountTest) -> None:
         super().__init__(test)
