@@ -66,7 +66,7 @@ SATURATING = {
 
 
 def partial_correlation(x, z, *given):
-    """Of two variables given others."""
+    """Partial correlation of two variables given others."""
     inverse = np.linalg.inv(np.corrcoef([x, z, *given]))
     return -inverse[0, 1] / np.sqrt(inverse[0, 0] * inverse[1, 1])
 
@@ -117,7 +117,7 @@ def kernel_p(x, z, y):
 
 
 def entropy(u):
-    """Of a standardised variable, by two of its moments (Hyvarinen 1998)."""
+    """Entropy of a standardised variable, by two of its moments (Hyvarinen 1998)."""
     peak = np.log(np.cosh(u)).mean() - 0.37457
     skew = (u * np.exp(-(u**2) / 2)).mean()
     return (1 + np.log(2 * np.pi)) / 2 - 79.047 * peak**2 - 7.4129 * skew**2

@@ -77,9 +77,9 @@ class CountFeatures:
     d_sum: np.ndarray
     """Sums over each stratum of D_j, shape ``(3, R, n_strata)``."""
     dd_sum: np.ndarray
-    """Of D_j D_m, shape ``(6, R, n_strata)``."""
+    """Sums over each stratum of D_j D_m, shape ``(6, R, n_strata)``."""
     d_own_sum: np.ndarray
-    """Of D_j times each own term, shape ``(18, R, n_strata)``."""
+    """Sums over each stratum of D_j times each own term, shape ``(18, R, n_strata)``."""
     own_mean: np.ndarray
     """Means of the own terms, shape ``(6, R)``."""
     own_cov: np.ndarray

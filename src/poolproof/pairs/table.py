@@ -276,7 +276,7 @@ class Tally:
     """Associated unordered pairs with both directions tested; where the direction is given, the
     associated ordered pairs."""
     n_unordered_affine: int
-    """Of those, affine by equivalence in at least one direction (or in the direction given)."""
+    """Those that are affine by equivalence in at least one direction (or in the direction given)."""
     share_contradicting: dict[str, float | None]
     by_gene: dict[str, np.ndarray]
     """The counting columns of the gene table."""

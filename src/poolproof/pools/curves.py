@@ -62,7 +62,7 @@ class PoolingCurves:
     settings: dict[str, Any]
     """All options, defaults filled in, and the genes that were chosen."""
     seed: int
-    """Of every draw."""
+    """Seed of every draw."""
     warnings: tuple[str, ...]
     """What was guessed or left out."""
 

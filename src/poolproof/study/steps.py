@@ -110,7 +110,7 @@ def random_pairs(
 
 
 LEVEL = 0.05
-"""Of the single tests that controls count."""
+"""Level of the single tests that controls count."""
 CALLS = {
     names.NONLINEAR: "share_nonlinear",
     names.AFFINE: "share_affine",

@@ -21,7 +21,7 @@ from ..models.laws import Law
 from ..models.scm import SCM
 
 LEVEL = 1e-3
-"""Of all tests together."""
+"""Level of all tests together."""
 POWER = 0.8
 N_COLUMNS = 6
 N_NUMBERS = 6
@@ -39,7 +39,7 @@ class BreakTest:
     broken: tuple[bool, ...]
     n_pools: int
     level: float
-    """Of each single test."""
+    """Level of each single test."""
     detectable: float
     """Residual correlation that had power 0.8."""
 

@@ -32,7 +32,7 @@ class _Part:
     depth: Depth
     terms: CountTerms
     share: float
-    """Of the cells used."""
+    """Share of the cells used that this level has."""
     slopes: tuple[np.ndarray, np.ndarray]
     """b and g of every end, shape ``(m,)``."""
     sizes: tuple[float, float]

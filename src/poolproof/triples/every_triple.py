@@ -57,7 +57,7 @@ class Triples:
     settings: dict[str, Any]
     """All options, defaults filled in."""
     seed: int
-    """Of every random draw."""
+    """Seed of every random draw."""
     warnings: tuple[str, ...]
     """What was guessed, left out or renamed."""
     expression: Expression = field(repr=False)
