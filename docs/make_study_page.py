@@ -23,7 +23,7 @@ PAGE = HERE / "explanation" / "is-regulation-affine.md"
 COMMAND = "python docs/make_study_page.py"
 UNBROKEN = "\N{NO-BREAK SPACE}"
 KEPT = ("tool", "created", "seed", "settings", "datasets", "controls", "findings", "left_out")
-"""Of study.json, what the page speaks of; the time that each data set took is left out."""
+"""Parts of study.json that the page speaks of; the time that each data set took is left out."""
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -221,4 +221,4 @@ STUDY_COLUMNS = (
 )
 
 SHARES = ("share_nonlinear", "share_affine", "share_inconclusive", "share_contradicting")
-"""Of an analysis of pairs: what the study compares."""
+"""Shares of an analysis of pairs that the study compares."""

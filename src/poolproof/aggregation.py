@@ -1,4 +1,4 @@
-"""What a pool does to its cells: sums, means, power means, shares, medians (science 1)."""
+"""What a pool does to its cells: sums, means, power means, shares, medians (method 1)."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ class Aggregation:
     divides_by_cells: bool = False
     """Whether the sum over cells is divided by their number."""
     exponent: float | None = None
-    """Of a power mean: 0 is the geometric mean, -1 the harmonic one."""
+    """Exponent of a power mean: 0 is the geometric mean, -1 the harmonic one."""
     scale: float | None = None
-    """Of a composition: what the shares of a pool add up to."""
+    """What the shares of a pool add up to, in a composition."""
     outer: Log1p | None = None
     """Map of the pooled value, after ``inner``."""
     inner: Aggregation | None = None
@@ -208,7 +208,7 @@ class Aggregation:
 
     @property
     def axis(self) -> tuple[Any, Any] | None:
-        """Of a power mean: the axis phi on which it is linear, and back, as ``sympy.Lambda``.
+        """The axis phi on which a power mean is linear, and back, as ``sympy.Lambda``; None for others.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""Spline bases of genes: orthonormal columns, the linear one first.
+"""Spline bases of genes: orthonormal columns, the linear one first (method 6.1).
 
 The basis of a gene x spans the natural cubic splines in x without the constant: the first column is
 the line, the others are the bends. Natural splines are straight beyond their outer knots, so a few

@@ -96,7 +96,7 @@ def test_fork_affine_arm__form_lost_independence_kept():
     assert separations["X", "Z", "Y"]["cic"] == "holds"
 
 
-def test_fork_section4__has_the_limit_of_the_science():
+def test_fork_section4__has_the_limit_of_the_method():
     forms, separations, found = answers("fork-section4")
     assert (forms["X"], forms["Z"]) == ("fails", "fails")
     assert found.verdict == "not-recoverable"

@@ -29,7 +29,7 @@ CHAIN = {
 CHAIN_MEAN = np.array([2.0, 9.0, 5.5])
 CHAIN_COVARIANCE = np.array([[2.0, 4.0, 2.0], [4.0, 12.0, 6.0], [2.0, 6.0, 4.0]])
 
-FORK = {  # section 4 of the design: linear partial correlation -0.507 at every K
+FORK = {  # method 4: linear partial correlation -0.507 at every K
     "Y": {"noise": "gamma(2, 1)"},
     "X": {"equation": "tanh(Y) + 0.15*N", "noise": "normal(0, 1)"},
     "Z": {"equation": "Y**2/5 + 0.2*N", "noise": "normal(0, 1)"},

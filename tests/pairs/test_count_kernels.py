@@ -22,7 +22,7 @@ from poolproof.pairs.count_kernels import (
     factorial_moment,
 )
 
-# --- slow and obvious: section 6 of the science, cell by cell -------------------------------------------
+# --- slow and obvious: method 6.3, cell by cell -------------------------------------------
 
 
 def ff(count: float, order: int, less: int = 0) -> float:

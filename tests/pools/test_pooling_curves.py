@@ -33,7 +33,7 @@ ONE = {"repeats": 1, "threads": 1, "kind": "single-cell"}
 
 
 def fork(n=2000, seed=0):
-    """Amounts in cells: X and Z depend on Y alone, both bent (science 4)."""
+    """Amounts in cells: X and Z depend on Y alone, both bent (method 4)."""
     rng = np.random.default_rng(seed)
     y = rng.gamma(2.0, size=n)
     x, z = np.tanh(y) + 0.15 * rng.normal(size=n), y**2 / 5 + 0.2 * rng.normal(size=n)

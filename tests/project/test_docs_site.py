@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 LANDING = DOCS / "index.md"
+THIS = Path(__file__).resolve()
 SETTINGS = runpy.run_path(str(DOCS / "conf.py"))
 PAGES = sorted(path for pattern in SETTINGS["include_patterns"] for path in ROOT.glob(pattern))
 
@@ -57,6 +58,33 @@ def commands_of(path):
     """Lines of the sh blocks of a page, without comments."""
     blocks = re.findall(r"(?ms)^```sh\n(.*?)^```", path.read_text(encoding="utf-8"))
     return {line.partition("#")[0].strip() for block in blocks for line in block.splitlines()}
+
+
+# --- the method -----------------------------------------------------------------------------------------
+
+METHOD = DOCS / "explanation" / "method.md"
+NUMBER = r"\d+[a-z]?(?:\.\d+)?"
+
+
+def cited_sections(text):
+    """Sections that a text cites: "method 6.3", "method 4, 5", "method 6 and 7", "method 1 to 5"."""
+    lists = re.findall(rf"(?i)\bmethod\s+({NUMBER}(?:(?:,| and| to)\s+{NUMBER})*)", text)
+    return {number for found in lists for number in re.findall(NUMBER, found)}
+
+
+def test_cited_sections__are_found_in_any_form():
+    text = "method 6.3: a line (Method\n 7a), method 1 to 5; method 8.1, 8.10 and 9, this method. methods 3"
+    assert cited_sections(text) == {"6.3", "7a", "1", "5", "8.1", "8.10", "9"}
+
+
+def test_method__has_every_section_that_is_cited():
+    """By the code, its pages and its tests; a section that moves takes its citations along."""
+    sections = set(re.findall(rf"(?m)^#{{2,3}} ({NUMBER})\.? ", METHOD.read_text(encoding="utf-8")))
+    folders = [ROOT / "src", ROOT / "tests", DOCS]
+    paths = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".j2", ".md")]
+    cited = {short(path): cited_sections(path.read_text(encoding="utf-8")) for path in paths if path != THIS}
+    assert len([path for path in cited if cited[path] and path.startswith("src")]) > 30
+    assert not {path: unknown for path in cited if (unknown := cited[path] - sections)}, "no such section"
 
 
 # --- links ----------------------------------------------------------------------------------------------

@@ -361,7 +361,7 @@ def local_residual(designs, values):
 
 
 def partial_correlation(x, z, given):
-    """Of two variables given others, and its standard error by a jackknife over 20 groups."""
+    """Partial correlation of two variables given others; its standard error by a jackknife over 20 groups."""
     table = np.stack([x, z, *given])
 
     def of(columns):

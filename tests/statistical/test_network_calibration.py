@@ -144,7 +144,7 @@ def test_missing_edge__makes_its_claim_fail():
 
 
 def test_bends__are_found_in_claims_and_in_edges():
-    """The fork of science 4, n = 1000: a distorted claim, and distorted edges; straight edges survive."""
+    """The fork of method 4, n = 1000: a distorted claim, and distorted edges; straight edges survive."""
     rng = stream(0, "bends")
     columns, edges = {}, []
     for i in range(BLOCKS // 4):

@@ -136,7 +136,7 @@ def test_size__noise_proportional_to_the_mean(n):
 
 
 def test_size__worst_case_table():
-    """Section 6 of the science: x by four laws, noise by four laws, five numbers of samples."""
+    """Method 6.2: x by four laws, noise by four laws, five numbers of samples."""
     n_pairs = 2000 if FULL else 400
     rates = {}
     for n in (30, 70, 150, 500, 2000):

@@ -69,7 +69,7 @@ def test_skewness_and_kurtosis__predictions_hold_whatever_the_depth(spread):
         assert_allclose(found[1:], predicted[1:], rtol=tolerance, atol=0.1)
 
 
-def test_partials__of_the_fork_of_section_4():
+def test_partials__of_the_fork_of_method_4():
     rng = np.random.default_rng(3)
     y = rng.gamma(2.0, size=5 * N_CELLS)
     x, z = np.tanh(y) + 0.15 * rng.normal(size=len(y)), y**2 / 5 + 0.2 * rng.normal(size=len(y))

@@ -66,7 +66,7 @@ SATURATING = {
 
 
 def partial_correlation(x, z, *given):
-    """Of two variables given others."""
+    """Partial correlation of two variables given others."""
     inverse = np.linalg.inv(np.corrcoef([x, z, *given]))
     return -inverse[0, 1] / np.sqrt(inverse[0, 0] * inverse[1, 1])
 
@@ -117,7 +117,7 @@ def kernel_p(x, z, y):
 
 
 def entropy(u):
-    """Of a standardised variable, by two of its moments (Hyvarinen 1998)."""
+    """Entropy of a standardised variable, by two of its moments (Hyvarinen 1998)."""
     peak = np.log(np.cosh(u)).mean() - 0.37457
     skew = (u * np.exp(-(u**2) / 2)).mean()
     return (1 + np.log(2 * np.pi)) / 2 - 79.047 * peak**2 - 7.4129 * skew**2
@@ -146,7 +146,7 @@ def near(value, figure, n=N, digits=2):
     return abs(value - figure) < 0.5 * 10.0**-digits + N_SIGMA / np.sqrt(n)
 
 
-# --- section 10: rejection tables ---------------------------------------------------------------------------
+# --- method 8.5: rejection tables ---------------------------------------------------------------------------
 
 # model of two cells; shares of 80 runs that the kernel test and Fisher's z reject
 TABLE = {
@@ -215,7 +215,7 @@ def test_direction__is_lost_as_cells_are_added(cells, share):
     assert low <= right <= high
 
 
-# --- section 2: forms ---------------------------------------------------------------------------------------
+# --- method 2: forms ----------------------------------------------------------------------------------------
 
 
 def test_cochran__a_mean_of_squares_keeps_an_additive_noise():
@@ -232,7 +232,7 @@ def test_cochran__a_mean_of_squares_keeps_an_additive_noise():
     assert np.abs(np.array(variances) - 0.32).max() < 4 * 0.32 * np.sqrt((kurtosis - 1) / (N / 20))
 
 
-# --- section 3: independences -------------------------------------------------------------------------------
+# --- method 3: independences --------------------------------------------------------------------------------
 
 
 def within_strata(x, z, strata, at_least=30):
@@ -290,7 +290,7 @@ def test_collider__its_dependence_fades(cells, figure):
     assert abs(found - exact) < 2 * N_SIGMA / np.sqrt(N)
 
 
-# --- section 4: many cells ----------------------------------------------------------------------------------
+# --- method 4: many cells -----------------------------------------------------------------------------------
 
 
 def saturating_limit():
@@ -346,7 +346,7 @@ def test_samples_that_differ__smooth_the_curve_of_cells():
         assert abs(found.mean() - exact) < N_SIGMA * found.std() / np.sqrt(2000)
 
 
-# --- section 5: distortions without bends -------------------------------------------------------------------
+# --- method 5: distortions without bends --------------------------------------------------------------------
 
 AFFINE_FORK = {"Y": "normal(1, 1)", "X": ("0.8 + Y + N", UNIT), "Z": ("0.8 + Y + N", UNIT)}
 """Its constants were chosen so that the closed form below gives the figure, for which none are on record."""

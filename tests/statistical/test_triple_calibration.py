@@ -184,11 +184,11 @@ SYSTEMS = {
 # --- the spline partial correlation -------------------------------------------------------------------------
 
 OURS, GCM = (0.04, 0.09), (0.04, 0.07)
-"""Rates of false alarms at 5 %, from 100 samples on (science 8)."""
+"""Rates of false alarms at 5 %, from 100 samples on (method 8.1)."""
 
 
 @pytest.mark.parametrize("n", [100, 200, 500, 1000] if FULL else [100, 300])
-def test_size__as_science_8_says(n):
+def test_size__as_method_8_says(n):
     m, beside = runs(2000, 300), runs(400, 60)
     worst = 0.0
     print(f"\nn = {n}, {m} triples (GCM {beside}): separations rejected at 5 %")
@@ -212,7 +212,7 @@ def test_size__as_science_8_says(n):
 
 @pytest.mark.parametrize("n", [30, 40])
 def test_size__of_few_samples_is_right_through_the_columns_fitted(n):
-    """Residuals are smaller than the noise: the variance of science 8 is multiplied by n / (n - 6)."""
+    """Residuals are smaller than the noise: the variance of method 8.1 is multiplied by n / (n - 6)."""
     m = runs(1000, 300)
     with_factor, without = [], []
     for draw in SYSTEMS.values():
@@ -399,7 +399,7 @@ def test_affine_systems__of_counts_are_not_called_distorted():
     assert n_told >= 30
 
 
-# --- power on the fork of science 4 -------------------------------------------------------------------------
+# --- power on the fork of method 4 -------------------------------------------------------------------------
 
 FLOORS = {1000: 0.8, 3000: 0.99}
 

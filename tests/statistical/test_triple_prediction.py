@@ -138,8 +138,8 @@ def test_forks__with_two_bent_arms_are_distorted_by_as_much_as_cells_say():
             assert np.sign(pools["partial_spline"]) == np.sign(cells["partial_linear"])
 
 
-def test_forks__of_section_4_by_number():
-    """Science 4: linear partial correlation -.507 at every K; spline .00, -.45, -.51 at K = 1, 5, 100."""
+def test_forks__of_method_4_by_number():
+    """Method 4: linear partial correlation -.507 at every K; spline .00, -.45, -.51 at K = 1, 5, 100."""
     genes = fork("tanh", "square")
     rows = {cells: triple(genes, 8000 if cells < 100 else 4000, cells, cells) for cells in (1, 5, 100)}
     for cells, row in rows.items():

@@ -226,7 +226,7 @@ N_RELATIONS = 600
 @pytest.mark.calibration
 @pytest.mark.parametrize(("make", "n"), [(bulk_subject, 200), (count_subject, 1500)])
 def test_affine_control__size_inside_its_band(make, n):
-    """At 5 % by the exact binomial band around 3 % to 8 % (science 6), fixed beforehand."""
+    """At 5 % by the exact binomial band around 3 % to 8 % (method 6.4), fixed beforehand."""
     subject = make(n=n, seed=5, within="level")
     made = relations(subject, AFFINE, SETTINGS | {"n_pairs": N_RELATIONS}, 11)
     found = steps.analyse(subject, made.expression, pairs=made.pairs, keep="all")

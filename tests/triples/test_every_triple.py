@@ -151,7 +151,7 @@ def test_screen_triples__counts_by_call_are_those_of_brute_force(result, brute):
 
 
 def test_screen_triples__calls_follow_the_rule(brute):
-    """Science 8, written again: two one-sided 5 % tests, both of which must tell."""
+    """Method 8.2, written again: two one-sided 5 % tests, both of which must tell."""
     table, z = brute.table, stats.norm.ppf(0.95)
     small, large, p = {}, {}, {}
     for name in ("linear", "spline"):

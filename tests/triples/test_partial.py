@@ -95,7 +95,7 @@ def slow_given(matrix, middle, levels, covariates, k):
 
 
 def slow_estimates(matrix, middle, ends, *, levels=None, covariates=None, donors=None, k=5):
-    """The five fields of Estimates, pair by pair, as science 8 writes them."""
+    """The five fields of Estimates, pair by pair, as method 8.1 writes them."""
     n = len(matrix)
     levels = [np.arange(n)] if levels is None else levels
     covariates = np.ones((n, 1)) if covariates is None else covariates
@@ -337,7 +337,7 @@ def falling(x, order):
 
 
 class Slow:
-    """Science 6 and 8 for one middle gene in one level, from sums over cells.
+    """Method 6.3 and 8.3 for one middle gene in one level, from sums over cells.
 
     ``strata`` are cells analysed around means of their own; products of two means are U-statistics.
     """
@@ -383,7 +383,7 @@ class Slow:
         return (share * self.f1).mean() / self.v1, (share * self.f2).mean() / self.n22
 
     def covariance(self, x, z):
-        """Of the fractions: E X Z / ff(T, 2) less the mean over pairs of different cells."""
+        """Covariance of the fractions: E X Z / ff(T, 2) less the mean over pairs of different cells."""
         product = self.ratio(x, 1) * self.ratio(z, 1)
         if not self.known:
             product = product * self.total / (self.total - 1)
@@ -396,7 +396,7 @@ class Slow:
         return sum_of_all / self.n
 
     def variance(self, x):
-        """Of the fraction: mean ff(X, 2) / ff(T, 2) less the square of its mean."""
+        """Variance of the fraction: mean ff(X, 2) / ff(T, 2) less the square of its mean."""
         pairs, share, sum_of_all = self.ratio(x, 2), self.ratio(x, 1), 0.0
         for rows in self.groups:
             m = len(rows)
@@ -405,7 +405,7 @@ class Slow:
         return sum_of_all / self.n
 
     def influence(self, x, z, degree):
-        """Of every cell on the residual covariance (science 8)."""
+        """Influence of every cell on the residual covariance (method 8.3)."""
         bx, gx = self.slopes(x)
         bz, gz = self.slopes(z)
         x = self.ratio(x, 1) - self.mean_of_stratum(self.ratio(x, 1))

@@ -27,7 +27,7 @@ FORK = ("X", "Y", "Z")
 
 
 def fork_data(n=1500, seed=3):
-    """The fork of science 4, and straight followers of the same middle gene."""
+    """The fork of method 4, and straight followers of the same middle gene."""
     random = np.random.default_rng(seed)
     y = random.gamma(2.0, size=n)
     columns = {

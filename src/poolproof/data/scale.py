@@ -1,4 +1,4 @@
-"""What the values say about themselves: whole or not, their range and shape, and so their scale."""
+"""What the values say about themselves: whole or not, range, shape, and so their scale (method 6.7)."""
 
 from __future__ import annotations
 

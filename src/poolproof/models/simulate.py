@@ -1,4 +1,4 @@
-"""Cells and pools from a model, streamed: never more than a few blocks of cells in memory (science 4, 5)."""
+"""Cells and pools from a model, streamed: never more than a few blocks of cells in memory (method 4, 5)."""
 
 from __future__ import annotations
 

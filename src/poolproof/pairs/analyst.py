@@ -234,7 +234,7 @@ def spread_pairs(result: Screen, genes: np.ndarray) -> np.ndarray:
 
 
 def detectable_share(columns: Columns, engine: Engine, p_cut: float) -> float | None:
-    """The non-linear share that a typical associated pair would show with power .8 (science 7).
+    """The non-linear share that a typical associated pair would show with power .8 (method 7.4).
 
     The median over rows at even steps of strength, so that neither draws nor gene order matter. With
     replicates nothing is said: a few of them do not estimate the variance of the scores well enough.

@@ -1,4 +1,4 @@
-"""From test statistics to calls: p-value codes, false-discovery control, the equivalence bound.
+"""From test statistics to calls: p-value codes, false-discovery control, the equivalence bound (method 7).
 
 Screening every pair of 20,000 genes leaves 4e8 p-values twice over. They are kept as 16-bit codes of
 -ln p, fine enough (2 in 10^4 of -ln p) to find the Benjamini-Hochberg cut; pairs near the cut are
@@ -236,7 +236,7 @@ def share_upper(
     v_both: np.ndarray,
     z: float | np.ndarray = Z_UPPER,
 ) -> np.ndarray:
-    """Upper bound of the non-linear share.
+    """Upper bound of the non-linear share (method 7.2).
 
     Parameters
     ----------

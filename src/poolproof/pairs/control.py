@@ -1,4 +1,4 @@
-"""The split-count control: a truth that is affine, with the user's own genes, depths and levels.
+"""The split-count control (method 6.4): an affine truth with the user's own genes, depths and levels.
 
 Each count of a gene is split at random, every molecule going to either half with probability 1/2. The
 two halves are counts of one and the same fraction, so the expectation of the one given the other's true
@@ -23,7 +23,7 @@ from .score_engine import ScoreTest
 
 LEVEL = 0.05
 LARGEST_SIZE = 0.09
-"""Size of the corrected test that its calibration allows (science 6: .03 to .10, mean .06)."""
+"""Size of the corrected test that its calibration allows (method 6.3: .03 to .10, mean .06)."""
 MIN_PAIRS = 500
 MAX_SPLITS = 10
 BATCH = 16

@@ -1,4 +1,4 @@
-"""The engine of the count-noise-corrected test: levels combined, replicates, statuses."""
+"""The engine of the count-noise-corrected test (method 6.3): levels combined, replicates, statuses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from .score_kernels import WEAK
 from .settings import EngineSettings
 
 Z_COUNTS = 1.959963984540054
-"""Quantile of the bound of the share for counts (science: 1.96)."""
+"""Quantile of the bound of the share for counts (method 7.2)."""
 
 N_BENDS = 2
 

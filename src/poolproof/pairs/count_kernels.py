@@ -1,4 +1,4 @@
-"""Kernels of the count-noise-corrected test of linearity, by factorial moments.
+"""Kernels of the count-noise-corrected test of linearity, by factorial moments (method 6.3).
 
 A cell's counts are a multinomial sample of its molecules. Given its total T, with the falling
 factorial ff(X, j) = X (X - 1) .. (X - j + 1), the moments e_j = ff(X, j) / ff(T, j),
@@ -77,9 +77,9 @@ class CountFeatures:
     d_sum: np.ndarray
     """Sums over each stratum of D_j, shape ``(3, R, n_strata)``."""
     dd_sum: np.ndarray
-    """Of D_j D_m, shape ``(6, R, n_strata)``."""
+    """Sums over each stratum of D_j D_m, shape ``(6, R, n_strata)``."""
     d_own_sum: np.ndarray
-    """Of D_j times each own term, shape ``(18, R, n_strata)``."""
+    """Sums over each stratum of D_j times each own term, shape ``(18, R, n_strata)``."""
     own_mean: np.ndarray
     """Means of the own terms, shape ``(6, R)``."""
     own_cov: np.ndarray
@@ -306,7 +306,7 @@ def _n_high(x: np.ndarray) -> np.ndarray:
 
 
 def _enough(x: np.ndarray, mean: np.ndarray, cov: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Whether a regulator has counts enough for the test, and up to which degree a bend can be sized."""
+    """Whether a regulator has counts enough (method 6.5), and up to which degree a bend can be sized."""
     error = np.sqrt(np.einsum("aar->ar", cov) / n)
     v1, n22, n23, n33 = mean[2], mean[3], mean[4], mean[5]
     testable = (_n_high(x) >= MIN_HIGH) & (v1 > 2 * error[2]) & (v1 > 0)

@@ -12,7 +12,7 @@ import pandas as pd
 from .._checks import InputError, check_column, printable
 
 MIN_SAMPLES = 10
-"""Samples that a level needs; science asks for 10 in all."""
+"""Samples that a level needs (method 6.8)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Every pair of genes: non-linear, affine by equivalence, or not to be told (science 6 and 7)."""
+"""Every pair of genes: non-linear, affine by equivalence, or not to be told (method 6 and 7)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Linearity:
     settings: dict[str, Any]
     """All options, defaults filled in."""
     seed: int
-    """Of every random draw."""
+    """Seed of every random draw."""
     warnings: tuple[str, ...]
     """What was guessed, left out or renamed."""
     expression: Expression = field(repr=False)

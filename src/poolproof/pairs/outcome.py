@@ -20,7 +20,7 @@ class Law:
     df: np.ndarray | None
     """Degrees of freedom, shape ``(R, 1)`` or ``(R, m)``, 0 where untested; None: value is -ln p."""
     df_residual: np.ndarray | None = None
-    """Of the denominator, shape as ``df``, the same wherever ``df`` is; None: chi-square."""
+    """Those of the denominator, shape as ``df``, the same wherever ``df`` is; None: chi-square."""
 
     def at(self, rows: np.ndarray, columns: np.ndarray) -> Law:
         """The law of some pairs, flat."""

@@ -1,4 +1,4 @@
-"""The engine of the classical and the robust test: levels combined, missing values, statuses."""
+"""The engine of the classical and the robust test (method 6.2): levels, missing values, statuses."""
 
 from __future__ import annotations
 
@@ -309,7 +309,7 @@ class ScoreTest:
         *,
         of_bend: bool,
     ) -> tuple[Law, np.ndarray]:
-        """Hotelling's T2 over replicates, per level; levels share replicates, so Bonferroni joins them.
+        """Hotelling's T2 over replicates, per level (method 6.9); Bonferroni joins levels, which share them.
 
         ``T2 (D - p) / (p (D - 1)) ~ F(p, D - p)`` for D replicates and p columns.
         """

@@ -1,4 +1,4 @@
-"""Kernels of the classical and the robust test of linearity: all pairs by matrix products.
+"""Kernels of the classical and the robust test of linearity (method 6.2): all pairs by matrix products.
 
 For an ordered pair x -> y, Q = [q_1 .. q_k] is the basis of x and y is centred with unit norm. The
 score of the bends is s_j = q_j'y, j >= 2; u is what the line leaves of y. With h the leverage of the

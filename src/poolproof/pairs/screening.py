@@ -39,7 +39,7 @@ NEAR = 1e-3
 
 BYTES_PER_PAIR = 7
 BYTES_PER_ROW = 72
-"""Of a candidate for the table, collected on the way."""
+"""Bytes of a candidate for the table, collected on the way."""
 SMALL = 250_000
 """Up to so many pairs, all are decided in float64 at once, and adjusted p-values are exact."""
 CALL_COST = 512
@@ -204,7 +204,7 @@ class Associations:
 
     @staticmethod
     def of(result: Screen) -> Associations:
-        """Of a screen."""
+        """Collect those of a screen."""
         rows = range(0, len(result.calls), 1024)
         bits = [np.packbits(result.calls[low : low + 1024] >= INCONCLUSIVE, axis=1) for low in rows]
         return Associations(result.regulators, result.targets, np.concatenate(bits))
@@ -228,7 +228,7 @@ class _Kept:
         self._blocks: dict[int, Any] = {}
 
     def features(self, start: int) -> Any:
-        """Of the block that starts here."""
+        """Features of the block that starts here."""
         block = self._blocks.get(start)
         if block is None:
             block = self._engine.features(self._regulators[start : start + self._size])
@@ -422,7 +422,7 @@ def _call(
 def call_of(
     tested: np.ndarray, strong: np.ndarray, flat: np.ndarray, bent: np.ndarray, associated: np.ndarray
 ) -> np.ndarray:
-    """The three-way call (science 7): affine wins where both hold, the bend being real and small.
+    """The three-way call (method 7.2): affine wins where both hold, the bend being real and small.
 
     Examples
     --------

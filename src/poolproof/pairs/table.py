@@ -265,7 +265,7 @@ _ROWS = 512
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """Counts over all tested pairs."""
+    """Counts over all tested pairs, and the share that contradicts affine cells (method 7.5)."""
 
     n_tested: int
     n_associated: int
@@ -276,7 +276,7 @@ class Tally:
     """Associated unordered pairs with both directions tested; where the direction is given, the
     associated ordered pairs."""
     n_unordered_affine: int
-    """Of those, affine by equivalence in at least one direction (or in the direction given)."""
+    """Those that are affine by equivalence in at least one direction (or in the direction given)."""
     share_contradicting: dict[str, float | None]
     by_gene: dict[str, np.ndarray]
     """The counting columns of the gene table."""

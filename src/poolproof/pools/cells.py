@@ -1,4 +1,4 @@
-"""Pools of real cells: which cells go together, and what each pool's values are (science 9)."""
+"""Pools of real cells: which cells go together, and what each pool's values are (method 9)."""
 
 from __future__ import annotations
 

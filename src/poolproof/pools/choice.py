@@ -45,7 +45,7 @@ class Scope:
         n_genes: int,
         notes: list[str],
     ) -> Scope:
-        """Of the genes most expressed, those that vary most; of the genes of pairs, where pairs are given."""
+        """Choose the genes that vary most among the most expressed, or among those of given pairs."""
         task = plan_task(expression, None, pairs)
         every = np.arange(len(expression.genes)) if task.pairs is None else np.unique(task.pairs)
         every = every[np.argsort(expression.genes[every].astype(str), kind="stable")]

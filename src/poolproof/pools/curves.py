@@ -1,4 +1,4 @@
-"""Pooling curves: what pools of 1, 2, 5, 10, ... of the user's own cells show (science 4 and 9)."""
+"""Pooling curves: what pools of 1, 2, 5, 10, ... of the user's own cells show (method 4 and 9)."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class PoolingCurves:
     settings: dict[str, Any]
     """All options, defaults filled in, and the genes that were chosen."""
     seed: int
-    """Of every draw."""
+    """Seed of every draw."""
     warnings: tuple[str, ...]
     """What was guessed or left out."""
 

@@ -1,4 +1,4 @@
-"""Which cells go into which pools of a pooling curve: regimes, sizes, strata, draws (science 9)."""
+"""Which cells go into which pools of a pooling curve: regimes, sizes, strata, draws (method 9)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .sums import Members
 WITHIN, MIXED, BETWEEN = REGIMES = ("within", "mixed", "between")
 LADDER = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 MIN_POOLS = 100
-"""Of fewer samples tests of pairs find little (science 6), and skewness has an error of a quarter."""
+"""Pools below which tests of pairs find little (method 6.2), and skewness has an error of a quarter."""
 MAX_POOLS = 300
 LARGE = 50
 """More pools than that many of this size are not drawn: small pools are needed for no curve."""
@@ -30,7 +30,7 @@ class Strata:
     """Cells in strata, whatever order they came in."""
 
     names: tuple[str, ...]
-    """Of the strata, in sorted order."""
+    """Names of the strata, in sorted order."""
     labels: pd.DataFrame
     """Labels of each stratum, one row a stratum, in the columns that were asked for; as text."""
     cells: tuple[np.ndarray, ...]

@@ -1,4 +1,4 @@
-"""What is measured of pools: cumulants inside strata, and a skeleton by partial correlations (science 9)."""
+"""What is measured of pools: cumulants inside strata, and a skeleton by partial correlations (method 9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measures of one drawing of pools: values, pairs, triples, skeleton (science 9)."""
+"""Measures of one drawing of pools: values, pairs, triples, skeleton (method 9)."""
 
 from __future__ import annotations
 
@@ -127,9 +127,9 @@ class Meter:
     """Triples to follow, columns x, y, z; may be empty."""
     labels: Labels
     test: str
-    """Of pairs, in pools of drawn cells."""
+    """Test of pairs, in pools of drawn cells."""
     rule: Rule
-    """Of the pair tests."""
+    """Thresholds of the pair tests."""
     threads: int | None
 
     def measure(self, drawing: Drawing, reference: np.ndarray, signs: np.ndarray) -> dict[str, float]:
@@ -231,7 +231,7 @@ class Meter:
         return shares | {N_ASSOCIATED: float(found[N_ASSOCIATED])}
 
     def correction_of(self, regime: str) -> str:
-        """Of the triples: as the pair test."""
+        """Correction of the triples: that of the pair test."""
         return "poisson" if self._test_of(regime) == "corrected" else "none"
 
     def _test_of(self, regime: str) -> str:

@@ -64,7 +64,7 @@ class Seen:
         """All values so far are whole and none is negative."""
         self.missing = False
         self.facts: Facts | None = None
-        """Of the first block that holds something else than counts."""
+        """Facts of the first block that holds something else than counts."""
 
     def look(self, block: Any) -> Any:
         """Return a block, dense or CSR, as float64.

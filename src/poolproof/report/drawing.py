@@ -25,9 +25,9 @@ from ..triples.figures import SPLINE, VALUES
 
 # Okabe & Ito (2008): told apart by readers with any kind of colour vision.
 COLOURS = {names.NONLINEAR: "#d55e00", names.AFFINE: "#0072b2", names.INCONCLUSIVE: "#6b7681"}
-"""Of marks and of the edges of bars: each stands out from white by 3 to 1 at least."""
+"""Colours of marks and of the edges of bars: each stands out from white by 3 to 1 at least."""
 FILLS = COLOURS | {names.INCONCLUSIVE: "#dde2e7"}
-"""Of bars; in grey they still differ."""
+"""Colours that fill bars; in grey they still differ."""
 HATCHES = {names.NONLINEAR: "////", names.AFFINE: "", names.INCONCLUSIVE: ""}
 MARKERS = {names.NONLINEAR: "^", names.AFFINE: "o", names.INCONCLUSIVE: "x"}
 TRIPLE_COLOURS = {
@@ -37,14 +37,14 @@ TRIPLE_COLOURS = {
     names.HIDDEN: "#b4578c",
     names.UNDETERMINED: "#6b7681",
 }
-"""Of the calls of triples; bars of false edges are hatched besides."""
+"""Colours of the calls of triples; bars of false edges are hatched besides."""
 THIRD_COLOURS = {"low": "#3a87c0", "middle": "#a3478f", "high": "#1d2733"}
 """From light to dark as the middle gene rises."""
 THIRD_MARKERS = {"low": "o", "middle": "^", "high": "s"}
 REGIME_COLOURS = {"within": "#0072b2", "mixed": "#d55e00", "between": "#008563"}
 REGIME_MARKERS = {"within": "o", "mixed": "^", "between": "s"}
 MANY = LinearSegmentedColormap.from_list("many", ["#c3d9ec", "#4a90c2", "#08306b"])
-"""Of counts: the smallest still stands out from white."""
+"""Colours of counts: the smallest still stands out from white."""
 LEVEL_COLOURS = ("#0072b2", "#d55e00", "#008563", "#b4578c", "#8a6d00", "#1d2733")
 LEVEL_MARKERS = ("o", "^", "s", "D", "v", "P")
 FEW = 200

@@ -34,7 +34,7 @@ CARDS = (
     ("lost", "nonlinear", "lost", (names.NONLINEAR,), (names.DISTORTED, names.HIDDEN)),
     ("unknown", "inconclusive", "undetermined", (names.INCONCLUSIVE,), (names.UNDETERMINED,)),
 )
-"""Of each card: its name, its counts of pairs and of triples in verdict.json, and its calls of both."""
+"""Each card: its name, its counts of pairs and of triples in verdict.json, and its calls of both."""
 TITLES = {
     ("survives", "single-cell"): "Survives",
     ("survives", "bulk"): "Not contradicted",

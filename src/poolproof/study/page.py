@@ -52,7 +52,7 @@ class Drawn:
     """A picture with what is behind it."""
 
     name: str
-    """Of its finding."""
+    """Name of its finding."""
     title: str
     side: str
     """``bulk and pools``, ``single cells``, or how pools were drawn; empty where all is in it."""

@@ -63,7 +63,7 @@ class Study:
     settings: Mapping[str, Any] = field(default_factory=study_settings)
     """The same for every data set."""
     seed: int = 0
-    """Of every random draw."""
+    """Seed of every random draw."""
 
     def __str__(self) -> str:
         return "\n".join(self.summary["findings"].values())
@@ -165,12 +165,12 @@ class _Task:
 
     @property
     def path(self) -> Path:
-        """Of the file with the result."""
+        """Path of the file with the result."""
         return self.place / PARTS / f"{self.entry.name}.{self.step}.json"
 
     @property
     def folder(self) -> Path:
-        """Of the audit."""
+        """Folder of the audit."""
         return self.place / AUDITS / self.entry.name
 
     @property

@@ -110,7 +110,7 @@ def random_pairs(
 
 
 LEVEL = 0.05
-"""Of the single tests that controls count."""
+"""Level of the single tests that controls count."""
 CALLS = {
     names.NONLINEAR: "share_nonlinear",
     names.AFFINE: "share_affine",
@@ -249,7 +249,7 @@ def pairs(subject: Subject, seed: int) -> Rows:
 
 
 def calls_at(table: pd.DataFrame, margin: float, fdr: float) -> np.ndarray:
-    """Calls of associated pairs at another margin, from their bounds and q-values (science 7)."""
+    """Calls of associated pairs at another margin, from their bounds and q-values (method 7.2)."""
     affine = table["nonlinear_share_upper"].to_numpy() < margin
     bent = table["q_value"].to_numpy() <= fdr
     return np.where(affine, names.AFFINE, np.where(bent, names.NONLINEAR, names.INCONCLUSIVE))

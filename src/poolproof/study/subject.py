@@ -112,7 +112,7 @@ def some_of(strata: np.ndarray, part: float, random: np.random.Generator) -> np.
 
 
 def rank_genes(expression: Expression, levels: np.ndarray, n: int) -> np.ndarray:
-    """Of the ``2 n`` most expressed genes the ``n`` that vary most inside levels for their mean.
+    """Choose, among the ``2 n`` most expressed genes, the ``n`` that vary most inside levels for their mean.
 
     Parameters
     ----------

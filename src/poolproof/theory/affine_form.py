@@ -1,4 +1,4 @@
-"""Forms under aggregations that are linear on some axis: affine, or refused with a witness (science 2)."""
+"""Forms under aggregations that are linear on some axis: affine, or refused with a witness (method 2)."""
 
 from __future__ import annotations
 

@@ -30,9 +30,9 @@ class AxisEquation:
     expression: sympy.Expr
     parents: tuple[sympy.Symbol, ...]
     supports: Mapping[sympy.Symbol, Support]
-    """Of parents and noise, on the axis."""
+    """Supports of parents and noise, on the axis."""
     noise: Law | None
-    """Of N itself, not on the axis."""
+    """Law of N itself, not on the axis."""
 
     @property
     def variables(self) -> tuple[sympy.Symbol, ...]:

@@ -1,4 +1,4 @@
-"""Monte Carlo: does pooling break a conditional independence that the cells have (science 3)?
+"""Monte Carlo: does pooling break a conditional independence that the cells have (method 3)?
 
 A test on simulated pools never proves an independence. It says ``broken`` where it rejects in pools and
 does not on as many single cells, and else names the effect that it would have found.
@@ -21,7 +21,7 @@ from ..models.laws import Law
 from ..models.scm import SCM
 
 LEVEL = 1e-3
-"""Of all tests together."""
+"""Level of all tests together."""
 POWER = 0.8
 N_COLUMNS = 6
 N_NUMBERS = 6
@@ -39,7 +39,7 @@ class BreakTest:
     broken: tuple[bool, ...]
     n_pools: int
     level: float
-    """Of each single test."""
+    """Level of each single test."""
     detectable: float
     """Residual correlation that had power 0.8."""
 

@@ -1,4 +1,4 @@
-"""Finite supports: the smallest pools that have equal sums and different values (science 2).
+"""Finite supports: the smallest pools that have equal sums and different values (method 2).
 
 A function f on a finite set of states survives the pooling of K cells iff any two multisets of K states with
 equal sums have equal f-sums. Two multisets differ by an integer vector d with sum(d) = 0 and

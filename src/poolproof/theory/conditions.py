@@ -1,4 +1,4 @@
-"""Decide for a model what survives pooling: forms and conditional independences (science 1 to 5)."""
+"""Decide for a model what survives pooling: forms and conditional independences (method 1 to 5)."""
 
 from __future__ import annotations
 

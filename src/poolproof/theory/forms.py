@@ -1,4 +1,4 @@
-"""Forms that no axis makes linear: cell types that differ, kernels, shares, medians (science 2)."""
+"""Forms that no axis makes linear: cell types that differ, kernels, shares, medians (method 2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does a d-separation of the cells hold in pools, and which dependences fade (CIC, science 3 to 5)?"""
+"""Does a d-separation of the cells hold in pools, and which dependences fade (CIC, method 3 to 5)?"""
 
 from __future__ import annotations
 

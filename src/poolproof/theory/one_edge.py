@@ -1,4 +1,4 @@
-"""Does the law of a pooled child depend on its parents' cells only through their sums (science 3)?
+"""Does the law of a pooled child depend on its parents' cells only through their sums (method 3)?
 
 It does, for cells independent given the parents' cells and equal weights, iff log E[exp(iuX) | parents] is
 affine in the parents on their support. Asked of each parent p: log E[...] = a(u) p + b(u, other parents),
@@ -29,12 +29,12 @@ CLEARLY_BENT = 1e-3
 CLEARLY = 1e6
 """Times the size of rounding: from here on a difference between laws is none of rounding or integration."""
 MOST_ROUNDING = 1e-10
-"""Of a characteristic function, beyond which nothing is read off it."""
+"""Rounding of a characteristic function beyond which nothing is read off it."""
 N_STEPS = 32
 MOST_VALUES = 200
-"""Of a parent, where others matter too; and combinations of those that are tried."""
+"""Values of a parent that are tried where others matter too; and combinations of those."""
 MAX_CELLS = 20_000
-"""Of which the law is worked out at once."""
+"""Cells whose law is worked out at once."""
 CANCELLED = 1e-14
 """What is left of terms that cancel, relative to them, if it is the rounding of moments."""
 _MEANS: dict[str, Callable[..., sympy.Expr]] = {

@@ -1,4 +1,4 @@
-"""Which d-separations a graph has, and which of them pooled genes surely keep (CIC, science 3).
+"""Which d-separations a graph has, and which of them pooled genes surely keep (CIC, method 3).
 
 A pool of K cells is a graph of its own: the cells of gene j are a vector V_j, its sum is S_j. Where the
 one-edge criterion lets the law of S_j depend on the parent p through S_p only, S_p -> S_j takes the place

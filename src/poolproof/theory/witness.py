@@ -1,4 +1,4 @@
-"""Witnesses: two pools that agree in everything the parents show and differ in the child (science 2)."""
+"""Witnesses: two pools that agree in everything the parents show and differ in the child (method 2)."""
 
 from __future__ import annotations
 

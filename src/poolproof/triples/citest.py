@@ -1,4 +1,4 @@
-"""Tests of conditional independence behind one signature: Fisher z, spline GCM, kernel, zero deletion.
+"""Tests of conditional independence (method 8.5): Fisher z, spline GCM, kernel, zero deletion.
 
 These are standard tests of a single statement, x independent of y given some variables. They confirm a sample
 of what the screen of all triples says, and each has its own blind spot; see :func:`ci_test`.

@@ -1,4 +1,4 @@
-"""A sample of triples, confirmed by slower standard tests, with single cells as the baseline (science 8)."""
+"""A sample of triples, confirmed by slower standard tests, with single cells as the baseline (method 8.5)."""
 
 from __future__ import annotations
 

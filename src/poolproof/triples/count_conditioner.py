@@ -1,4 +1,4 @@
-"""Residuals given the molecules of the middle gene: partial correlations without sampling noise (science 8).
+"""Residuals given the molecules of the middle gene: partial correlations without sampling noise (method 8.3).
 
 Noise in the middle gene destroys every conditional independence, so the ends are conditioned on its
 fraction p of the cell's molecules, along degrees 1 and 2, by the factorial moments of `_counts`. Covariances
@@ -32,7 +32,7 @@ class _Part:
     depth: Depth
     terms: CountTerms
     share: float
-    """Of the cells used."""
+    """Share of the cells used that this level has."""
     slopes: tuple[np.ndarray, np.ndarray]
     """b and g of every end, shape ``(m,)``."""
     sizes: tuple[float, float]

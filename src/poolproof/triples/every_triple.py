@@ -1,4 +1,4 @@
-"""Every triple of genes: what pooling does to conditional independence (science 8)."""
+"""Every triple of genes: what pooling does to conditional independence (method 8)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Triples:
     settings: dict[str, Any]
     """All options, defaults filled in."""
     seed: int
-    """Of every random draw."""
+    """Seed of every random draw."""
     warnings: tuple[str, ...]
     """What was guessed, left out or renamed."""
     expression: Expression = field(repr=False)
@@ -172,7 +172,7 @@ def screen_triples(
     Notes
     -----
     With residuals e of x and z given y, the partial correlation given a spline in y (counts: degree 2) is
-    judged separated or dependent, and that given a line in y (what sums of many cells show, science 4)
+    judged separated or dependent, and that given a line in y (what sums of many cells show, method 4)
     small or large, each by a one-sided 5 % test against ``margin``; standard errors are those under
     conditional independence. ``kept``: separated and small. ``distorted``: separated, yet large: pools show
     an edge that is not there. ``dependent``: both. ``hidden``: dependent, yet small: pools lose the edge.

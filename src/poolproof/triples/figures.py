@@ -237,7 +237,7 @@ def _unit(parts: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _correlation(points: pd.DataFrame) -> float:
-    """Of residuals with standard deviation 1."""
+    """Correlation of residuals with standard deviation 1."""
     return float(np.mean(points["x"] * points["z"]))
 
 

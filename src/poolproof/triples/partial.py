@@ -1,4 +1,4 @@
-"""Kernels of partial correlations: pairs of ends given one middle gene, as low-rank downdates (science 8).
+"""Kernels of partial correlations: pairs of ends given one middle gene, as low-rank downdates (method 8.1).
 
 The covariance of two residuals is the covariance of the genes less a product of k coefficients each, and its
 variance under conditional independence is a product of k + 1 smoothed squares each. So all pairs of ends
@@ -19,7 +19,7 @@ MIN_REPLICATES = 4
 WORKING_BYTES = 1e9
 """What the columns of the ends of one middle gene may take."""
 SMALLEST_VARIANCE = 0.1
-"""Of a partial correlation, as a share of that with equal variances: smoothed squares can go below 0."""
+"""Least variance of a partial correlation, beside that with equal noise: smoothed squares can be below 0."""
 
 
 class Mesh(Protocol):
@@ -74,7 +74,7 @@ class Spread(Protocol):
         """Degrees of freedom of Student's t; infinite: the normal."""
 
     def variance(self, mesh: Mesh, rho: np.ndarray) -> np.ndarray:
-        """Of the partial correlations ``rho``, in their shape."""
+        """Variances of the partial correlations ``rho``, in their shape."""
 
     def take(self, ends: np.ndarray) -> Spread:
         """The same for some ends."""
@@ -82,7 +82,7 @@ class Spread(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Smooth:
-    """Squared residuals smoothed over the middle gene: ``w_x' w_z`` (science 8)."""
+    """Squared residuals smoothed over the middle gene: ``w_x' w_z`` (method 8.1)."""
 
     w: np.ndarray
     """Shape ``(m, k + 1)``, in units of the residual variance."""
@@ -253,9 +253,9 @@ class Conditioner(Protocol):
     most_ends: int
     """Ends that are conditioned on a gene at once; depends on the data alone, as rounding depends on it."""
     status: np.ndarray
-    """Of each gene as the middle gene."""
+    """Status of each gene as the middle gene."""
     end_status: np.ndarray
-    """Of each gene as an end."""
+    """Status of each gene as an end."""
 
     def given(self, middle: int, ends: np.ndarray, dtype: type, *, listed: bool = False) -> Given | None:
         """Condition ends on a middle gene; None where it has too few counts.

@@ -40,7 +40,7 @@ class ScoreConditioner:
 
     Notes
     -----
-    The variance of science 8, times n / (n - columns fitted): without it the size at 5 % is up to .09 with
+    The variance of method 8.1, times n / (n - columns fitted): without it the size at 5 % is up to .09 with
     40 samples, with it up to .05 (spline residuals; Gaussian and skewed middle genes).
     """
 

@@ -21,9 +21,9 @@ from .partial import Conditioner, Estimates, Given, Tile
 SIZE = 256
 """Ends of a tile: its arrays stay in the processor's cache."""
 N_BINS = 40
-"""Of a partial correlation from -1 to 1 in the histogram."""
+"""Bins of a partial correlation, from -1 to 1, in the histogram."""
 LEVEL = 0.05
-"""Of the one-sided tests behind a call."""
+"""Level of the one-sided tests behind a call."""
 
 KEPT, DISTORTED, HIDDEN, DEPENDENT, UNDETERMINED = range(5)  # kept + 1: linear large; + 2: dependent
 CODES = (names.KEPT, names.DISTORTED, names.HIDDEN, names.DEPENDENT, names.UNDETERMINED)
@@ -189,7 +189,7 @@ def tiles(n_ends: int, n_left: int | None = None) -> Iterator[Tile]:
 
 
 def judge(of: Estimates, margin: float, df: float) -> tuple[np.ndarray, np.ndarray]:
-    """Codes of the calls (science 8), and the squared statistic behind each: the smaller of its two.
+    """Codes of the calls (method 8.2), and the squared statistic behind each: the smaller of its two.
 
     A triple is separated, or dependent, where the partial correlation given the spline lies significantly
     below, or above, the margin; the same for the line. Both must be told, else it is undetermined.
@@ -209,7 +209,7 @@ def judge(of: Estimates, margin: float, df: float) -> tuple[np.ndarray, np.ndarr
 
 @cache
 def quantile(df: float) -> float:
-    """Of the one-sided tests."""
+    """Quantile of the one-sided tests."""
     return float(special.stdtrit(df, 1 - LEVEL)) if np.isfinite(df) else float(-special.ndtri(LEVEL))
 
 
@@ -291,7 +291,7 @@ class _Sums:
 
 @cache
 def _diagonal(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of a tile on the diagonal: a code beyond all calls where there is no triple of its own, 1 elsewhere."""
+    """Two masks of a diagonal tile: a code beyond all calls where it has no triple of its own; else 1."""
     lower = np.tri(n, dtype=np.uint8)
     return lower * np.uint8(UNDETERMINED + 1), (1 - lower).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""The audit: data in, verdict out (science 7)."""
+"""The audit: data in, verdict out (method 7)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Audit:
     settings: dict[str, Any]
     """All options, defaults filled in."""
     seed: int
-    """Of every random draw."""
+    """Seed of every random draw."""
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     """UTC, to the second."""
 

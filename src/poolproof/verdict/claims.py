@@ -1,4 +1,4 @@
-"""The separations that a network claims: pairs of genes, each with a smallest set of genes between them.
+"""The separations that a network claims (method 8.4): pairs of genes, and a smallest set between them.
 
 By the Markov property two genes without an edge are independent given some others, and the network says
 which. Regulation has cycles. There sigma-separation holds (Forre & Mooij 2017), for equations that have one
@@ -24,7 +24,7 @@ from .._random import stream
 from ..data.matching import OTHER_REGULATOR_NAMES, OTHER_TARGET_NAMES, _both_names, _match, plain_name
 
 UNRELATED_SHARE = 4
-"""Of unrelated pairs, one is judged where this many related ones may be."""
+"""Related pairs that may be judged for each unrelated one."""
 
 _CHUNK = 256
 
@@ -49,13 +49,13 @@ class Claims:
     n_pairs: int
     """Pairs of measured genes without an edge between them."""
     n_related: int
-    """Of these, pairs that a path or a common cause connects."""
+    """Those among them that a path or a common cause connects."""
     n_related_drawn: int
     """Related pairs whose separating set was looked for."""
     n_unseparated: int
-    """Of these, pairs that nothing measured separates: an unmeasured regulator connects them."""
+    """Drawn pairs that nothing measured separates: an unmeasured regulator connects them."""
     n_large: int
-    """Of these, pairs with more genes between them than asked for."""
+    """Drawn pairs with more genes between them than asked for."""
 
 
 class SeparationGraph:
@@ -304,7 +304,7 @@ class _Kinship:
         self.n_related = int(self._n_partners.sum())
 
     def _partners(self, kinds: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """Of each of these kinds, the nodes that share an ancestor with it, as a mask over all nodes."""
+        """Yield each of these kinds with a mask over all nodes: those that share an ancestor with it."""
         for low in range(0, len(kinds), _CHUNK):
             part = kinds[low : low + _CHUNK]
             shared = self._bits[part] @ self._bits.T > 0

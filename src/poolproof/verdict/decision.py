@@ -1,4 +1,4 @@
-"""The rule of the verdict (science 7)."""
+"""The rule of the verdict (method 7.5)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def decide(
     max_contradicting: float = 0.05,
     control_passed: bool | None = None,
 ) -> tuple[str, list[str]]:
-    """Apply the rule of science 7 to the counts of an analysis.
+    """Apply the rule of method 7.5 to the counts of an analysis.
 
     Parameters
     ----------

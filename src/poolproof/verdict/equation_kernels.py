@@ -1,4 +1,4 @@
-"""One child's equation on all its parents: the score test of additive bends. Arrays in, numbers out."""
+"""One child's equation on all its parents: the score test of additive bends (method 6.10), on arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The equation of each child on all its parents jointly: affine, or bent?
+"""The equation of each child on all its parents jointly: affine, or bent (method 6.10)?
 
 Two genes may look bent because a third drives both. Where regulators are known, the child is therefore
 fitted on all its parents at once: an additive spline against an affine function, by a score test that

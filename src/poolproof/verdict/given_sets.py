@@ -124,7 +124,7 @@ def joint_basis(bases: Sequence[np.ndarray], n: int) -> tuple[np.ndarray, int]:
 
 
 class CountSets(CountConditioner):
-    """Conditions counts of molecules on one gene, or on none, without sampling noise (science 8)."""
+    """Conditions counts of molecules on one gene, or on none, without sampling noise (method 8.3)."""
 
     def __init__(self, sets: Sets, test: CountTest) -> None:
         super().__init__(test)
@@ -163,7 +163,7 @@ class CountSets(CountConditioner):
         return Given(ends, columns, inverse, nothing, nothing, n)
 
     def _spread_of(self, e: np.ndarray, n: int) -> Spread:
-        """Of the mean of products of centred fractions ``e``, shape ``(m, n)``, in units of their size."""
+        """Spread of the mean of products of centred ``e``, shape ``(m, n)``, in units of their size."""
         if not self._test.design.n_clusters:
             return Squares(e * e / n, e * e, n)
         codes = np.concatenate([np.asarray(level.clusters) for level in self._test.levels])
