@@ -107,8 +107,8 @@ def _helps(command: click.Command, name: str, parent: click.Context | None) -> I
 # --- Python ---------------------------------------------------------------------------------------------
 
 API_INTRO = """\
-The names of `import poolproof`, the pictures of `poolproof.plot`, and the classes of the results. The installed
-version is `poolproof.__version__`. “method 6.3” in a docstring is that section of [the
+The names of `import poolproof`, the pictures of `poolproof.plot`, and the classes of the results. The
+installed version is `poolproof.__version__`. “method 6.3” in a docstring is that section of [the
 method](../explanation/method.md).
 
 Every example below is run by the tests. They start from
