@@ -94,6 +94,7 @@ BULK = ("--kind", "bulk", "--scale", "additive")
 # --- what goes in ------------------------------------------------------------------------------------
 
 
+@pytest.mark.drawn
 def test_audit__h5ad(call, h5ad, tmp_path):
     done = call("audit", h5ad, "--within", "cell_type", "--out", tmp_path / "out")
     assert done.code == 0
@@ -110,6 +111,8 @@ def test_audit__h5ad(call, h5ad, tmp_path):
         assert reason in done.out
     for warning in content["data"]["warnings"]:
         assert warning in done.err
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "<svg" in page or "data:image/svg+xml" in page
 
 
 def write_folder_10x(path):

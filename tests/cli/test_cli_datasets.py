@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import one_line
+from helpers import one_line
 
 from poolproof import dataset_info, list_datasets, list_networks, load_dataset
 from poolproof.data import download as _download

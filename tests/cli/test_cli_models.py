@@ -6,8 +6,8 @@ import stat
 import anndata
 import numpy as np
 import pytest
-from conftest import one_line
-from test_report import Page
+from browser import Page
+from helpers import one_line
 
 from poolproof import list_models
 from poolproof.cli.models import check_command, simulate_command

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from anndata import AnnData
-from conftest import one_line
+from helpers import one_line
 from numpy.testing import assert_array_equal
 
 from poolproof import pool_cells

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import one_line
+from helpers import one_line
 from study_toys import AUREUS, ISLETS, YEAST, without_drawing
 
 from poolproof.data import download as _download

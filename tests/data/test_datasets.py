@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import shared_data
+from helpers import shared_data
 
 import poolproof
 from poolproof import (

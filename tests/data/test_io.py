@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 import scipy.io
 import scipy.sparse as sp
-from conftest import shared_data
+from helpers import shared_data
 from hypothesis import given
 from hypothesis import strategies as st
 

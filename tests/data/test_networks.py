@@ -4,7 +4,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import shared_data
+from helpers import shared_data
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import missing
+from helpers import missing
 
 from poolproof import InputError
 from poolproof._files import RESULTS, ParquetStream, result_folder, to_json, write_json, write_parquet

@@ -6,7 +6,7 @@ from math import inf
 import numpy as np
 import pytest
 import sympy
-from conftest import quickly
+from helpers import quickly
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 import yaml
-from conftest import quickly
+from helpers import quickly
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

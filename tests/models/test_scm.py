@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import quickly
+from helpers import quickly
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -12,7 +12,7 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 from anndata.io import sparse_dataset
-from conftest import shared_data
+from helpers import shared_data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal

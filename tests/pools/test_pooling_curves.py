@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from anndata import AnnData
-from conftest import shared_data
+from helpers import shared_data
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 

@@ -26,7 +26,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from conftest import missing, shared_data
+from helpers import missing, shared_data
 
 import poolproof
 from poolproof.aggregation import _NAMED

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import missing
+from helpers import missing
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ("sh", "rm", "mkdir", "touch", "chmod", "cat")

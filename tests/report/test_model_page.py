@@ -11,9 +11,9 @@ from urllib.parse import unquote
 import networkx as nx
 import numpy as np
 import pytest
-from conftest import quickly
-from test_check_text import FORK, LONG, renamed
-from test_report import BREAK_IN, HOSTILE, Browser, Page, find_chromium
+from browser import BREAK_IN, HOSTILE, Browser, Page, find_chromium
+from helpers import quickly
+from model_toys import FORK, LONG, renamed
 
 from poolproof import InputError, write_model_page
 from poolproof.report.graph_picture import MAX_PER_LAYER, NODE_HEIGHT, _crossings, arrange, draw_graph, layers

@@ -12,7 +12,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import shared_data
+from helpers import shared_data
 from scipy import stats
 
 import poolproof

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData, read_h5ad
-from conftest import shared_data
+from helpers import shared_data
 from scipy import stats
 from threadpoolctl import threadpool_limits
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import shared_data
+from helpers import shared_data
 from study_toys import AUREUS, ISLETS, YEAST, quick_study, small_content
 
 import poolproof
