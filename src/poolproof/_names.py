@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE_SCHEMAS = (1, 2)
+"""Versions of verdict.json that a report can be made from: 1 has no ``population``."""
 
 # Calls of a pair.
 NONLINEAR, AFFINE, INCONCLUSIVE, NOT_ASSOCIATED = PAIR_CALLS = (

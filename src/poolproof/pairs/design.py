@@ -70,6 +70,11 @@ class Design:
     """Samples and levels left out, and why."""
 
 
+def n_independent(design: Design) -> int:
+    """Independent units of an analysis: replicates, or samples where there are none."""
+    return design.n_clusters or sum(len(level.rows) for level in design.levels)
+
+
 def make_design(
     obs: pd.DataFrame,
     *,

@@ -42,6 +42,30 @@ class Share:
         return (self.bend + self.line) / self.n_pairs if self.n_pairs else np.nan
 
 
+def variances(bend: np.ndarray, line: np.ndarray) -> np.ndarray:
+    """Variances of two sums and their covariance from the influences of independent units on them.
+
+    Parameters
+    ----------
+    bend, line
+        Shape ``(.., D)``.
+
+    Returns
+    -------
+    Shape ``(3, ..)``: of the first, of the second, covariance; D / (D - 1) times the centred squares.
+
+    Examples
+    --------
+    >>> variances(np.array([1.0, -1.0]), np.array([2.0, -2.0])).tolist()
+    [4.0, 16.0, 8.0]
+    """
+    d = bend.shape[-1]
+    bend = bend - bend.mean(axis=-1, keepdims=True)
+    line = line - line.mean(axis=-1, keepdims=True)
+    products = ((bend, bend), (line, line), (bend, line))
+    return np.stack([(a * b).sum(axis=-1) for a, b in products]) * (d / max(d - 1, 1))
+
+
 def share_of(
     n_pairs: float,
     total: np.ndarray,
@@ -159,3 +183,14 @@ def both_ends(square: np.ndarray) -> np.ndarray:
     [6.0, 9.0]
     """
     return np.asarray(square.sum(axis=-1) + square.sum(axis=-2) - np.einsum("...kk->...k", square))
+
+
+def number_or_none(value: float) -> float | None:
+    """A number for JSON: None where there is none.
+
+    Examples
+    --------
+    >>> number_or_none(np.nan), number_or_none(0.5)
+    (None, 0.5)
+    """
+    return float(value) if np.isfinite(value) else None

@@ -14,12 +14,20 @@ from .. import _names as names
 from .._checks import printable
 from .._random import stream
 from .count_engine import CountTest
-from .design import Design
-from .intervals import Share, both_ends, pair_variance, share_of, unit_variance
+from .design import Design, n_independent
+from .intervals import (
+    Share,
+    both_ends,
+    number_or_none,
+    pair_variance,
+    share_of,
+    unit_variance,
+    variances,
+)
 from .modules import MAX_CLUSTERED, modules_of
 from .outcome import Engine
 from .population_measures import Measure, measure_of
-from .population_pass import Counted, Sums, sum_pairs, variances
+from .population_pass import Counted, Sums, sum_pairs
 from .population_sets import MAX_GENES, N_SPLITS, ChosenSums, chosen_sums
 from .score_engine import ScoreTest
 
@@ -139,7 +147,7 @@ def population_of(
     """
     measure = measure_of(engine, dtype)
     pairs = _pairs(engine, measure, genes, regulators, listed, directed, min_r2, seed)
-    n_axis = _n_axis(design)
+    n_axis = n_independent(design)
     settings: dict[str, Any] = {
         "n_axis": n_axis,
         "axis": "replicates" if design.n_clusters else "samples",
@@ -170,10 +178,6 @@ def population_of(
 
 
 Row = tuple[str, str, Share]
-
-
-def _n_axis(design: Design) -> int:
-    return design.n_clusters or sum(len(level.rows) for level in design.levels)
 
 
 def _pairs(
@@ -372,12 +376,9 @@ def _labelled(rows: list[Row], directed: bool, settings: dict[str, Any], seed: i
 
 
 def _entry(share: Share) -> dict[str, Any]:
-    def number(value: float) -> float | None:
-        return float(value) if np.isfinite(value) else None
-
     return {
         "n_pairs": share.n_pairs,
-        **{column: number(getattr(share, column)) for column in _COLUMNS[3:8]},
+        **{column: number_or_none(getattr(share, column)) for column in _COLUMNS[3:8]},
         "status": share.status,
     }
 

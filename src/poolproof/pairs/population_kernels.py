@@ -13,10 +13,10 @@ s = Q'y, u = y - Q s and h_i the leverage of that fit, the constant and the cova
 (the HC2 weight of MacKinnon & White 1985: unbiased under equal variance). As u = y - Q s, V is a product of
 columns of x with y^2 and of others with y, so blocks of genes meet in matrix products.
 
-With replicates the score of a replicate d is s_jd = suother(i in d) q_ij y_i, what the fit leaves of it
-r_jd = s_jd - (G_d s)_j, G_d = suother(i in d) q_i q_i', and V_j = suotherd r_jd^2 g_jj / (g_jj - suotherm g_jm^2).
-For D equal replicates that is D / (D - 1) suotherd r_jd^2, so that s_j^2 - V_j is D / (D - 1) times the sum over
-pairs of *different* replicates of their products, free of bias whatever happens inside one.
+With replicates the score of a replicate d is s_jd = sum_(i in d) q_ij y_i, what the fit leaves of it
+r_jd = s_jd - (G_d s)_j, G_d = sum_(i in d) q_i q_i', and V_j = sum_d r_jd^2 g_jj / (g_jj - sum_m g_jm^2).
+For D equal replicates that is D / (D - 1) sum_d r_jd^2, so that s_j^2 - V_j is D / (D - 1) times the sum
+over pairs of *different* replicates of their products, free of bias whatever happens inside one.
 
 The influence of a sample on a sum of B or L is its derivative by the sample's weight. By the envelope theorem
 that of what a least-squares fit explains is y_i^2 - u_i^2; V and the norm of y depend on the weight too.

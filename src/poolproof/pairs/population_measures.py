@@ -6,6 +6,7 @@ samples, level by level, or the replicates.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,7 +45,7 @@ class Axis:
         self.levels = levels
         self.clustered = n_clusters > 0
         edges = np.cumsum([0, *(len(level.rows) for level in levels)])
-        self.slices = [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        self.slices = [slice(int(a), int(b)) for a, b in pairwise(edges)]
         self.size = max(level.n_clusters for level in levels) if self.clustered else int(edges[-1])
 
     def place(self, of_level: list[np.ndarray]) -> np.ndarray:

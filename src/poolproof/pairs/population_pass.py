@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._arrays import add, in_threads
+from .intervals import variances
 from .population_measures import Measure
 
 BLOCK = 32
@@ -191,30 +192,6 @@ def _block(
         [of.sum(axis=1) for of in own],
         variances(*(measure.axis.place(own) - norm)),
     )
-
-
-def variances(bend: np.ndarray, line: np.ndarray) -> np.ndarray:
-    """Variances of two sums and their covariance from the influences of independent units on them.
-
-    Parameters
-    ----------
-    bend, line
-        Shape ``(.., D)``.
-
-    Returns
-    -------
-    Shape ``(3, ..)``: of the first, of the second, covariance; D / (D - 1) times the centred squares.
-
-    Examples
-    --------
-    >>> variances(np.array([1.0, -1.0]), np.array([2.0, -2.0])).tolist()
-    [4.0, 16.0, 8.0]
-    """
-    d = bend.shape[-1]
-    bend = bend - bend.mean(axis=-1, keepdims=True)
-    line = line - line.mean(axis=-1, keepdims=True)
-    products = ((bend, bend), (line, line), (bend, line))
-    return np.stack([(a * b).sum(axis=-1) for a, b in products]) * (d / max(d - 1, 1))
 
 
 def _target_variances(
