@@ -136,6 +136,7 @@ PARTS_OF_A_MODEL = ("Aggregation", "CellType", "Law")
 TABLE_OF = {
     "PAIR_COLUMNS": "pairs.parquet",
     "GENE_COLUMNS": "genes.parquet",
+    "POPULATION_COLUMNS": "population.parquet",
     "EQUATION_COLUMNS": "equations.parquet",
     "EDGE_COLUMNS": "edges.parquet",
     "EDGE_CLAIM_COLUMNS": "edges.parquet",
@@ -408,6 +409,7 @@ FILES = {
     "of counts, estimates of r2 above 1 are set to 1 and come last",
     "genes.parquet": "one row per gene",
     "levels.parquet": "with `--within`: the pairs of each level alone",
+    "population.parquet": "how bent all pairs are together, and parts of them: the bend share",
     "equations.parquet": "with `--network`: one row per child, tested on all its parents jointly",
     "edges.parquet": "with `--network`: one row per edge, tested beside the child's other parents",
     "separations.parquet": "with `--network`: one row per judged separation that the network claims",
@@ -470,6 +472,7 @@ def files_page() -> str:
     parts += ["### Calls", _table(["call", "meaning"], calls)]
     parts += ["### Statuses", _table(["status", "meaning"], statuses)]
     parts += ["## genes.parquet", columns_of(names.GENE_COLUMNS)]
+    parts += ["## population.parquet", columns_of(names.POPULATION_COLUMNS)]
     parts += ["## levels.parquet", "The columns of `pairs.parquet`, and"]
     parts += [_columns([("level", "str", "name of the level, the values of the `--within` columns joined")])]
     parts += ["## equations.parquet", columns_of(names.EQUATION_COLUMNS)]

@@ -29,6 +29,7 @@ RESULTS = (
     "pairs.parquet",
     "genes.parquet",
     "levels.parquet",
+    "population.parquet",
     "equations.parquet",
     "edges.parquet",
     "separations.parquet",

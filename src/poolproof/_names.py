@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE_SCHEMAS = (1, 2)
+"""Versions of verdict.json that a report can be made from: 1 has no ``population``."""
 
 # Calls of a pair.
 NONLINEAR, AFFINE, INCONCLUSIVE, NOT_ASSOCIATED = PAIR_CALLS = (
@@ -50,6 +52,22 @@ SURVIVES, NOT_CONTRADICTED, DISTORTED_EDGE, NOT_SEEN, CANNOT_TELL = EDGE_STATUSE
     "not_seen",
     "cannot_tell",
 )
+
+# The bend share of sets of pairs.
+ALL_PAIRS, GIVEN_PAIRS = "all", "given"
+POPULATION_SETS = (
+    ALL_PAIRS,
+    GIVEN_PAIRS,
+    "level",
+    "strength",
+    "better_direction",
+    "direct",
+    "direct_better_direction",
+    "regulator",
+    "target",
+)
+NO_PAIRS, NOTHING_EXPLAINED = "no_pairs", "nothing_explained"
+POPULATION_STATUSES = (OK, NO_PAIRS, NOTHING_EXPLAINED)
 
 # Verdicts of an audit.
 CONTRADICTED, COMPATIBLE, UNDECIDED = VERDICTS = ("contradicted", "compatible", "inconclusive")
@@ -100,6 +118,28 @@ GENE_COLUMNS = (
     Column("n_affine_as_target", "int64", "of those, called affine"),
     Column("n_inconclusive_as_target", "int64", "of those, called inconclusive"),
     Column("n_contradicting", "int64", "unordered pairs with this gene that contradict the affine model"),
+)
+
+POPULATION_COLUMNS = (
+    Column(
+        "set",
+        "category",
+        "all pairs tested (given: those whose direction was given), or a part: level, strength (R2 in the "
+        "other half of the samples), better_direction, direct, direct_better_direction, regulator, target",
+    ),
+    Column("name", "str", "which level, strength or gene; empty where there is one such set"),
+    Column("n_pairs", "int64", "ordered pairs in the set, associated or not"),
+    Column(
+        "bend_share",
+        "float64",
+        "bend in what regulators explain of their targets: sum of bends over sum of bends and lines, bias "
+        "taken off; may be below 0 by chance; missing where nothing is explained",
+    ),
+    Column("standard_error", "float64", "of bend_share, over samples (or replicates) and modules of genes"),
+    Column("low", "float64", "lower end of the 95 % interval"),
+    Column("high", "float64", "upper end of the 95 % interval"),
+    Column("explained", "float64", "share of the variance of a target that a pair explains, on average"),
+    Column("status", "category", "ok, no_pairs, or nothing_explained: less than 3 standard errors above 0"),
 )
 
 LEVEL_COLUMN = Column("level", "str", "level of --within; the other columns are those of pairs.parquet")

@@ -4,8 +4,10 @@ Imports the hall and data; triples, pools, verdict, report and study may import 
 (levels, replicates, covariates), ``score_kernels`` and ``count_kernels`` (the algebra), ``score_engine``
 and ``count_engine`` (the two tests, with one interface: ``outcome``), ``screening`` (all pairs in
 blocks), ``calls`` (from p-values to calls), ``table``, then ``settings``, ``plan``, ``analyst`` and
-``every_pair``, which put it together. ``control`` splits counts in two; ``fitted``, ``figures`` and
-``anndata_slots`` serve pictures and AnnData.
+``every_pair``, which put it together. ``population`` says what all pairs say together:
+``population_kernels`` and ``population_counts`` (the algebra), ``population_measures`` (one interface),
+``population_pass`` (sums over all pairs), ``population_sets``, ``modules`` and ``intervals``. ``control``
+splits counts in two; ``fitted``, ``figures`` and ``anndata_slots`` serve pictures and AnnData.
 """
 
 from __future__ import annotations
@@ -26,10 +28,12 @@ if TYPE_CHECKING:
     from .figures import figure_data as figure_data
     from .figures import pair_data as pair_data
     from .fitted import fitted_curve as fitted_curve
+    from .population import Population as Population
 
 _MODULE_OF = {
     "Design": "design",
     "Linearity": "every_pair",
+    "Population": "population",
     "SplitControl": "control",
     "annotate": "anndata_slots",
     "bh_adjust": "calls",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from .count_engine import CountTest
 from .design import Design
 from .outcome import Engine
 from .plan import Task
+from .population import Population, population_of, restricted
 from .score_engine import ScoreTest
 from .screening import INCONCLUSIVE, UNTESTED, Associations, Columns, Rule, Screen, screen
 from .settings import EngineSettings
@@ -61,6 +62,7 @@ class Analysis:
     summary: dict[str, Any]
     control: SplitControl | None
     associations: Associations | None
+    population: Population | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +82,7 @@ class Analyst:
         limit: int,
         sink: Sink | None = None,
         control: bool = False,
+        population: bool = False,
         report: Callable[[int], Any],
     ) -> Analysis:
         """Analyse one design; ``report`` is told how many regulators are done."""
@@ -108,6 +111,27 @@ class Analyst:
             summary=self._summary(tally, columns, typical, cut, engine, split),
             control=split,
             associations=associations,
+            population=self.population(engine, design) if population else None,
+        )
+
+    def population(self, engine: Engine, design: Design) -> Population:
+        """The bend share of all pairs together."""
+
+        def half(of: Design, genes: np.ndarray) -> Engine:
+            return replace(self, expression=restricted(self.expression, genes)).engine(of)
+
+        return population_of(
+            engine,
+            design,
+            self.expression.genes,
+            self.task.regulators,
+            self.task.pairs,
+            half,
+            directed=self.task.directed,
+            min_r2=self.rule.min_r2,
+            dtype=self.settings.dtype,
+            seed=self.settings.seed,
+            threads=self.settings.threads,
         )
 
     def engine(self, design: Design) -> Engine:

@@ -9,16 +9,19 @@ misled by counting noise.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from .._arrays import in_threads
+from .._arrays import add, in_threads
 from .._names import OK
 from .._random import stream
 from .count_engine import CountTest
-from .design import Design
+from .design import Design, n_independent
+from .intervals import Share, number_or_none, pair_variance, share_of, variances
 from .outcome import Engine
+from .population_measures import CountMeasure
 from .score_engine import ScoreTest
 
 LEVEL = 0.05
@@ -41,19 +44,26 @@ class SplitControl:
     """Share rejected by the robust test of counts divided by depth."""
     level: float
     n_genes: int
+    bend_share: Share
+    """Of either half's line and bend in the other, summed over all pairs of halves: 0 but for noise."""
 
     @property
     def passed(self) -> bool:
         """Whether the rejections stay inside the 97.5 % binomial band of the size allowed, by gene."""
         return self.rejected * self.n_genes <= stats.binom.ppf(0.975, self.n_genes, LARGEST_SIZE)
 
-    def as_dict(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, Any]:
         """The entry ``linearity.control`` of verdict.json."""
         return {
             "n_pairs": self.n_pairs,
             "rejected": self.rejected,
             "rejected_naive": self.rejected_naive,
             "level": self.level,
+            "bend_share": {
+                "estimate": number_or_none(self.bend_share.bend_share),
+                "low": number_or_none(self.bend_share.low),
+                "high": number_or_none(self.bend_share.high),
+            },
         }
 
 
@@ -94,15 +104,15 @@ def split_control(
         return None
     n_splits = int(min(MAX_SPLITS, -(-MIN_PAIRS // len(genes))))
 
-    def work(task: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def work(task: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, _Bends]:
         split, low = task
         batch = genes[low : low + BATCH]
-        p_corrected, p_naive, tested = _split_batch(engine, total, names, design, seed, split, batch)
-        return p_corrected[tested], p_naive[tested], batch[tested]
+        p_corrected, p_naive, tested, bends = _split_batch(engine, total, names, design, seed, split, batch)
+        return p_corrected[tested], p_naive[tested], batch[tested], bends
 
     tasks = [(split, low) for split in range(n_splits) for low in range(0, len(genes), BATCH)]
     parts = in_threads(work, tasks, threads)
-    p, p_naive, tested_genes = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    p, p_naive, tested_genes = (np.concatenate([part[:3][i] for part in parts]) for i in range(3))
     if len(p) == 0:
         return None
     return SplitControl(
@@ -111,7 +121,42 @@ def split_control(
         float((p_naive < LEVEL).mean()),
         LEVEL,
         len(np.unique(tested_genes)),
+        _bend_share([part[3] for part in parts], design),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Bends:
+    """Bends and lines of the halves of some genes."""
+
+    sums: np.ndarray
+    """Bend and line of every pair of halves, shape ``(2, n_pairs)``."""
+    influence: np.ndarray
+    """Of samples or replicates on their sums, shape ``(2, axis)``."""
+
+
+def _bend_share(parts: list[_Bends], design: Design) -> Share:
+    sums = np.concatenate([part.sums for part in parts], axis=1)
+    squares = np.stack([(sums[0] ** 2).sum(), (sums[1] ** 2).sum(), (sums[0] * sums[1]).sum()])
+    total = sums.sum(axis=1)
+    spread = variances(*add(part.influence for part in parts))
+    return share_of(sums.shape[1], total, spread, n_independent(design), pair_variance(total, squares))
+
+
+def _bends(test: CountTest, n_genes: int) -> _Bends:
+    """Of each half read as regulator of the other."""
+    measure = CountMeasure(test, np.float64)
+    every = np.arange(2 * n_genes)
+    columns, targets = measure.columns(every), measure.targets(every)
+    other = (every + n_genes) % (2 * n_genes)
+    weight = np.zeros((len(every), len(every)))
+    weight[every, other] = measure.counted(columns, targets)[every, other]
+    levels = measure.sums(columns, targets, [weight])
+    found = np.stack([add(level.bend for level in levels), add(level.line for level in levels)])
+    own = measure.axis.place([np.stack(level.own[0]).sum(axis=1) for level in levels])
+    influence = own - (weight * found).sum(axis=1) @ measure.squares(targets)
+    chosen = weight[every, other] > 0
+    return _Bends(found[:, every[chosen], other[chosen]], influence)
 
 
 def _split_batch(
@@ -122,8 +167,8 @@ def _split_batch(
     seed: int,
     split: int,
     batch: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """p-values of the corrected and the naive test, first half -> second half, of some genes."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, _Bends]:
+    """p-values of the corrected and the naive test, first half -> second half, of some genes; and bends."""
     halves = np.zeros((len(total), 2 * len(batch)))
     for i, gene in enumerate(batch):
         random = stream(seed, "split-count", split, str(names[gene]))
@@ -135,10 +180,8 @@ def _split_batch(
             halves[rows, len(batch) + i] = counts - half
     own = np.arange(len(batch))
     known = engine.depth[0].known
-    tests: list[Engine] = [
-        CountTest(halves, total, known, design, dtype=np.float64),
-        ScoreTest(halves, total, design, dtype=np.float64),
-    ]
+    corrected = CountTest(halves, total, known, design, dtype=np.float64)
+    tests: list[Engine] = [corrected, ScoreTest(halves, total, design, dtype=np.float64)]
     p_values = []
     tested = np.ones(len(batch), dtype=bool)
     for test in tests:
@@ -146,4 +189,4 @@ def _split_batch(
         p_values.append(np.exp(-np.diagonal(outcome.bend.minus_log_p())))
         tested &= np.diagonal(np.broadcast_to(outcome.tested, outcome.gain.shape))
         tested &= (test.regulator_status[own] == OK) & (test.target_status[own + len(batch)] == OK)
-    return p_values[0], p_values[1], tested
+    return p_values[0], p_values[1], tested, _bends(corrected, len(batch))

@@ -48,6 +48,14 @@ def n_present(level: Level) -> int:
     return 0 if level.clusters is None else len(np.unique(level.clusters))
 
 
+def part_of(level: Level, keep: np.ndarray) -> Level:
+    """The level with some of its samples, codes of replicates unchanged; ``keep`` is a mask, ``(n,)``."""
+    columns = np.hstack([np.ones((int(keep.sum()), 1)), level.covariates[keep][:, 1:]])
+    strata = np.unique(level.strata[keep], return_inverse=True)[1]
+    clusters = None if level.clusters is None else level.clusters[keep]
+    return Level(level.name, level.rows[keep], _orthonormal(columns), strata, clusters)
+
+
 @dataclass(frozen=True, eq=False)
 class Design:
     """The levels of an analysis, and what had to be left out of it."""
@@ -60,6 +68,11 @@ class Design:
     """Names of the covariates that are numbers, those added by the test included."""
     warnings: tuple[str, ...]
     """Samples and levels left out, and why."""
+
+
+def n_independent(design: Design) -> int:
+    """Independent units of an analysis: replicates, or samples where there are none."""
+    return design.n_clusters or sum(len(level.rows) for level in design.levels)
 
 
 def make_design(

@@ -21,6 +21,7 @@ from .anndata_slots import annotate
 from .control import SplitControl
 from .design import Design, n_present
 from .plan import as_list, check_keep, choose_test, plan_design, plan_task
+from .population import Population
 from .screening import Associations, Rule
 from .settings import MEMORY, EngineSettings
 
@@ -54,6 +55,8 @@ class Linearity:
     """The split-count control, where counts were tested with the corrected test."""
     associations: Associations | None = field(default=None, repr=False)
     """Which genes each regulator is associated with, where all pairs were tested."""
+    population: Population | None = None
+    """The bend share of all pairs together; None for a level alone."""
 
     def __str__(self) -> str:
         s = self.summary
@@ -149,6 +152,7 @@ def linearity(
     k: int = N_COLUMNS,
     each_level: bool = True,
     control: bool = True,
+    population: bool = True,
     dtype: type = np.float32,
     seed: int = 0,
     threads: int | None = None,
@@ -198,6 +202,8 @@ def linearity(
         Whether each level of ``within`` is also analysed alone.
     control
         Whether the corrected test is also run on the counts of each gene split in two.
+    population
+        Whether the bend share of all pairs together is measured.
     dtype
         Of the screening products: ``numpy.float32`` or ``numpy.float64``. Calls are made in float64.
     seed
@@ -262,6 +268,7 @@ def linearity(
         "k": k if chosen_test != "corrected" else None,
         "each_level": each_level,
         "control": control,
+        "population": population,
         "dtype": np.dtype(dtype).name,
     }
     computing = EngineSettings(chosen_test, overdispersion, k, dtype, threads, memory, seed)
@@ -284,10 +291,21 @@ def linearity(
             design=of,
             control=found.control,
             associations=found.associations,
+            population=found.population,
         )
 
     warnings = (*expression.warnings, *design.warnings, *task.sentences)
-    result = run(design, warnings, {}, "pairs", keep=keep, limit=limit, sink=sink, control=control)
+    result = run(
+        design,
+        warnings,
+        {},
+        "pairs",
+        keep=keep,
+        limit=limit,
+        sink=sink,
+        control=control,
+        population=population,
+    )
     if not each_level or not within or len(design.levels) == 1:
         return result
     levels: dict[str, Linearity] = {}

@@ -210,26 +210,28 @@ def _cluster_moments(features: LevelFeatures, y: np.ndarray, level: Level, k: in
     return moments
 
 
-def masked_moments(
-    x: np.ndarray, y: np.ndarray, present: np.ndarray, level: Level, *, test: str, k: int
-) -> tuple[Moments, np.ndarray, int, np.ndarray]:
-    """Scores of one regulator against targets with missing values: every pair on its complete samples.
+@dataclass(frozen=True, eq=False)
+class MaskedColumns:
+    """One regulator and m targets on the samples that each pair has."""
 
-    Parameters
-    ----------
-    x
-        The regulator in this level, shape ``(n,)``; NaN where missing.
-    y
-        The targets, shape ``(m, n)``, any finite value where missing.
-    present
-        Where the target is known, shape ``(m, n)``.
+    known: np.ndarray
+    """Samples of the regulator, shape ``(n_level,)``, bool; n of them."""
+    own: np.ndarray
+    """Orthonormal columns of the regulator, shape ``(m, k, n)``, 0 where a value is missing."""
+    nuisance: np.ndarray
+    """Of the covariates, shape ``(m, p, n)``."""
+    values: np.ndarray
+    """Targets, covariates projected out, unit norm, shape ``(m, n)``."""
+    mask: np.ndarray
+    """1 on the samples of each pair, shape ``(m, n)``."""
+    norm: np.ndarray
+    """Centred norm of each target before, shape ``(m,)``."""
+    n_columns: int
+    """Columns of the regulator's basis."""
 
-    Returns
-    -------
-    The moments (shape ``(1, m)``), the samples of each pair ``(m,)``, the columns of the basis, and
-    the centred norm of each target on its pair's samples ``(m,)``. The basis is built on the samples of
-    the regulator and made orthonormal again on those of the pair; float64 throughout.
-    """
+
+def masked_columns(x: np.ndarray, y: np.ndarray, present: np.ndarray, level: Level, k: int) -> MaskedColumns:
+    """Columns and targets of :func:`masked_moments`, with its parameters."""
     known = ~np.isnan(x)
     basis, n_columns = spline_bases(x[known][:, None], columns_for(int(known.sum()), k))
     basis = np.pad(basis, ((0, 0), (0, k - basis.shape[1]), (0, 0)))
@@ -250,6 +252,37 @@ def masked_moments(
     values = values - np.matmul(np.matmul(values[:, None], nuisance.transpose(0, 2, 1)), nuisance)[:, 0]
     norm = np.sqrt((values**2).sum(axis=1))
     values = values / np.where(norm > 0, norm, 1.0)[:, None]
+    return MaskedColumns(known, own, nuisance, values, mask, norm, int(n_columns[0]))
+
+
+def masked_moments(
+    x: np.ndarray, y: np.ndarray, present: np.ndarray, level: Level, *, test: str, k: int
+) -> tuple[Moments, np.ndarray, int, np.ndarray]:
+    """Scores of one regulator against targets with missing values: every pair on its complete samples.
+
+    Parameters
+    ----------
+    x
+        The regulator in this level, shape ``(n,)``; NaN where missing.
+    y
+        The targets, shape ``(m, n)``, any finite value where missing.
+    present
+        Where the target is known, shape ``(m, n)``.
+
+    Returns
+    -------
+    The moments (shape ``(1, m)``), the samples of each pair ``(m,)``, the columns of the basis, and
+    the centred norm of each target on its pair's samples ``(m,)``. The basis is built on the samples of
+    the regulator and made orthonormal again on those of the pair; float64 throughout.
+    """
+    masked = masked_columns(x, y, present, level, k)
+    known, own, nuisance, values, mask = (
+        masked.known,
+        masked.own,
+        masked.nuisance,
+        masked.values,
+        masked.mask,
+    )
     score = np.matmul(own, values[:, :, None])[:, :, 0].T  # (k, m)
     moments = Moments(score[:1], [row[None] for row in score[1:]])
     residual = values - score[0][:, None] * own[:, 0]
@@ -268,7 +301,7 @@ def masked_moments(
             setattr(moments, name, {(j, m): full[None, :, j, m] for j, m in triangle(k)})
         moments.line_null = ((own[:, 0] * values) ** 2).sum(axis=1)[None]
     n = mask.sum(axis=1).astype(np.int64)
-    return moments, n, int(n_columns[0]), norm
+    return moments, n, masked.n_columns, masked.norm
 
 
 def quadratic_form(

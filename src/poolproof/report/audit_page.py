@@ -239,10 +239,11 @@ def _read_verdict(folder: Path) -> dict[str, Any]:
             f"expected the folder of a complete audit; {printable(path, 400)} cannot be read; run poolproof "
             "audit"
         ) from error
-    known = isinstance(verdict, dict) and verdict.get("schema_version") == names.SCHEMA_VERSION
+    known = isinstance(verdict, dict) and verdict.get("schema_version") in names.READABLE_SCHEMAS
     if not known or (verdict.get("verdict"), verdict.get("data", {}).get("kind")) not in VERDICTS:
+        known_versions = " or ".join(map(str, names.READABLE_SCHEMAS))
         raise InputError(
-            f"expected a verdict of schema version {names.SCHEMA_VERSION} in {printable(path, 400)}; found "
+            f"expected a verdict of schema version {known_versions} in {printable(path, 400)}; found "
             "another; run poolproof audit again"
         )
     return verdict

@@ -90,6 +90,7 @@ class Audit:
             "reasons": list(self.reasons),
             "linearity": self.linearity.summary
             | {"levels": {name: level.summary for name, level in self.linearity.levels.items()}},
+            "population": None if self.linearity.population is None else self.linearity.population.summary,
             "equations": None if self.equations is None else self.equations.summary,
             "network": None if self.claims is None else self.claims.summary,
             **self.survival.summary(self.linearity.summary, self.data["kind"]),
@@ -164,6 +165,8 @@ def write_result(audit: Audit, place: Path, *, pairs_written: bool = False) -> N
     if audit.linearity.levels:
         parts = [part.table.assign(level=name) for name, part in audit.linearity.levels.items()]
         write_parquet(pd.concat(parts, ignore_index=True), place / "levels.parquet")
+    if audit.linearity.population is not None:
+        write_parquet(audit.linearity.population.table, place / "population.parquet")
     if audit.equations is not None:
         write_parquet(audit.equations.table, place / "equations.parquet")
         write_parquet(_edges(audit.equations, audit.claims), place / "edges.parquet")

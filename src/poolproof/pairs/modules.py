@@ -1,0 +1,70 @@
+"""Modules of genes: clusters by absolute correlation, the units that are left out for intervals.
+
+Genes of one module are not independent: what bends one pair bends its neighbours. Intervals by single genes
+covered .31 instead of .95 in systems of modules; by module .93 and more.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
+
+MIN_MODULES = 12
+"""Fewest modules: a data set in which everything hangs together is cut finer until there are so many."""
+MAX_MODULES = 100
+MAX_CLUSTERED = 1500
+"""Most genes that are clustered; the others join the module that they are closest to."""
+MIN_RELIABILITY = 0.05
+
+
+def modules_of(standard: np.ndarray, reliability: np.ndarray, least: float, chosen: np.ndarray) -> np.ndarray:
+    """Cluster genes by average linkage of one minus the absolute correlation.
+
+    Parameters
+    ----------
+    standard
+        Centred values of unit norm, shape ``(g, n)``, in an order that does not depend on the input's.
+    reliability
+        Share of each gene's variance that is not sampling noise, shape ``(g,)``.
+    least
+        Mean absolute correlation down to which clusters are joined.
+    chosen
+        Genes that are clustered, rising places; the others join the module of the largest mean correlation.
+
+    Returns
+    -------
+    Module of each gene, shape ``(g,)``, numbered from 0 in the order of their first genes.
+
+    Examples
+    --------
+    >>> rows = np.array([[1.0, -1, 0, 0], [1, -1, 0, 0], [0, 0, 1, -1]]) / np.sqrt(2)
+    >>> modules_of(rows, np.ones(3), 0.5, np.arange(3)).tolist()   # few genes: each is its own module
+    [0, 1, 2]
+    """
+    g = len(standard)
+    if len(chosen) <= MIN_MODULES:
+        return np.arange(g) if len(chosen) == g else np.arange(g) % max(len(chosen), 1)
+    scale = 1 / np.sqrt(np.maximum(reliability, MIN_RELIABILITY))
+    standard = standard * scale[:, None].astype(standard.dtype)
+    near = np.minimum(np.abs(standard[chosen] @ standard[chosen].T).astype(np.float64), 1.0)
+    near = (near + near.T) / 2
+    np.fill_diagonal(near, 1.0)
+    tree = linkage(squareform(1 - near, checks=False), method="average")
+    labels = fcluster(tree, 1 - least, criterion="distance")
+    if labels.max() < MIN_MODULES:
+        labels = fcluster(tree, MIN_MODULES, criterion="maxclust")
+    elif labels.max() > MAX_MODULES:
+        labels = fcluster(tree, MAX_MODULES, criterion="maxclust")
+    every = np.empty(g, dtype=np.int64)
+    if len(chosen) < g:
+        member = (labels[:, None] == np.arange(1, labels.max() + 1)).astype(standard.dtype)
+        member /= member.sum(axis=0)
+        for low in range(0, g, 1024):
+            close = np.minimum(np.abs(standard[low : low + 1024] @ standard[chosen].T), 1.0)
+            every[low : low + 1024] = (close @ member).argmax(axis=1) + 1
+    every[chosen] = labels
+    _, first, codes = np.unique(every, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[codes]
