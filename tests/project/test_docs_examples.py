@@ -136,7 +136,7 @@ def environment():
     """Return an environment with this installation's command first, one thread, and no window system."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    return {**os.environ, **one, "PATH": path, "MPLBACKEND": "Agg", "COLUMNS": "100", "PYTHONHASHSEED": "0"}
+    return os.environ | one | {"PATH": path, "MPLBACKEND": "Agg", "COLUMNS": "100", "PYTHONHASHSEED": "0"}
 
 
 def run(blocks, folder):
@@ -147,7 +147,7 @@ def run(blocks, folder):
         capture_output=True,
         text=True,
         cwd=folder,
-        env=environment(),
+        env=environment() | {"PYTHONPATH": str(ROOT / "tests")},
         check=True,
     )
     outputs, error = json.loads(done.stdout)

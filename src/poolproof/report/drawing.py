@@ -155,7 +155,7 @@ def scale_of_totals(ax: Axes, table: pd.DataFrame) -> None:
     """Logarithmic where the bins are, with few ticks, so that their labels have room."""
     steps = np.diff(table["low"])
     if steps[-1] > 1.5 * steps[0]:
-        decades = np.log10(table["high"].iloc[-1] / table["low"].iloc[0])
+        decades = np.log10(table["high"].iloc[-1]) - np.log10(table["low"].iloc[0])
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2 else (1,), numticks=6))
         ax.xaxis.set_minor_locator(NullLocator())
