@@ -45,7 +45,7 @@ class SplitControl:
     level: float
     n_genes: int
     bend_share: Share
-    """Of either half's line and bend in the other, summed over all pairs of halves: 0 but for noise."""
+    """Bend share of either half in the other, over all pairs of halves: 0 but for noise."""
 
     @property
     def passed(self) -> bool:
@@ -132,7 +132,7 @@ class _Bends:
     sums: np.ndarray
     """Bend and line of every pair of halves, shape ``(2, n_pairs)``."""
     influence: np.ndarray
-    """Of samples or replicates on their sums, shape ``(2, axis)``."""
+    """Influence of samples or replicates on their sums, shape ``(2, axis)``."""
 
 
 def _bend_share(parts: list[_Bends], design: Design) -> Share:
@@ -144,7 +144,7 @@ def _bend_share(parts: list[_Bends], design: Design) -> Share:
 
 
 def _bends(test: CountTest, n_genes: int) -> _Bends:
-    """Of each half read as regulator of the other."""
+    """Bends of each half read as regulator of the other."""
     measure = CountMeasure(test, np.float64)
     every = np.arange(2 * n_genes)
     columns, targets = measure.columns(every), measure.targets(every)

@@ -50,7 +50,7 @@ class Population:
     settings: dict[str, Any]
     """How it was measured: samples, modules, genes drawn for the chosen sets."""
     seed: int
-    """Of the halves and of the genes drawn."""
+    """Seed of the halves and of the genes drawn."""
 
     @property
     def sentence(self) -> str:

@@ -46,7 +46,7 @@ class CountColumns:
     variance: np.ndarray
     """V1, shape ``(R,)``."""
     with_y2: np.ndarray
-    """Of tr(nu Omega) and of Var(c), shape ``(2 R, n)``."""
+    """Columns of tr(nu Omega) and of Var(c), shape ``(2 R, n)``."""
     with_mean: np.ndarray
     """The same for y~ times ybar, shape ``(2 R, n)``."""
     with_y: np.ndarray

@@ -232,7 +232,7 @@ def score_target_influences(
     basis = columns.basis.astype(y.dtype).transpose(1, 0, 2)
 
     def explained(first: int) -> np.ndarray:
-        """Of the columns before this one: 2 y'fit - fit^2, summed over regulators."""
+        """Explained by the columns before this one: 2 y'fit - fit^2, summed over regulators."""
         fit = scores[:first].reshape(-1, m).T @ basis[:first].reshape(-1, n)
         pairs = triangle(first)
         products = np.concatenate([basis[j] * basis[other] * (1 if j == other else 2) for j, other in pairs])

@@ -75,7 +75,7 @@ class Measure(Protocol):
     """Genes that vary, shape ``(n_genes,)``."""
 
     def columns(self, regulators: np.ndarray) -> Any:
-        """Of a block of regulators."""
+        """Columns of a block of regulators."""
 
     def targets(self, genes: np.ndarray) -> Any:
         """A block of targets."""
@@ -87,12 +87,12 @@ class Measure(Protocol):
         """Pairs whose bend can be measured in some level, ``(R, m)``, bool."""
 
     def sums(self, columns: Any, targets: Any, weights: list[np.ndarray]) -> list[LevelSums]:
-        """Of every level."""
+        """Sums of every level."""
 
     def target_influences(
         self, columns: Any, targets: Any, counted: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Of the units of the axis on sums over regulators, each ``(m, axis)``, norm left out."""
+        """Influences of the axis's units on sums over regulators, each ``(m, axis)``, norm left out."""
 
 
 class ScoreMeasure:

@@ -29,7 +29,7 @@ class Sums:
     """Sums over a set of pairs; index 0 is bend, 1 is line."""
 
     n_pairs: np.ndarray
-    """Of each regulator, shape ``(R,)``."""
+    """Pairs of each regulator, shape ``(R,)``."""
     n_pairs_by_target: np.ndarray
     """Shape ``(m,)``."""
     by_regulator: np.ndarray
@@ -39,7 +39,7 @@ class Sums:
     by_level: np.ndarray
     """By level, unit of the regulator and module of the target, shape ``(2, n_levels, U, K)``."""
     influence: np.ndarray
-    """Of the units of the axis on both sums, for every level, shape ``(2, n_levels, axis)``."""
+    """Influence of the axis's units on both sums, for every level, shape ``(2, n_levels, axis)``."""
     regulator_variance: np.ndarray
     """Variances of both sums of a regulator over the axis, and their covariance, shape ``(3, R)``."""
     target_variance: np.ndarray

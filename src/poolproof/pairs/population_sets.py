@@ -39,7 +39,7 @@ class ChosenSums:
     sums: np.ndarray
     """Likewise, by unit of the regulator and module of the target, shape ``(2, n_sets, U, K)``."""
     influence: np.ndarray
-    """Of the units of the whole axis, shape ``(2, n_sets, axis)``."""
+    """Influence of the units of the whole axis, shape ``(2, n_sets, axis)``."""
 
 
 def halves(design: Design, seed: int, split: int) -> tuple[Design, Design] | None:

@@ -219,7 +219,7 @@ class MaskedColumns:
     own: np.ndarray
     """Orthonormal columns of the regulator, shape ``(m, k, n)``, 0 where a value is missing."""
     nuisance: np.ndarray
-    """Of the covariates, shape ``(m, p, n)``."""
+    """Orthonormal columns of the covariates, shape ``(m, p, n)``."""
     values: np.ndarray
     """Targets, covariates projected out, unit norm, shape ``(m, n)``."""
     mask: np.ndarray

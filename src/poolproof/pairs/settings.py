@@ -23,12 +23,12 @@ class EngineSettings:
     k: int = N_COLUMNS
     """Columns of a spline basis, the linear one included."""
     dtype: type = np.float32
-    """Of the screening products."""
+    """Type of the screening products."""
     threads: int = 1
     memory: float = MEMORY
     """Bytes that pair arrays may take."""
     seed: int = 0
-    """Of every random draw."""
+    """Seed of every random draw."""
 
     @property
     def engine_memory(self) -> float:
