@@ -5,9 +5,10 @@ Imports the hall and data; triples, pools, verdict, report and study may import 
 and ``count_engine`` (the two tests, with one interface: ``outcome``), ``screening`` (all pairs in
 blocks), ``calls`` (from p-values to calls), ``table``, then ``plan``, ``analyst`` and ``every_pair``,
 which put it together. ``population`` says what all pairs say together: ``population_kernels`` and
-``population_counts`` (the algebra), ``population_measures`` (one interface), ``population_pass`` (sums over
-all pairs), ``population_sets``, ``modules`` and ``intervals``. ``control`` splits counts in two; ``fitted``, ``figures`` and ``anndata_slots``
-serve pictures and AnnData.
+``population_counts`` (the algebra), ``population_measures`` (one interface for both),
+``population_pass`` (sums over all pairs), ``population_sets``, ``modules`` and ``intervals``.
+``control`` splits counts in two; ``fitted``, ``figures`` and ``anndata_slots`` serve pictures and
+AnnData.
 """
 
 from __future__ import annotations
