@@ -10,8 +10,10 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-MIN_MODULES = 12
-"""Fewest modules: a data set in which everything hangs together is cut finer until there are so many."""
+MIN_MODULES = 6
+"""Fewest modules, counted as so many of equal size: else what hangs together is cut finer."""
+FINER = 12
+"""Modules of equal size that a finer cut makes."""
 MAX_MODULES = 100
 MAX_CLUSTERED = 1500
 """Most genes that are clustered; the others join the module that they are closest to."""
@@ -34,7 +36,9 @@ def modules_of(standard: np.ndarray, reliability: np.ndarray, least: float, chos
 
     Returns
     -------
-    Module of each gene, shape ``(g,)``, numbered from 0 in the order of their first genes.
+    Module of each gene, shape ``(g,)``, numbered from 0 in the order of their first genes. Where everything
+    hangs together, average linkage leaves one module and stragglers; Ward's method then cuts it into parts of
+    like size.
 
     Examples
     --------
@@ -43,7 +47,7 @@ def modules_of(standard: np.ndarray, reliability: np.ndarray, least: float, chos
     [0, 1, 2]
     """
     g = len(standard)
-    if len(chosen) <= MIN_MODULES:
+    if len(chosen) <= FINER:
         return np.arange(g) if len(chosen) == g else np.arange(g) % max(len(chosen), 1)
     scale = 1 / np.sqrt(np.maximum(reliability, MIN_RELIABILITY))
     standard = standard * scale[:, None].astype(standard.dtype)
@@ -52,8 +56,8 @@ def modules_of(standard: np.ndarray, reliability: np.ndarray, least: float, chos
     np.fill_diagonal(near, 1.0)
     tree = linkage(squareform(1 - near, checks=False), method="average")
     labels = fcluster(tree, 1 - least, criterion="distance")
-    if labels.max() < MIN_MODULES:
-        labels = fcluster(tree, MIN_MODULES, criterion="maxclust")
+    if n_equal(labels) < MIN_MODULES:
+        labels = _cut_finer(1 - near)
     elif labels.max() > MAX_MODULES:
         labels = fcluster(tree, MAX_MODULES, criterion="maxclust")
     every = np.empty(g, dtype=np.int64)
@@ -68,3 +72,25 @@ def modules_of(standard: np.ndarray, reliability: np.ndarray, least: float, chos
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
     return rank[codes]
+
+
+def n_equal(labels: np.ndarray) -> float:
+    """How many modules of equal size spread genes as these do: 1 over the chance that two share one.
+
+    Examples
+    --------
+    >>> n_equal(np.array([1, 1, 2, 2])), n_equal(np.array([1, 1, 1, 1]))
+    (2.0, 1.0)
+    """
+    sizes = np.unique(labels, return_counts=True)[1]
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
+
+
+def _cut_finer(distance: np.ndarray) -> np.ndarray:
+    """As few clusters by Ward's method as make `FINER` of equal size."""
+    tree = linkage(squareform(distance, checks=False), method="ward")
+    for n in range(FINER, min(MAX_MODULES, len(distance)) + 1):
+        labels = fcluster(tree, n, criterion="maxclust")
+        if n_equal(labels) >= FINER:
+            break
+    return np.asarray(labels)

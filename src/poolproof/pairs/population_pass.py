@@ -17,7 +17,7 @@ from .population_measures import Measure
 
 BLOCK = 32
 TILE = 1024
-MAX_SAMPLED = 128
+MAX_SAMPLED = 32
 """Regulators from which the sampling error of a target's share is estimated."""
 
 Counted = Callable[[np.ndarray, np.ndarray], np.ndarray]

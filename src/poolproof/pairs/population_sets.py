@@ -18,8 +18,8 @@ from .design import MIN_SAMPLES, Design, part_of
 from .population_measures import Axis, Measure
 from .population_pass import BLOCK, Counted
 
-N_SPLITS = 2
-MAX_GENES = 400
+N_SPLITS = 1
+MAX_GENES = 300
 """Most genes whose pairs are divided into such sets, drawn by the seed."""
 STRENGTHS = (0.02, 0.05, 0.1, 0.2)
 """Limits of the explained share of the other half."""
@@ -120,8 +120,7 @@ def chosen_sums(
     shape = (2, len(names), int(units[0].max()) + 1, int(units[1].max()) + 1)
     sums, influence, n_halves = np.zeros(shape), np.zeros((2, len(names), axis.size)), 0
     n_pairs = np.zeros(len(names))
-    member = (units[1][:, None] == np.arange(shape[3])).astype(np.float64)
-    groups = (np.arange(shape[2])[:, None] == units[0]).astype(np.float64)
+    cell = (units[0][:, None] * shape[3] + units[1]).ravel()
     for split in range(N_SPLITS):
         divided = halves(design, seed, split)
         if divided is None:
@@ -136,7 +135,8 @@ def chosen_sums(
             for place, mask in enumerate(masks):
                 n_pairs[place] += mask.sum()
                 for kind, values in enumerate((found[here].bend, found[here].line)):
-                    sums[kind, place] += groups @ (mask * values) @ member
+                    of_cell = np.bincount(cell, (mask * values).ravel(), minlength=shape[2] * shape[3])
+                    sums[kind, place] += of_cell.reshape(shape[2:])
             measure = measures[here]
             assert measure is not None
             own = _influences(measure, genes, masks, found[here], threads)
