@@ -235,7 +235,9 @@ def test_describe__layers_and_raw():
 
 def test_describe__kind():
     cells = adata_of(counts())
-    assert "pass --kind bulk" in said(describe(cells))
+    assert "pass --kind single-cell" in said(describe(cells))
+    assert not describe(cells).kind_known
+    assert describe(cells, kind="single-cell").kind_known
     deep = adata_of(counts(mean=50_000.0))
     assert describe(deep).kind == "bulk"
     assert not describe(deep).umi_like

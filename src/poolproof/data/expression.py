@@ -15,6 +15,7 @@ from .._checks import InputError, check_choice, check_column, printable
 from .._names import KINDS, SCALES
 from .depth import find_depth
 from .io import duplicates_sentence, gene_score, markup_warnings, unique_names
+from .marks import SINGLE_CELL, UMI_DEPTH, Kind, decide_kind
 from .scale import (
     LARGEST,
     Facts,
@@ -33,8 +34,6 @@ SCALED = (
     "scale, but "
     "a log taken before it cannot be undone"
 )
-UMI_DEPTH = 100_000.0
-"""Counts with a median total below this look like unique molecules of single cells."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +62,9 @@ class Expression:
     totals_known: bool
     """True if size factors come from outside the counts (``obs:COLUMN``), not from the total."""
     umi_like: bool
-    """True if counts look like unique molecules: integer, low depth."""
+    """True if counts look like unique molecules of single cells: integer, low depth."""
+    kind_known: bool = True
+    """False if ``kind`` was guessed from the values: what passes for cells may be pools of a few cells."""
     warnings: tuple[str, ...] = ()
     """Sentences for ``data.warnings``: guesses made, constant genes, names made unique, ..."""
     settings: dict[str, Any] = field(default_factory=dict)
@@ -91,8 +92,10 @@ def describe(
     layer
         Layer to take, or ``raw`` for ``adata.raw``; None takes ``X``.
     kind
-        ``bulk``, ``single-cell``, or ``auto``: what ``uns["source"]["kind"]`` says; else integer
-        counts with over half zeros or a median depth under 100,000 are single cells.
+        ``bulk``, ``single-cell``, or ``auto``: what marks of tools say (a column of pool sizes, names of
+        metacells, barcodes), else ``uns["source"]["kind"]``; else a guess: counts with over half zeros or a
+        median depth under 100,000 are single cells unless zeros are missing, other values if most of at least
+        1,000 rows' entries are zero.
     scale
         ``counts``, ``additive``, ``log``, or ``auto``: from every value, see `guess_scale`.
     log_base, log_offset
@@ -137,7 +140,9 @@ def describe(
     genes, obs_names = _names(taken, warnings)
     _check_values(matrix, genes, obs_names, warnings)
     facts = measure(matrix)
-    kind = _decide_kind(kind, facts, matrix, taken, warnings)
+    of_rows = _kind_of(kind, facts, matrix, taken, obs, layer)
+    kind = of_rows.kind
+    warnings += of_rows.sentences
     if scale == "auto" and (base is not None or offset is not None):
         scale = "log"
     if scale == "auto":
@@ -184,7 +189,8 @@ def describe(
         size_factors=depth.factors,
         totals=depth.totals,
         totals_known=depth.known,
-        umi_like=scale == "counts" and bool(np.median(nan_sum(matrix, axis=1)) < UMI_DEPTH),
+        umi_like=_umi_like(kind, scale, matrix),
+        kind_known=of_rows.known,
         warnings=tuple(dict.fromkeys(warnings)),
         settings=settings,
     )
@@ -206,6 +212,10 @@ class _Taken:
     log1p: dict[str, Any] | None
     """``uns["log1p"]`` if it speaks of this matrix."""
     warnings: list[str]
+    uns: Mapping[str, Any] = field(default_factory=dict)
+    layers: tuple[str, ...] = ()
+    format: str = ""
+    """Format of the file that the values were read from; empty if not known."""
 
 
 def expression_of(
@@ -260,6 +270,9 @@ def _take(data: AnnData | pd.DataFrame, layer: str | None) -> _Taken:
         stated_kind=str(source.get("kind", "")).strip().lower().replace(" ", "-").replace("_", "-"),
         log1p=dict(log1p) if isinstance(log1p, Mapping) else None,
         warnings=[printable(s, 400) for s in said] if not isinstance(said, str) else [],
+        uns=data.uns,
+        layers=tuple(data.layers),
+        format=str(read.get("format", "")) if isinstance(read, Mapping) else "",
     )
 
 
@@ -434,23 +447,29 @@ def _check_counts(
         )
 
 
-def _decide_kind(kind: str, facts: Facts, matrix: Any, taken: _Taken, warnings: list[str]) -> str:
+def _kind_of(
+    kind: str, facts: Facts, matrix: Any, taken: _Taken, obs: pd.DataFrame, layer: str | None
+) -> Kind:
+    """What the user says that rows are, else what marks and values say."""
     if kind != "auto":
-        return kind
-    if taken.stated_kind in KINDS:
-        return taken.stated_kind
-    if not facts.counts:
-        warnings.append(
-            "kind guessed as bulk: the values are not counts; pass --kind single-cell if rows are cells"
-        )
-        return "bulk"
-    depth = float(np.median(nan_sum(matrix, axis=1)))
-    reason = f"whole counts, {facts.zero_share:.0%} zeros, median depth {depth:,.0f}"
-    if facts.zero_share > 0.5 or depth < UMI_DEPTH:
-        warnings.append(f"kind guessed as single-cell: {reason}; pass --kind bulk if rows are bulk samples")
-        return "single-cell"
-    warnings.append(f"kind guessed as bulk: {reason}; pass --kind single-cell if rows are cells")
-    return "bulk"
+        return Kind(kind, True, ())
+    return decide_kind(
+        obs.set_axis(taken.obs.index),
+        taken.uns,
+        stated=taken.stated_kind,
+        layers=taken.layers,
+        layer=layer,
+        format=taken.format,
+        counts=facts.counts,
+        zero_share=facts.zero_share,
+        median_total=float(np.median(nan_sum(matrix, axis=1))),
+    )
+
+
+def _umi_like(kind: str, scale: str, matrix: Any) -> bool:
+    """Say whether counts are of unique molecules of cells: shallow, and no pools or samples."""
+    shallow = scale == "counts" and bool(np.median(nan_sum(matrix, axis=1)) < UMI_DEPTH)
+    return shallow and kind == SINGLE_CELL
 
 
 def _counts_elsewhere(data: AnnData | pd.DataFrame, layer: str | None) -> list[str]:
