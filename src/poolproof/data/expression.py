@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,10 @@ from anndata import AnnData
 from .._checks import InputError, check_choice, check_column, printable
 from .._names import KINDS, SCALES
 from .depth import find_depth
+from .estimated import estimated_counts, multiples_in_rows, rounded
 from .io import duplicates_sentence, gene_score, markup_warnings, unique_names
 from .marks import SINGLE_CELL, UMI_DEPTH, Kind, decide_kind
+from .not_genes import leave_out
 from .scale import (
     LARGEST,
     Facts,
@@ -23,6 +25,7 @@ from .scale import (
     is_sparse,
     log_parameters,
     measure,
+    mentions_log,
     nan_sum,
     parse_base,
     parse_offset,
@@ -131,7 +134,7 @@ def describe(
     check_choice("kind", kind, ("auto", *KINDS))
     check_choice("scale", scale, ("auto", *SCALES))
     base, offset = parse_base(log_base), parse_offset(log_offset)
-    taken = _take(data, layer)
+    taken = _genes_only(_take(data, layer))
     matrix = taken.matrix
     obs = taken.obs if obs is None or isinstance(data, AnnData) else obs
     if len(obs) != matrix.shape[0]:
@@ -140,14 +143,18 @@ def describe(
     genes, obs_names = _names(taken, warnings)
     _check_values(matrix, genes, obs_names, warnings)
     facts = measure(matrix)
+    if _are_estimated(scale, log_base, log_offset, matrix, facts, taken, layer, warnings):
+        matrix, scale = rounded(matrix), "counts"
+        facts = measure(matrix)
     of_rows = _kind_of(kind, facts, matrix, taken, obs, layer)
     kind = of_rows.kind
     warnings += of_rows.sentences
     if scale == "auto" and (base is not None or offset is not None):
         scale = "log"
     if scale == "auto":
+        linear = taken.log1p is not None and not facts.counts and multiples_in_rows(matrix)
         scale, guess = guess_scale(
-            facts, layer=layer, statement=taken.statement, log1p=taken.log1p is not None
+            facts, layer=layer, statement=taken.statement, log1p=taken.log1p, linear=linear
         )
         warnings.append(guess)
     elif scale != "log" and (base is not None or offset is not None):
@@ -274,6 +281,15 @@ def _take(data: AnnData | pd.DataFrame, layer: str | None) -> _Taken:
         layers=tuple(data.layers),
         format=str(read.get("format", "")) if isinstance(read, Mapping) else "",
     )
+
+
+def _genes_only(taken: _Taken) -> _Taken:
+    """Leave out what is no gene."""
+    keep, said = leave_out(taken.var.index, taken.var)
+    if keep.all():
+        return taken
+    matrix = taken.matrix[:, np.flatnonzero(keep)]
+    return replace(taken, matrix=matrix, var=taken.var[keep], warnings=[*taken.warnings, *said])
 
 
 def _layers(adata: AnnData) -> str:
@@ -464,6 +480,31 @@ def _kind_of(
         zero_share=facts.zero_share,
         median_total=float(np.median(nan_sum(matrix, axis=1))),
     )
+
+
+def _are_estimated(
+    scale: str,
+    base: object,
+    offset: object,
+    matrix: Any,
+    facts: Facts,
+    taken: _Taken,
+    layer: str | None,
+    warnings: list[str],
+) -> bool:
+    """Say whether values are counts that are not whole, and note it; never where something says log."""
+    claims_log = mentions_log(taken.statement) or (layer is not None and "log" in layer.lower())
+    if scale not in ("auto", "counts") or base is not None or offset is not None or claims_log:
+        return False
+    if scale == "auto" and taken.log1p is not None:
+        return False
+    why = estimated_counts(matrix, facts)
+    if why:
+        warnings.append(
+            f"{'scale guessed as counts: ' if scale == 'auto' else ''}estimated counts ({why}) are rounded "
+            "to whole numbers; pass --scale additive if these are amounts"
+        )
+    return bool(why)
 
 
 def _umi_like(kind: str, scale: str, matrix: Any) -> bool:
