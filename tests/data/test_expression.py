@@ -243,7 +243,9 @@ def test_describe__layers_and_raw():
 
 def test_describe__kind():
     cells = adata_of(counts())
-    assert "pass --kind bulk" in said(describe(cells))
+    assert "pass --kind single-cell" in said(describe(cells))
+    assert not describe(cells).kind_known
+    assert describe(cells, kind="single-cell").kind_known
     deep = adata_of(counts(mean=50_000.0))
     assert describe(deep).kind == "bulk"
     assert not describe(deep).umi_like
@@ -257,7 +259,7 @@ def test_describe__hostile_uns_is_survived():
         made = adata_of(counts() / 3, source=source, log1p="x", poolproof_read={"warnings": ["a\x1bb"]})
         found = describe(made)
         assert all(sentence.isprintable() for sentence in found.warnings)
-    assert "base" in refusal(adata_of(counts() / 3, log1p={"base": "x"}))
+    assert "base" in refusal(adata_of(np.log1p(counts() / 3), log1p={"base": "x"}))
 
 
 @pytest.mark.parametrize(
@@ -423,7 +425,9 @@ def test_describe__refusals():
     bad[1, 2] = -1
     assert "negative" in refusal(adata_of(bad), scale="counts")
     bad[1, 2] = 0.5
-    assert "not whole" in refusal(adata_of(bad), scale="counts")
+    assert "are rounded" in said(describe(adata_of(bad), scale="counts"))
+    normalised = fine / fine.sum(axis=1, keepdims=True) * 1e4
+    assert "not whole" in refusal(adata_of(normalised), scale="counts")
     assert "complex" in refusal(adata_of(fine.astype(complex)))
     assert "column 'b'" in refusal(pd.DataFrame({"a": [1.0] * 12, "b": ["x"] * 12}))
     assert "DataFrame" in refusal(fine)

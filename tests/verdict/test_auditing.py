@@ -135,7 +135,7 @@ def cells(n=800, n_genes=12, seed=0, mean=30, bent=False):
             "batch": np.where(random.random(n) < 0.5, "x", "y"),
             "age": random.uniform(20, 60, n),
         },
-        index=[f"c{i}" for i in range(n)],
+        index=[f"cell_{i}" for i in range(n)],
     )
     return anndata.AnnData(counts, obs=obs, var=pd.DataFrame(index=names))
 

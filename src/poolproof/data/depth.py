@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from .._checks import InputError, check_choice, check_column, printable
 from .scale import is_sparse, nan_sum
@@ -28,6 +29,9 @@ LIBRARY_COLUMNS = (
 """Columns of ``obs`` known to hold the library size, by scanpy, Seurat, edgeR and others."""
 METHODS = ("none", "total", "median-ratio")
 MIN_RATIO_GENES = 10
+MIN_ROWS = 20
+LEAST_AGREEMENT = 0.2
+"""Rank correlation of library sizes and sums of rows below which the sizes are of other values."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +181,12 @@ def _library_size(obs: pd.DataFrame, rows: np.ndarray, said: list[str]) -> np.nd
             continue
         column = by_name[name.lower()]
         values = _numeric(obs[column])
+        if np.isfinite(values).all() and (values > 0).all() and _is_stale(values, rows):
+            said.append(
+                f"obs column {printable(column, 40)!r} is not used as library size: it does not go with the "
+                "sums of the counts, so it may be that of other values"
+            )
+            continue
         if np.isfinite(values).all() and (values > 0).all() and (values >= rows * (1 - 1e-6)).all():
             said.append(f"library sizes (totals) taken from obs column {printable(column, 40)!r}")
             return values
@@ -186,6 +196,13 @@ def _library_size(obs: pd.DataFrame, rows: np.ndarray, said: list[str]) -> np.nd
             "the sum of the counts for some samples"
         )
     return None
+
+
+def _is_stale(sizes: np.ndarray, rows: np.ndarray) -> bool:
+    """Say whether library sizes vary but do not rise with the sums of the rows, whatever genes those lack."""
+    if len(rows) < MIN_ROWS or np.std(sizes) < 0.05 * np.mean(sizes):
+        return False
+    return float(stats.spearmanr(sizes, rows).statistic) < LEAST_AGREEMENT if np.ptp(rows) > 0 else True
 
 
 def _from_column(obs: pd.DataFrame, name: str) -> np.ndarray:

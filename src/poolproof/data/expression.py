@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,10 @@ from .._arrays import dense_columns
 from .._checks import InputError, check_choice, check_column, printable
 from .._names import KINDS, SCALES
 from .depth import find_depth
+from .estimated import estimated_counts, multiples_in_rows, rounded
 from .io import duplicates_sentence, gene_score, markup_warnings, unique_names
+from .marks import SINGLE_CELL, UMI_DEPTH, Kind, decide_kind
+from .not_genes import leave_out
 from .scale import (
     LARGEST,
     Facts,
@@ -23,6 +26,7 @@ from .scale import (
     is_sparse,
     log_parameters,
     measure,
+    mentions_log,
     nan_sum,
     parse_base,
     parse_offset,
@@ -34,8 +38,6 @@ SCALED = (
     "scale, but "
     "a log taken before it cannot be undone"
 )
-UMI_DEPTH = 100_000.0
-"""Counts with a median total below this look like unique molecules of single cells."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -64,7 +66,9 @@ class Expression:
     totals_known: bool
     """True if size factors come from outside the counts (``obs:COLUMN``), not from the total."""
     umi_like: bool
-    """True if counts look like unique molecules: integer, low depth."""
+    """True if counts look like unique molecules of single cells: integer, low depth."""
+    kind_known: bool = True
+    """False if ``kind`` was guessed from the values: what passes for cells may be pools of a few cells."""
     warnings: tuple[str, ...] = ()
     """Sentences for ``data.warnings``: guesses made, constant genes, names made unique, ..."""
     settings: dict[str, Any] = field(default_factory=dict)
@@ -158,8 +162,10 @@ def describe(
     layer
         Layer to take, or ``raw`` for ``adata.raw``; None takes ``X``.
     kind
-        ``bulk``, ``single-cell``, or ``auto``: what ``uns["source"]["kind"]`` says; else integer
-        counts with over half zeros or a median depth under 100,000 are single cells.
+        ``bulk``, ``single-cell``, or ``auto``: what marks of tools say (a column of pool sizes, names of
+        metacells, barcodes), else ``uns["source"]["kind"]``; else a guess: counts with over half zeros or a
+        median depth under 100,000 are single cells unless zeros are missing, other values if most of at least
+        1,000 rows' entries are zero.
     scale
         ``counts``, ``additive``, ``log``, or ``auto``: from every value, see `guess_scale`.
     log_base, log_offset
@@ -195,7 +201,7 @@ def describe(
     check_choice("kind", kind, ("auto", *KINDS))
     check_choice("scale", scale, ("auto", *SCALES))
     base, offset = parse_base(log_base), parse_offset(log_offset)
-    taken = _take(data, layer)
+    taken = _genes_only(_take(data, layer))
     matrix = taken.matrix
     obs = taken.obs if obs is None or isinstance(data, AnnData) else obs
     if len(obs) != matrix.shape[0]:
@@ -204,12 +210,18 @@ def describe(
     genes, obs_names = _names(taken, warnings)
     _check_values(matrix, genes, obs_names, warnings)
     facts = measure(matrix)
-    kind = _decide_kind(kind, facts, matrix, taken, warnings)
+    if _are_estimated(scale, log_base, log_offset, matrix, facts, taken, layer, warnings):
+        matrix, scale = rounded(matrix), "counts"
+        facts = measure(matrix)
+    of_rows = _kind_of(kind, facts, matrix, taken, obs, layer)
+    kind = of_rows.kind
+    warnings += of_rows.sentences
     if scale == "auto" and (base is not None or offset is not None):
         scale = "log"
     if scale == "auto":
+        linear = taken.log1p is not None and not facts.counts and multiples_in_rows(matrix)
         scale, guess = guess_scale(
-            facts, layer=layer, statement=taken.statement, log1p=taken.log1p is not None
+            facts, layer=layer, statement=taken.statement, log1p=taken.log1p, linear=linear
         )
         warnings.append(guess)
     elif scale != "log" and (base is not None or offset is not None):
@@ -251,7 +263,8 @@ def describe(
         size_factors=depth.factors,
         totals=depth.totals,
         totals_known=depth.known,
-        umi_like=scale == "counts" and bool(np.median(nan_sum(matrix, axis=1)) < UMI_DEPTH),
+        umi_like=_umi_like(kind, scale, matrix),
+        kind_known=of_rows.known,
         warnings=tuple(dict.fromkeys(warnings)),
         settings=settings,
     )
@@ -273,6 +286,10 @@ class _Taken:
     log1p: dict[str, Any] | None
     """``uns["log1p"]`` if it speaks of this matrix."""
     warnings: list[str]
+    uns: Mapping[str, Any] = field(default_factory=dict)
+    layers: tuple[str, ...] = ()
+    format: str = ""
+    """Format of the file that the values were read from; empty if not known."""
 
 
 def _take(data: AnnData | pd.DataFrame, layer: str | None) -> _Taken:
@@ -314,7 +331,19 @@ def _take(data: AnnData | pd.DataFrame, layer: str | None) -> _Taken:
         stated_kind=str(source.get("kind", "")).strip().lower().replace(" ", "-").replace("_", "-"),
         log1p=dict(log1p) if isinstance(log1p, Mapping) else None,
         warnings=[printable(s, 400) for s in said] if not isinstance(said, str) else [],
+        uns=data.uns,
+        layers=tuple(data.layers),
+        format=str(read.get("format", "")) if isinstance(read, Mapping) else "",
     )
+
+
+def _genes_only(taken: _Taken) -> _Taken:
+    """Leave out what is no gene."""
+    keep, said = leave_out(taken.var.index, taken.var)
+    if keep.all():
+        return taken
+    matrix = taken.matrix[:, np.flatnonzero(keep)]
+    return replace(taken, matrix=matrix, var=taken.var[keep], warnings=[*taken.warnings, *said])
 
 
 def _layers(adata: AnnData) -> str:
@@ -488,23 +517,54 @@ def _check_counts(
         )
 
 
-def _decide_kind(kind: str, facts: Facts, matrix: Any, taken: _Taken, warnings: list[str]) -> str:
+def _kind_of(
+    kind: str, facts: Facts, matrix: Any, taken: _Taken, obs: pd.DataFrame, layer: str | None
+) -> Kind:
+    """What the user says that rows are, else what marks and values say."""
     if kind != "auto":
-        return kind
-    if taken.stated_kind in KINDS:
-        return taken.stated_kind
-    if not facts.counts:
+        return Kind(kind, True, ())
+    return decide_kind(
+        obs.set_axis(taken.obs.index),
+        taken.uns,
+        stated=taken.stated_kind,
+        layers=taken.layers,
+        layer=layer,
+        format=taken.format,
+        counts=facts.counts,
+        zero_share=facts.zero_share,
+        median_total=float(np.median(nan_sum(matrix, axis=1))),
+    )
+
+
+def _are_estimated(
+    scale: str,
+    base: object,
+    offset: object,
+    matrix: Any,
+    facts: Facts,
+    taken: _Taken,
+    layer: str | None,
+    warnings: list[str],
+) -> bool:
+    """Say whether values are counts that are not whole, and note it; never where something says log."""
+    claims_log = mentions_log(taken.statement) or (layer is not None and "log" in layer.lower())
+    if scale not in ("auto", "counts") or base is not None or offset is not None or claims_log:
+        return False
+    if scale == "auto" and taken.log1p is not None:
+        return False
+    why = estimated_counts(matrix, facts)
+    if why:
         warnings.append(
-            "kind guessed as bulk: the values are not counts; pass --kind single-cell if rows are cells"
+            f"{'scale guessed as counts: ' if scale == 'auto' else ''}estimated counts ({why}) are rounded "
+            "to whole numbers; pass --scale additive if these are amounts"
         )
-        return "bulk"
-    depth = float(np.median(nan_sum(matrix, axis=1)))
-    reason = f"whole counts, {facts.zero_share:.0%} zeros, median depth {depth:,.0f}"
-    if facts.zero_share > 0.5 or depth < UMI_DEPTH:
-        warnings.append(f"kind guessed as single-cell: {reason}; pass --kind bulk if rows are bulk samples")
-        return "single-cell"
-    warnings.append(f"kind guessed as bulk: {reason}; pass --kind single-cell if rows are cells")
-    return "bulk"
+    return bool(why)
+
+
+def _umi_like(kind: str, scale: str, matrix: Any) -> bool:
+    """Say whether counts are of unique molecules of cells: shallow, and no pools or samples."""
+    shallow = scale == "counts" and bool(np.median(nan_sum(matrix, axis=1)) < UMI_DEPTH)
+    return shallow and kind == SINGLE_CELL
 
 
 def _counts_elsewhere(data: AnnData | pd.DataFrame, layer: str | None) -> list[str]:

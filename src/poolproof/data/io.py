@@ -24,6 +24,7 @@ from . import formats as _formats
 from . import tenx as _tenx
 from .containers import check_hdf5, check_zarr
 from .formats import Table
+from .not_genes import leave_out
 from .scale import is_sparse
 
 FORMATS = ("h5ad", "zarr", "text", "gct", "parquet", "10x", "10x-h5")
@@ -90,6 +91,10 @@ def read(path: str | Path, *, orientation: str = "auto", format: str = "auto") -
             _check_container(path)
             chosen = _detect(path) if format == "auto" else format
             adata, found, said = _READERS[chosen](path, orientation)
+            if chosen not in ("h5ad", "zarr"):  # AnnData stays as it is; describe leaves out the same
+                keep, left_out = leave_out(adata.var_names, adata.var)
+                adata = adata if keep.all() else adata[:, keep].copy()
+                said += left_out
         except PoolproofError as error:
             raise InputError(f"{printable(path.name, 60)}: {error}") from error
         except Exception as error:  # parsers raise anything on bad content

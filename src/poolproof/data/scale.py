@@ -19,6 +19,18 @@ LARGEST = 1e50
 LARGEST_LOG = 60.0
 """No log of expression is larger: base 2 would stand for 1e18."""
 
+LARGEST_AMOUNT = 1e9
+"""No amount of one gene is larger: a log1p of more is none."""
+
+MOST_NEGATIVE = 1e-3
+"""Share of negative values from which a log of 1 plus an amount was scaled, regressed out or corrected."""
+
+
+MOST_SCALED = 0.5
+"""Share of genes with a standard deviation of 1 of scaled values; clipped at 10 it was .63."""
+
+CLIPPED_GENES = 3
+
 
 def is_sparse(matrix: Any) -> bool:
     """Say whether a matrix is one of SciPy's sparse ones."""
@@ -38,7 +50,7 @@ class Facts:
     skewness: float
     """Skewness of the values that are not zero."""
     scaled: bool
-    """The standard deviation of nearly every gene is 1."""
+    """The standard deviation of most genes is 1 (not where clipped), or values were clipped."""
     centred_samples: bool
     """The values of nearly every sample sum to 0."""
 
@@ -70,7 +82,9 @@ def measure(matrix: Any) -> Facts:
     whole = bool(np.all(stored == np.floor(stored)))
     scaled = centred = False
     if not whole or negative:
-        scaled = float(np.mean(np.abs(_spreads(matrix) - 1.0) < 0.06)) > 0.9
+        scaled = float(np.mean(np.abs(_spreads(matrix) - 1.0) < 0.06)) > MOST_SCALED
+    if negative > 0.1 and not whole:
+        scaled |= _clipped(matrix, maximum)
     if negative:
         sums = np.abs(np.asarray(nan_sum(matrix, axis=1)))
         sizes = np.asarray(nan_sum(abs(matrix), axis=1))
@@ -85,6 +99,11 @@ def measure(matrix: Any) -> Facts:
         scaled,
         centred,
     )
+
+
+def _clipped(matrix: Any, maximum: float) -> bool:
+    """Say whether several genes reach the very same largest value, as after scaling with a bound."""
+    return int((matrix == maximum).sum(axis=0).astype(bool).sum()) >= CLIPPED_GENES
 
 
 def nan_sum(matrix: Any, axis: int) -> np.ndarray:
@@ -111,7 +130,12 @@ def _spreads(matrix: Any) -> np.ndarray:
 
 
 def guess_scale(
-    facts: Facts, *, layer: str | None = None, statement: str = "", log1p: bool = False
+    facts: Facts,
+    *,
+    layer: str | None = None,
+    statement: str = "",
+    log1p: Mapping[str, Any] | None = None,
+    linear: bool = False,
 ) -> tuple[str, str]:
     """Return ``counts``, ``additive`` or ``log``, and the sentence that reports the guess.
 
@@ -124,7 +148,9 @@ def guess_scale(
     statement
         What the file says of its values, believed likewise.
     log1p
-        True if scanpy's mark of a log, ``uns["log1p"]``, is present.
+        scanpy's mark of a log, ``uns["log1p"]``, if it is present: believed if the values can be one.
+    linear
+        True if each row holds multiples of one value, as counts over a size factor do and logs do not.
 
     Notes
     -----
@@ -138,7 +164,7 @@ def guess_scale(
     >>> guess_scale(measure(np.arange(12.0).reshape(4, 3)))[0]
     'counts'
     """
-    scale, why = _judge(facts, layer, statement, log1p)
+    scale, why = _judge(facts, layer, statement, log1p, linear)
     others = " or ".join(s for s in SCALES if s != scale)
     negative = "" if scale == "counts" else f", {facts.negative_share:.1%} negative"
     return scale, (
@@ -148,13 +174,20 @@ def guess_scale(
     )
 
 
-def _judge(facts: Facts, layer: str | None, statement: str, log1p: bool) -> tuple[str, str]:
+def _judge(
+    facts: Facts, layer: str | None, statement: str, log1p: Mapping[str, Any] | None, linear: bool
+) -> tuple[str, str]:
     """Return the scale and the reason for it: what the file claims, checked against the values."""
     claims = [f"the file says {printable(statement, 120)!r}"] if mentions_log(statement) else []
     claims += [f"the layer is called {printable(layer, 40)!r}"] if layer and "log" in layer.lower() else []
     if facts.counts and not (claims and facts.maximum <= 30):
         return "counts", "all values are whole and none is negative"
-    claims += ["uns['log1p'] is present"] if log1p and not facts.counts else []
+    marked = "uns['log1p'] is present"
+    if log1p is not None and linear and not claims:
+        return "additive", f"although {marked}, each row holds multiples of one value, as no logs do"
+    if log1p is not None and facts.maximum > _largest_log1p(log1p) and not claims:
+        return "additive", f"although {marked}, no log reaches {facts.maximum:.4g}"
+    claims += [marked] if log1p is not None and not facts.counts else []
     largest = max(abs(facts.minimum), facts.maximum)
     if claims and largest <= LARGEST_LOG:
         return "log", claims[0]
@@ -167,6 +200,12 @@ def _judge(facts: Facts, layer: str | None, statement: str, log1p: bool) -> tupl
     if log_like and not denies_log(statement):
         return "log", "range and shape of the values"
     return "additive", "range and shape of the values"
+
+
+def _largest_log1p(log1p: Mapping[str, Any]) -> float:
+    """The largest value that an amount can have after scanpy's log1p."""
+    base = log1p.get("base")
+    return float(np.log(LARGEST_AMOUNT) / np.log(parse_base(np.e if base is None else base) or np.e))
 
 
 _LOG = (
@@ -281,6 +320,13 @@ def log_parameters(
             "which "
             "ties all genes together"
         )
+    if log1p is not None and facts.negative_share > MOST_NEGATIVE and (base is None or offset is None):
+        said.append(
+            f"uns['log1p'] is present, but {facts.negative_share:.1%} are negative, as no log1p of an "
+            "amount is: they were scaled, regressed out or corrected since, and the log cannot be "
+            "undone, so the audit can only be inconclusive; give the values before that (--layer)"
+        )
+        return None, None, said
     if log1p is not None:
         stored = log1p.get("base")
         if base is None:
@@ -289,6 +335,8 @@ def log_parameters(
     elif base is not None and offset is None and facts.negative_share > 0.2:
         offset = 0.0
         said.append("--log-offset taken as 0: a fifth of the values or more are negative, as in log ratios")
+    if base is not None and offset is not None:
+        _refuse_negative_amounts(base, offset, facts)
     if base is None or offset is None:
         options = stated_options(statement)
         if options:
@@ -303,6 +351,17 @@ def log_parameters(
         )
         return None, None, said
     return base, offset, said
+
+
+def _refuse_negative_amounts(base: float, offset: float, facts: Facts) -> None:
+    """Refuse an offset that no amounts can have had: it makes them negative."""
+    low = base**facts.minimum - offset
+    if offset > 0 and low < -1e-6 * offset and facts.negative_share > MOST_NEGATIVE:
+        raise InputError(
+            f"expected logs of amounts plus {offset:g}; the smallest value, {facts.minimum:.4g}, would be an "
+            f"amount of {low:.4g}; pass --log-offset 0 for log ratios, or give the values before they were "
+            "centred, scaled or corrected"
+        )
 
 
 def undo_log(matrix: Any, base: float, offset: float) -> Any:

@@ -107,8 +107,9 @@ def read_10x_h5(path: Path) -> tuple[AnnData, list[str]]:
             group = file["matrix"]
             features = group["features"]
             ids, var = _strings(features["id"]), {"symbol": _strings(features["name"])}
-            if "feature_type" in features:
-                var["feature_type"] = _strings(features["feature_type"])
+            for name in ("feature_type", "genome"):
+                if name in features:
+                    var[name] = _strings(features[name])
         else:
             genomes = [
                 name for name, group in file.items() if isinstance(group, h5py.Group) and "genes" in group
@@ -142,17 +143,8 @@ def _strings(dataset: h5py.Dataset) -> list[str]:
 def _cells_by_genes(
     matrix: sp.csr_matrix, barcodes: list[str], ids: list[str], var: dict[str, Any], warnings: list[str]
 ) -> tuple[AnnData, list[str]]:
-    """Label a 10x matrix and keep its gene expression features."""
+    """Label a 10x matrix."""
     adata = AnnData(
         matrix, obs=pd.DataFrame(index=pd.Index(barcodes)), var=pd.DataFrame(var, index=pd.Index(ids))
     )
-    if "feature_type" in var:
-        is_gene = np.array([kind == "Gene Expression" for kind in var["feature_type"]])
-        if not is_gene.any():
-            raise InputError(
-                "expected features of type Gene Expression; found none; audit a gene expression matrix"
-            )
-        if not is_gene.all():
-            warnings.append(f"{int((~is_gene).sum())} features that are not gene expression were left out")
-            adata = adata[:, is_gene].copy()
     return adata, warnings

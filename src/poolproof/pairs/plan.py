@@ -16,7 +16,10 @@ from ..data.expression import Expression
 from ..data.matching import match_edges, match_genes, table_of
 from .count_engine import usable_cells
 from .count_kernels import MIN_TOTAL
-from .design import Design, make_design
+from .design import MIN_SAMPLES, Design, make_design
+
+MOST_COMPLETE = 0.8
+"""Share of the samples that must miss no value: the corrected test leaves the others out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +48,31 @@ def choose_test(expression: Expression, test: str) -> str:
             "robust, or --layer to name the layer that holds counts"
         )
     if test == "auto":
-        return "corrected" if counts and expression.umi_like else "robust"
+        whole = np.mean(complete_samples(expression)) >= MOST_COMPLETE
+        return "corrected" if counts and expression.umi_like and whole else "robust"
     return test
+
+
+def complete_samples(expression: Expression) -> np.ndarray:
+    """Say which samples have a value of every gene, shape ``(n_obs,)``."""
+    matrix = expression.matrix
+    if not isinstance(matrix, np.ndarray):
+        missing = np.isnan(matrix.data)
+        rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+        return ~np.bincount(rows[missing], minlength=matrix.shape[0]).astype(bool)
+    return ~np.isnan(matrix).any(axis=1)
+
+
+def _refuse_shallow(expression: Expression, enough: np.ndarray) -> None:
+    """Refuse counts of which hardly any cell has enough for the corrected test, and say so."""
+    if int(enough.sum()) >= MIN_SAMPLES:
+        return
+    typical = np.median(expression.totals) if expression.totals is not None else 0.0
+    raise InputError(
+        f"expected cells with at least {MIN_TOTAL} counts in all, to remove the noise of counting; "
+        f"found {int(enough.sum())} of {len(enough):,} (median total {typical:g}); give deeper counts, "
+        "all genes that were measured, or pools of these cells (poolproof pool)"
+    )
 
 
 def check_keep(keep: str, max_rows: int) -> tuple[int, str]:
@@ -82,12 +108,17 @@ def plan_design(
     """Levels, replicates and covariates, and what the test needs: enough counts, or log depth."""
     columns = functools.partial(make_design, obs, within=within, replicate=replicate, covariates=covariates)
     if test == "corrected":
-        usable = usable_cells(*expression.count_depth())
+        enough = usable_cells(*expression.count_depth())
+        _refuse_shallow(expression, enough)
+        usable = enough & complete_samples(expression)
         design = columns(usable=usable, categorical_only=True, min_per_stratum=20)
-        dropped = int((~usable).sum())
-        if dropped:
-            said = f"{dropped} cells left out: fewer than {MIN_TOTAL} counts in all"
-            design = replace(design, warnings=(*design.warnings, said))
+        for left_out, why in (
+            (~enough, f"fewer than {MIN_TOTAL} counts in all"),
+            (enough & ~usable, "counts are missing, and the corrected test needs all of a cell"),
+        ):
+            if left_out.any():
+                said = f"{int(left_out.sum())} cells left out: {why}"
+                design = replace(design, warnings=(*design.warnings, said))
         return design
     extra: dict[str, np.ndarray] = {}
     usable = np.ones(len(obs), dtype=bool)

@@ -399,7 +399,7 @@ def _doubts(seen: Seen, adata: AnnData, layer: str | None, aggregation: Aggregat
     if seen.facts is None or aggregation.kind == OTHER:
         return said
     statement = "" if layer else str(_mapping(adata.uns.get("source")).get("values", ""))
-    marked = layer in (None, "raw") and "log1p" in adata.uns
+    marked = _mapping(adata.uns["log1p"]) if layer in (None, "raw") and "log1p" in adata.uns else None
     scale, guess = guess_scale(seen.facts, layer=layer, statement=statement, log1p=marked)
     if scale == "log" or seen.facts.minimum < 0:
         reason = guess.removeprefix(f"scale guessed as {scale}: ").split("; pass")[0]

@@ -296,6 +296,7 @@ def audit(
     verdict, reasons = decide(
         result.summary,
         kind=expression.kind,
+        kind_known=expression.kind_known,
         scale_tested=expression.scale_tested,
         max_contradicting=max_contradicting,
         control_passed=None if result.control is None else result.control.passed,

@@ -19,6 +19,7 @@ def decide(
     *,
     kind: str,
     scale_tested: str,
+    kind_known: bool = True,
     max_contradicting: float = 0.05,
     control_passed: bool | None = None,
 ) -> tuple[str, list[str]]:
@@ -30,6 +31,8 @@ def decide(
         The entry ``linearity`` of verdict.json.
     kind
         ``bulk`` or ``single-cell``: bulk can contradict, it cannot confirm.
+    kind_known
+        False if the kind was guessed from the values: nothing can be confirmed then.
     scale_tested
         ``log`` where a log could not be undone: nothing can be decided then.
     max_contradicting
@@ -81,6 +84,11 @@ def decide(
         if kind == "bulk":
             reasons.append(
                 "Bulk samples can contradict affine cells but not confirm them: pooling straightens."
+            )
+        elif not kind_known:
+            reasons.append(
+                "Nothing in the file marks its rows as single cells, and pools would look the same: pass "
+                "--kind single-cell if they are, or --kind bulk."
             )
         elif n < MIN_ASSOCIATED:
             reasons.append(

@@ -1,0 +1,104 @@
+"""Counts that are not whole: what quantifiers estimate where a read fits several genes, or a soup is removed.
+
+RSEM and salmon (EM), STARsolo's ``UniqueAndMult-EM``, alevin-fry, kallisto, ``featureCounts --fraction``,
+SoupX, DecontX and CellBender write them. They need size factors as whole counts do, and rounding them loses
+less than counting itself does: so they are rounded, and it is said.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from .depth import median_ratio
+from .scale import Facts, is_sparse, nan_sum
+
+WHOLE_SHARE = 0.2
+"""Share of whole numbers among values other than 0 that only estimated counts reach: of EM counts .40 (bulk)
+and .92 (cells) were whole, of TPM, FPKM and normalised cells less than .005."""
+LEAST_MAXIMUM = 5.0
+DEEP = 1000.0
+"""Largest value that unnormalised bulk counts reach."""
+FACTOR_SPREAD = 0.25
+"""Standard deviation of the logs of median-ratio factors above which values were never normalised: of TPM,
+FPKM and normalised files it was at most .07, of counts .29 to .64."""
+MIN_GENES = 100
+"""Of fewer genes, factors tell biology as much as depth."""
+NO_LOG = 30.0
+ROWS = 200
+
+
+def estimated_counts(matrix: Any, facts: Facts) -> str:
+    """Return why values that are not whole are counts all the same; empty if they are none.
+
+    Parameters
+    ----------
+    matrix
+        Shape ``(n_obs, n_genes)``, float64, dense or CSR.
+    facts
+        Of the whole matrix.
+    """
+    if facts.whole or facts.minimum < 0 or facts.scaled or facts.maximum < LEAST_MAXIMUM:
+        return ""
+    stored = matrix.data if is_sparse(matrix) else matrix[matrix != 0]
+    stored = stored[~np.isnan(stored)]
+    totals = nan_sum(matrix, axis=1)
+    if np.ptp(totals) <= 1e-3 * abs(totals.mean()) or _of_whole_numbers(stored):
+        return ""
+    whole = float(np.mean(stored == np.rint(stored)))
+    fractional = f"{1 - whole:.0%} of the values that are not 0 are not whole"
+    if whole >= WHOLE_SHARE:
+        return fractional
+    if multiples_in_rows(matrix):
+        return ""
+    if facts.maximum >= DEEP and matrix.shape[1] >= MIN_GENES:
+        factors = np.log(median_ratio(matrix)[0])
+        factors = factors[np.isfinite(factors)]
+        if len(factors) and float(factors.std()) > FACTOR_SPREAD:
+            spread = totals.max() / max(totals[totals > 0].min(), 1e-300)
+            return f"{fractional}, and the totals of samples differ {spread:.3g}-fold"
+    if facts.zero_share > 0.3 and facts.maximum > NO_LOG:
+        return f"{fractional}, and rows are no multiples of one value, as normalised counts are"
+    return ""
+
+
+def _of_whole_numbers(stored: np.ndarray) -> bool:
+    """Say whether values are logs to base 2 or roots of whole numbers, of which many are whole themselves."""
+    some = stored[:: max(1, len(stored) // 20_000)]
+    with np.errstate(over="ignore"):
+        for back in (np.exp2(np.minimum(some, 60.0)), some * some):
+            if (np.abs(back - np.rint(back)) <= 1e-4 * np.maximum(back, 1.0)).all():
+                return True
+    return False
+
+
+def multiples_in_rows(matrix: Any) -> bool:
+    """Say whether the values of each row are whole multiples of its least one: counts over a size factor.
+
+    Examples
+    --------
+    >>> multiples_in_rows(np.array([[0.2, 0.4, 1.0, 1.2, 0.6, 0.8]] * 5))
+    True
+    """
+    n = matrix.shape[0]
+    passed = seen = 0
+    for row in np.unique(np.linspace(0, n - 1, min(n, ROWS)).astype(int)):
+        values = matrix[row].data if is_sparse(matrix) else matrix[row]
+        values = np.unique(values[np.isfinite(values) & (values > 0)])
+        if len(values) < 5:
+            continue
+        seen += 1
+        times = values / values[0]
+        passed += bool((np.abs(times - np.rint(times)) <= 1e-3 * np.maximum(times, 1.0)).mean() > 0.95)
+    return seen > 0 and passed >= 0.8 * seen
+
+
+def rounded(matrix: Any) -> Any:
+    """Return values rounded to whole numbers; CSR stays without stored zeros."""
+    if not is_sparse(matrix):
+        return np.rint(matrix)
+    result = sp.csr_matrix((np.rint(matrix.data), matrix.indices, matrix.indptr), shape=matrix.shape)
+    result.eliminate_zeros()
+    return result
