@@ -12,11 +12,14 @@ from test_count_calibration import (
     cells,
     design_of,
     draw,
+    gamma,
     highest,
     log_normal,
     lowest,
+    pooled,
     runs,
     show,
+    simulate,
 )
 
 pytestmark = pytest.mark.calibration
@@ -31,6 +34,8 @@ DONORS = {
     "20 of 20 to 600": np.round(np.geomspace(20, 600, 20)).astype(int),
     "7, one of 600": np.array([600] + [100] * 6),
 }
+FLOORS = {"8 of 40 to 1,200": (0.5, 0.2), "12 of 35": (0.5, 0.4), "20 of 20 to 600": (0.9, 0.8)}
+"""Least power for a switch at 5 %, and for its line at .1 %; little is to be had of 7, one of 600."""
 
 
 def switch(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -87,8 +92,9 @@ def test_donors_of_unequal_size(within: bool) -> None:
         assert n >= 40
         assert row["size"] <= highest(n, 0.10), row
         assert row["at .1 %"] <= highest(n, 0.005), row
-        assert row["bend"] >= 0.5, row
-        assert row["line .1 %"] >= 0.2, row
+        bend, line = FLOORS.get(row["donors"], (0.0, 0.0))
+        assert row["bend"] >= bend, row
+        assert row["line .1 %"] >= line, row
     tested = sum(int(row["tested"]) for row in rows)
     assert lowest(tested, 0.015) <= np.average([r["size"] for r in rows], weights=[r["tested"] for r in rows])
 
@@ -99,3 +105,52 @@ def test_one_donor_is_not_many() -> None:
     p, associated = of_donors(sizes, 48, True, affine, False, [72])
     assert np.isnan(p).all()
     assert np.isnan(associated).all()
+
+
+# --- steps, and powers of heavy tails, called affine -----------------------------------------------------
+
+
+def step(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A line and a switch at the mean: .15 of the variance beyond the line for gamma x, .04 by degree 3."""
+    y = 0.2 + x + 2.0 * (x > 1.0)
+    return y / y.mean(axis=-1, keepdims=True) * rng.gamma(8.0, 0.125, x.shape)
+
+
+def power(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Power 1.5: a share of .04 for gamma x, .07 for log-normal x."""
+    y = x**1.5
+    return y / y.mean(axis=-1, keepdims=True) * rng.gamma(8.0, 0.125, x.shape)
+
+
+def test_steps_are_not_called_affine() -> None:
+    """Bands: a step at a share of .15 is called affine in at most .09; lines are as before, at most .1 fewer.
+
+    By the corrected bound alone steps of gamma x were called affine in .94 (n = 5,000, mean 20) and .56
+    (n = 3,000, mean 8), of log-normal x in .31 and .27.
+    """
+    rows = []
+    for law in (gamma, log_normal):
+        for n, mean in ((5000, 20), (3000, 8)):
+            for relation in (step, affine, power):
+                seed = [81, len(law.__name__), n, mean]
+                found = {}
+                for agree in (0.0, 0.1):
+                    made = simulate(
+                        runs(1008, 32), n, law, relation, "poisson", mean, seed=seed, naive=False,
+                        agree_below=agree,
+                    )  # fmt: skip
+                    upper = pooled(made, "upper")[0]
+                    found[agree] = float((upper[~np.isnan(upper)] < 0.1).mean())
+                rows.append(
+                    {"law": law.__name__, "n": n, "mean": mean, "truth": relation.__name__}
+                    | {"alone": found[0.0], "agreed": found[0.1], "pairs": int((~np.isnan(upper)).sum())}
+                )
+    show("Called affine", rows)
+    for row in rows:
+        assert row["agreed"] <= row["alone"]
+        if row["truth"] == "step":
+            assert row["agreed"] <= highest(int(row["pairs"]), 0.09), row
+        if row["truth"] == "affine":
+            assert row["agreed"] >= row["alone"] - 0.1 - (0.0 if row["pairs"] > 900 else 0.1), row
+    lines = [row for row in rows if row["truth"] == "affine" and row["n"] == 5000]
+    assert all(row["agreed"] > 0.7 for row in lines)

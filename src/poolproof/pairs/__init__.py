@@ -4,8 +4,9 @@ Imports the hall and data; triples, pools, verdict, report and study may import 
 (levels, replicates, covariates), ``score_kernels`` and ``count_kernels`` (the algebra), ``score_engine``
 and ``count_engine`` (the two tests, with one interface: ``outcome``), ``screening`` (all pairs in
 blocks), ``calls`` (from p-values to calls), ``table``, then ``plan``, ``analyst`` and ``every_pair``,
-which put it together. ``control`` splits counts in two; ``fitted``, ``figures`` and ``anndata_slots``
-serve pictures and AnnData.
+which put it together. ``control`` splits counts in two, ``donors`` leaves replicates out,
+``agreement`` asks the robust bound before a count pair is called affine; ``fitted``, ``figures`` and
+``anndata_slots`` serve pictures and AnnData.
 """
 
 from __future__ import annotations

@@ -123,6 +123,7 @@ class Analyst:
                 known,
                 design,
                 overdispersion=self.overdispersion,
+                agree_below=self.rule.margin,
                 dtype=self.dtype,
                 memory=memory,
             )

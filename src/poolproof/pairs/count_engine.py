@@ -11,6 +11,7 @@ from scipy import stats
 
 from .. import _names as names
 from .._arrays import add, as_slice, dense_columns
+from .agreement import reliability, smooth_upper, with_strata
 from .calls import minus_log_sf, share_upper
 from .count_kernels import (
     BENDS,
@@ -41,6 +42,9 @@ Z_COUNTS = 1.959963984540054
 """Quantile of the bound of the share for counts (science: 1.96)."""
 
 N_BENDS = 2
+CLOSE = 2e-3
+"""Relative distance from the margin within which screening leaves a bound to float64."""
+TARGETS_AT_ONCE = 256
 
 Pieces = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Variance of the size of the bend, of the line, and their covariance."""
@@ -77,6 +81,9 @@ class CountTest:
         Levels, strata and replicates; only cells that may be used.
     overdispersion
         Squared coefficient of variation of technical noise beyond multinomial sampling.
+    agree_below
+        Where the upper bound of the share lies below this margin, it is the larger of this and the robust
+        test's; see :mod:`poolproof.pairs.agreement`. 0: never.
     """
 
     columns = COLUMNS
@@ -92,11 +99,13 @@ class CountTest:
         design: Design,
         *,
         overdispersion: float = 0.0,
+        agree_below: float = 0.0,
         dtype: type = np.float32,
         memory: float = 1e9,
         chunk: int = 512,
     ) -> None:
         self._counts = counts
+        self.agree_below = agree_below
         self.design = design
         self.has_replicates = design.n_clusters > 0
         self.levels = design.levels
@@ -106,6 +115,7 @@ class CountTest:
         self.n = self.n_samples = sum(len(level.rows) for level in self.levels)
         self.weight = [len(level.rows) / self.n for level in self.levels]
         self._kept: dict[np.dtype, list[CountTargets]] = {}
+        self._projected = [with_strata(level) for level in self.levels] if agree_below else []
         self._donors = [_sizes(level) for level in self.levels]
         self._enough_replicates = [enough_replicates(sizes, N_BENDS) for sizes in self._donors]
         chunks = [np.arange(i, min(i + chunk, self.n_genes)) for i in range(0, self.n_genes, chunk)]
@@ -221,7 +231,35 @@ class CountTest:
         ]
         estimates = [level_estimates(f, m) for f, m in zip(features.levels, moments, strict=True)]
         usable = np.stack([enough_together(f, t) for f, t in zip(features.levels, blocks, strict=True)])
-        return self._combine(features, blocks, moments, estimates, usable, exact)
+        result = self._combine(features, blocks, moments, estimates, usable, exact)
+        self._agree(result, features, np.arange(self.n_genes)[targets], usable, bound_from)
+        return result
+
+    def _agree(
+        self,
+        result: Outcome,
+        features: BlockFeatures,
+        genes: np.ndarray,
+        usable: np.ndarray,
+        bound_from: float,
+    ) -> None:
+        """Raise bounds below the margin to those of the robust test, where these are larger."""
+        if not self.agree_below:
+            return
+        wanted = (result.share_upper < (1 + CLOSE) * self.agree_below) & (result.r2_spline >= bound_from)
+        wanted &= result.tested & (features.regulators[:, None] != genes)
+        for r in np.flatnonzero(wanted.any(axis=1)):
+            regulator = features.regulators[r : r + 1]
+            x = [self.counts_of(regulator, level) for level in self.levels]
+            parts = zip(x, features.levels, self.depth, self.levels, strict=True)
+            reliable = [float(reliability(v, f.take(np.array([r])), d, of)[0]) for v, f, d, of in parts]
+            fractions = [v[0] / depth.falling(1) for v, depth in zip(x, self.depth, strict=True)]
+            at = np.flatnonzero(wanted[r])
+            for low in range(0, len(at), TARGETS_AT_ONCE):
+                some = at[low : low + TARGETS_AT_ONCE]
+                blocks = self.target_blocks(genes[some], np.float64)
+                upper = smooth_upper(fractions, blocks, self._projected, reliable, usable[:, r, some])
+                result.share_upper[r, some] = np.maximum(result.share_upper[r, some], upper)
 
     def target_blocks(self, targets: np.ndarray | slice, dtype: type) -> list[CountTargets]:
         """Targets in every level, kept or made."""
