@@ -223,32 +223,49 @@ def test_the_unit_of_a_size_factor_changes_nothing(factor: float) -> None:
     assert outcomes[0] == pytest.approx(outcomes[1], rel=1e-8, nan_ok=True)
 
 
-def test_replicates_match_the_sums_over_donors() -> None:
-    """T2 = s'M^-1 s (D - 1) / D of the donors' sums, F(p, D - p), and the bound with their spread."""
-    n, n_donors = 900, 9
-    donor = np.repeat(np.arange(n_donors), n // n_donors)
+def left_out(sums: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Covariance of totals by the jackknife, the donor's own share of the total taken off: CR3."""
+    changes = (sums - share[:, None] * sums.sum(axis=0)) / (1 - share)[:, None]
+    return (len(sums) - 1) / len(sums) * changes.T @ changes
+
+
+@pytest.mark.parametrize("sizes", [[100] * 9, [40, 50, 60, 80, 100, 140, 180, 250]])
+def test_replicates_are_left_out_one_by_one(sizes: list[int]) -> None:
+    """Everything computed anew without each donor: T2 = s'M^-1 s and the bound, shares h of the total."""
+    n, n_donors = sum(sizes), len(sizes)
+    donor = np.repeat(np.arange(n_donors), sizes)
     obs = pd.DataFrame({"donor": [f"d{code}" for code in donor]})
     counts, depth = simulated(n, 4, known=False, shift=0.2 * (donor % 3))
     design = design_of(n, obs=obs, replicate="donor")
     engine = CountTest(counts, depth, False, design, dtype=np.float64)
     outcome = engine.outcome(engine.features(np.array([0])), np.arange(1, 4), np.float64, exact=True)
     for target in range(3):
-        of = slow_pair(counts[:, 0], counts[:, target + 1], depth, donor, known=False)
-        total = np.array([of.psi[donor == d].sum(axis=0) for d in range(n_donors)])
-        s = total.sum(axis=0)
-        spread = total.T @ total - np.outer(s, s) / n_donors
-        t2 = s @ np.linalg.inv(spread) @ s * (n_donors - 1) / n_donors
-        statistic = t2 * (n_donors - 2) / (2 * (n_donors - 1))
+        x, y = counts[:, 0], counts[:, target + 1]
+        of = slow_pair(x, y, depth, donor, known=False)
+        s = n * of.g
+        changes, spread = [], []
+        for code in range(n_donors):
+            rest = donor != code
+            without = slow_pair(x[rest], y[rest], depth[rest], donor[rest], known=False)
+            changes.append(s - rest.sum() * without.g)
+            spread.append(of.h11[~rest].sum())
+        share = (np.array(sizes) / n + np.array(spread) / (n * of.v1)) / 2
+        taken = (np.array(changes) - share[:, None] * s) / (1 - share)[:, None]
+        t2 = s @ np.linalg.inv((n_donors - 1) / n_donors * taken.T @ taken) @ s
+        weight = share / (1 - share)
+        df = min((weight.sum() ** 2 / (weight**2).sum() - 1 + n_donors - 1) / 2, n_donors - 1)
+        assert 3 < df <= n_donors - 1
+        statistic = t2 * (df - 1) / (2 * df)
         assert outcome.statistic[0, target] == pytest.approx(statistic, rel=1e-7)
         p = np.exp(-outcome.bend.minus_log_p()[0, target])
-        assert p == pytest.approx(stats.f.sf(statistic, 2, n_donors - 2), rel=1e-6)
+        assert p == pytest.approx(stats.f.sf(statistic, 2, df - 1), rel=1e-6)
         d = np.linalg.inv(of.n_matrix) @ of.g
         r, line = np.sqrt(of.g @ d), of.b**2 * of.v1
         of_r = (of.psi @ d - np.einsum("j,njk,k->n", d, of.n_cells, d) / 2) / r
         of_line = (of.b * of.slope + of.b**2 * of.h11 / 2) / np.sqrt(line)
         sums = np.array([[v[donor == c].sum() / n for v in (of_r, of_line)] for c in range(n_donors)])
-        v = np.cov(sums.T) * n_donors
-        z = stats.t.ppf(0.975, n_donors - 1)
+        v = left_out(sums, share)
+        z = stats.t.ppf(0.975, df)
         upper = share_upper(*(np.array(value) for value in (r, np.sqrt(line), v[0, 0], v[1, 1], v[0, 1])), z)
         assert outcome.share_upper[0, target] == pytest.approx(float(upper), rel=1e-6)
 

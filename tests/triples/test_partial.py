@@ -94,6 +94,24 @@ def slow_given(matrix, middle, levels, covariates, k):
     return left, smooth, n_columns
 
 
+def left_out(values, donors):
+    """Variance of a total by leaving out one donor at a time, its own share of the total taken off (CR3)."""
+    codes = np.unique(donors)
+    changes = []
+    for code in codes:
+        mine = donors == code
+        share = mine.mean()
+        changes.append((values[mine].sum() - share * values.sum()) / (1 - share))
+    return (len(codes) - 1) / len(codes) * (np.array(changes) ** 2).sum()
+
+
+def degrees_of_freedom(donors):
+    """Half-way between D - 1 and those of Satterthwaite."""
+    share = np.bincount(np.unique(donors, return_inverse=True)[1]) / len(donors)
+    weight = share / (1 - share)
+    return (weight.sum() ** 2 / (weight**2).sum() - 1 + len(share) - 1) / 2
+
+
 def slow_estimates(matrix, middle, ends, *, levels=None, covariates=None, donors=None, k=5):
     """The five fields of Estimates, pair by pair, as method 8.1 writes them."""
     n = len(matrix)
@@ -111,8 +129,7 @@ def slow_estimates(matrix, middle, ends, *, levels=None, covariates=None, donors
                     continue
                 if donors is not None:
                     product = values[:, x] * values[:, z] / size
-                    sums = np.array([product[donors == donor].sum() for donor in np.unique(donors)])
-                    found[f"{name}_variance"][i, j] = len(sums) * sums.var(ddof=1)
+                    found[f"{name}_variance"][i, j] = left_out(product, donors)
                     continue
                 free = n / (n - n_columns[int(name == "spline")])
                 variance = free * (values[:, x] ** 2 @ smooth @ values[:, z] ** 2) / size**2
@@ -196,7 +213,7 @@ def test_given__levels_and_covariates():
 
 
 def test_given__replicates():
-    """With replicates the variance is the spread of their sums, over all levels; t with D - 1 degrees."""
+    """With replicates the variance comes from leaving them out one by one, over all levels."""
     n = 160
     rng = stream(2, "replicates")
     matrix = genes(2, n, 7)
@@ -210,7 +227,9 @@ def test_given__replicates():
         ends = all_ends(7, middle)
         slow = slow_estimates(matrix, middle, ends, levels=levels, covariates=dummies, donors=donor)
         assert_near(tile_of(conditioner, middle, ends), slow, 1e-9, 1e-7)
-        assert conditioner.given(middle, ends, np.float64).df == 4
+        df = conditioner.given(middle, ends, np.float64).df
+        assert df == pytest.approx(degrees_of_freedom(donor))
+        assert 3 < df < 4
 
 
 def test_given__size_factors_divide_the_values():
@@ -444,8 +463,7 @@ def slow_counts(counts, total, middle, x, z, *, levels, strata, known, donors=No
         if donors is None:
             found[f"{name}_variance"] = ((scaled[used] ** 2).mean() - rho**2) / n
         else:
-            sums = np.array([scaled[donors == donor].sum() / n for donor in np.unique(donors[used])])
-            found[f"{name}_variance"] = len(sums) * sums.var(ddof=1)
+            found[f"{name}_variance"] = left_out(scaled[used] / n, donors[used])
     return found
 
 
@@ -523,7 +541,7 @@ def test_counts__levels_and_strata():
 
 
 def test_counts__replicates():
-    """Every replicate is a stratum of its own; the variance is the spread of their sums over all levels."""
+    """Every replicate is a stratum of its own; the variance comes from leaving them out one by one."""
     n = 1200
     rng = stream(13, "count replicates")
     counts, total, _ = counted(13, n, 4)

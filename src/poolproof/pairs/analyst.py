@@ -136,7 +136,8 @@ class Analyst:
 
     def engine(self, design: Design) -> Engine:
         """The test of a design."""
-        return engine_of(self.expression, design, self.settings)
+        settings = replace(self.settings, agree_below=self.rule.margin)
+        return engine_of(self.expression, design, settings)
 
     def _control(self, engine: Engine, design: Design) -> SplitControl | None:
         if not isinstance(engine, CountTest):

@@ -12,6 +12,7 @@ from scipy import stats
 from .. import _names as names
 from .._arrays import add, as_slice, dense_columns
 from ..data.expression import Expression
+from .agreement import reliability, smooth_upper, with_strata
 from .calls import minus_log_sf, share_upper
 from .count_kernels import (
     BENDS,
@@ -33,7 +34,8 @@ from .count_kernels import (
     level_bound_pieces,
     level_estimates,
 )
-from .design import Design, Level, n_present
+from .design import Design, Level
+from .donors import MAX_SHARE, Shares, enough_replicates, shares_of
 from .outcome import Either, Law, Outcome
 from .score_kernels import WEAK
 from .settings import EngineSettings
@@ -42,6 +44,9 @@ Z_COUNTS = 1.959963984540054
 """Quantile of the bound of the share for counts (method 7.2)."""
 
 N_BENDS = 2
+CLOSE = 2e-3
+"""Relative distance from the margin within which screening leaves a bound to float64."""
+TARGETS_AT_ONCE = 256
 
 Pieces = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Variance of the size of the bend, of the line, and their covariance."""
@@ -78,6 +83,9 @@ class CountTest:
         Levels, strata and replicates; only cells that may be used.
     overdispersion
         Squared coefficient of variation of technical noise beyond multinomial sampling.
+    agree_below
+        Where the upper bound of the share lies below this margin, it is the larger of this and the robust
+        test's; see :mod:`poolproof.pairs.agreement`. 0: never.
     """
 
     columns = COLUMNS
@@ -101,6 +109,7 @@ class CountTest:
             known,
             design,
             overdispersion=settings.overdispersion,
+            agree_below=settings.agree_below,
             dtype=settings.dtype,
             memory=settings.engine_memory,
         )
@@ -113,11 +122,13 @@ class CountTest:
         design: Design,
         *,
         overdispersion: float = 0.0,
+        agree_below: float = 0.0,
         dtype: type = np.float32,
         memory: float = 1e9,
         chunk: int = 512,
     ) -> None:
         self._counts = counts
+        self.agree_below = agree_below
         self.design = design
         self.has_replicates = design.n_clusters > 0
         self.levels = design.levels
@@ -127,6 +138,9 @@ class CountTest:
         self.n = self.n_samples = sum(len(level.rows) for level in self.levels)
         self.weight = [len(level.rows) / self.n for level in self.levels]
         self._kept: dict[np.dtype, list[CountTargets]] = {}
+        self._projected = [with_strata(level) for level in self.levels] if agree_below else []
+        self._donors = [_sizes(level) for level in self.levels]
+        self._enough_replicates = [enough_replicates(sizes, N_BENDS) for sizes in self._donors]
         chunks = [np.arange(i, min(i + chunk, self.n_genes)) for i in range(0, self.n_genes, chunk)]
         self.unit = np.concatenate([self._unit(genes) for genes in chunks])
         for kept in {np.dtype(dtype), np.dtype(np.float64)}:
@@ -177,7 +191,7 @@ class CountTest:
             target[genes[~seen]] = names.TOO_FEW_COUNTS
             for status in (regulator, target):
                 status[genes[~varies]] = names.CONSTANT
-        if self.design.n_clusters and max(n_present(level) for level in self.levels) < N_BENDS + 3:
+        if self.design.n_clusters and not any(self._enough_replicates):
             regulator[regulator == names.OK] = names.TOO_FEW_REPLICATES
         return regulator, target
 
@@ -240,7 +254,35 @@ class CountTest:
         ]
         estimates = [level_estimates(f, m) for f, m in zip(features.levels, moments, strict=True)]
         usable = np.stack([enough_together(f, t) for f, t in zip(features.levels, blocks, strict=True)])
-        return self._combine(features, blocks, moments, estimates, usable, exact)
+        result = self._combine(features, blocks, moments, estimates, usable, exact)
+        self._agree(result, features, np.arange(self.n_genes)[targets], usable, bound_from)
+        return result
+
+    def _agree(
+        self,
+        result: Outcome,
+        features: BlockFeatures,
+        genes: np.ndarray,
+        usable: np.ndarray,
+        bound_from: float,
+    ) -> None:
+        """Raise bounds below the margin to those of the robust test, where these are larger."""
+        if not self.agree_below:
+            return
+        wanted = (result.share_upper < (1 + CLOSE) * self.agree_below) & (result.r2_spline >= bound_from)
+        wanted &= result.tested & (features.regulators[:, None] != genes)
+        for r in np.flatnonzero(wanted.any(axis=1)):
+            regulator = features.regulators[r : r + 1]
+            x = [self.counts_of(regulator, level) for level in self.levels]
+            parts = zip(x, features.levels, self.depth, self.levels, strict=True)
+            reliable = [float(reliability(v, f.take(np.array([r])), d, of)[0]) for v, f, d, of in parts]
+            fractions = [v[0] / depth.falling(1) for v, depth in zip(x, self.depth, strict=True)]
+            at = np.flatnonzero(wanted[r])
+            for low in range(0, len(at), TARGETS_AT_ONCE):
+                some = at[low : low + TARGETS_AT_ONCE]
+                blocks = self.target_blocks(genes[some], np.float64)
+                upper = smooth_upper(fractions, blocks, self._projected, reliable, usable[:, r, some])
+                result.share_upper[r, some] = np.maximum(result.share_upper[r, some], upper)
 
     def target_blocks(self, targets: np.ndarray | slice, dtype: type) -> list[CountTargets]:
         """Targets in every level, kept or made."""
@@ -271,11 +313,13 @@ class CountTest:
         )
         n_levels = usable.sum(axis=0)
         doubt = total([e.doubt for e in estimates]) > 0
+        z: float | np.ndarray = Z_COUNTS
         if self.design.n_clusters:
-            laws, statistic, pieces, tested, weak = self._cluster_laws(
+            laws, statistic, pieces, tested, weak, df_bound = self._cluster_laws(
                 features, blocks, estimates, usable, line, bend
             )
             doubt |= weak
+            z = stats.t.ppf(0.975, np.maximum(df_bound, 1))
         else:
             tested = n_levels > 0
             df = n_levels if len(estimates) > 1 else np.array([[1]])
@@ -283,8 +327,6 @@ class CountTest:
             laws = Law(statistic, N_BENDS * df), Law(total([e.z2 for e in estimates]), df)
             pieces = self._pieces(features, moments, estimates, total, line, bend)
         resolved = total([np.broadcast_to(f.degree[:, None] == 3, line.shape) * 1.0 for f in features.levels])
-        n_clusters = self.design.n_clusters
-        z = stats.t.ppf(0.975, n_clusters - 1) if n_clusters > 1 else Z_COUNTS
         upper = share_upper(np.sqrt(np.maximum(bend, 0)), np.sqrt(line), *pieces, z)
         upper = np.where((resolved == n_levels) & np.isfinite(bend), upper, 1.0)
         scale = np.where(spread > 0, spread, np.inf)
@@ -347,79 +389,123 @@ class CountTest:
         usable: np.ndarray,
         line: np.ndarray,
         bend: np.ndarray,
-    ) -> tuple[tuple[Law, Law], np.ndarray, Pieces, np.ndarray, np.ndarray]:
-        """Tests and bound from the sums of whole replicates; Bonferroni joins levels, which share them.
+    ) -> tuple[tuple[Law, Law], np.ndarray, Pieces, np.ndarray, np.ndarray, np.ndarray]:
+        """Tests and bound by leaving out whole replicates; Bonferroni joins levels, which share them.
 
-        Last, where their spread is nearly singular, so that float32 is not enough.
+        Last, where their spread is nearly singular, so that float32 is not enough; and the degrees of
+        freedom of the bound.
         """
         shape = line.shape
         lam = [np.zeros(shape), np.zeros(shape)]
         n_tests = np.zeros(shape)
         statistic = np.zeros(shape)
         weak = np.zeros(shape, dtype=bool)
+        df_bound = np.full(shape, np.inf)
         bends: dict[int, np.ndarray] = {}
         lines: dict[int, np.ndarray] = {}
-        for use, w, f, t, e, level in zip(
-            usable, self.weight, features.levels, blocks, estimates, self.levels, strict=True
+        for use, w, f, t, e, level, sizes, enough in zip(
+            usable,
+            self.weight,
+            features.levels,
+            blocks,
+            estimates,
+            self.levels,
+            self._donors,
+            self._enough_replicates,
+            strict=True,
         ):
-            sums = cluster_sums(f, t, level)
-            d = len(sums)
-            if d < N_BENDS + 3:
+            if not enough:
                 continue
-            psi = [(a[1] - e.b * own[0], a[2] - e.b * own[1]) for _, a, own in sums]
-            t2, nearly = _hotelling([p[0] for p in psi], [p[1] for p in psi])
+            sums = cluster_sums(f, t, level)
+            shares = shares_of(sizes, np.stack([own[2, :, 0] for _, _, own in sums]))
+            use = use & (shares.effective >= N_BENDS + 1)
+            slopes = shares.left_out([a[0] for _, a, _ in sums])
+            t2, nearly = _hotelling(*_bends_left_out(sums, shares, e.b))
             weak |= use & nearly
-            statistic_level = t2 * (d - N_BENDS) / (N_BENDS * (d - 1))
-            lam_bend = minus_log_sf(statistic_level * N_BENDS, N_BENDS, d - N_BENDS)
-            slope = [a[0] for _, a, _ in sums]
-            mean = add(slope) / d
-            spread = add((s - mean) ** 2 for s in slope)
-            lam_line = minus_log_sf(_ratio(mean**2 * d * (d - 1), spread), 1, d - 1)
+            statistic_level = t2 * (shares.df + 1 - N_BENDS) / (N_BENDS * shares.df)
+            lam_bend = minus_log_sf(statistic_level * N_BENDS, N_BENDS, shares.df + 1 - N_BENDS)
+            whole = add(a[0] for _, a, _ in sums)
+            lam_line = minus_log_sf(_ratio(whole**2, _spread(slopes, slopes)), 1, shares.df)
             statistic = np.where(use & (lam_bend > lam[0]), statistic_level, statistic)
             lam = [
                 np.where(use, np.maximum(old, new), old)
                 for old, new in zip(lam, (lam_bend, lam_line), strict=True)
             ]
             n_tests += use
+            df_bound = np.where(use, np.minimum(df_bound, shares.df), df_bound)
             d2, d3 = e.direction
-            for code, a, own in sums:
-                tilt = d2 * (a[1] - e.b * own[0]) + d3 * (a[2] - e.b * own[1])
-                tilt -= (d2 * d2 * own[3] + 2 * d2 * d3 * own[4] + d3 * d3 * own[5]) / 2
-                rise = e.b * (a[0] - e.b * own[2] / 2)
-                share = w / len(level.rows)
-                bends[code] = bends.get(code, 0) + np.where(use, share * tilt, 0)
-                lines[code] = lines.get(code, 0) + np.where(use, share * rise, 0)
+            tilts = [
+                d2 * (a[1] - e.b * own[0])
+                + d3 * (a[2] - e.b * own[1])
+                - (d2 * d2 * own[3] + 2 * d2 * d3 * own[4] + d3 * d3 * own[5]) / 2
+                for _, a, own in sums
+            ]
+            rises = [e.b * (a[0] - e.b * own[2] / 2) for _, a, own in sums]
+            share = w / len(level.rows)
+            for of, parts in ((bends, tilts), (lines, rises)):
+                for (code, _, _), part in zip(sums, shares.left_out(parts), strict=True):
+                    of[code] = of.get(code, 0) + np.where(use, share * part, 0)
         laws = [Law(np.maximum(value - np.log(np.maximum(n_tests, 1)), 0), None) for value in lam]
         pieces = _cluster_pieces(bends, lines, _inverse_root(bend), _inverse_root(line))
-        return (laws[0], laws[1]), statistic, pieces, n_tests > 0, weak
+        return (laws[0], laws[1]), statistic, pieces, n_tests > 0, weak, df_bound
+
+
+def _sizes(level: Level) -> np.ndarray:
+    """Cells of each replicate that has any, shape ``(D,)``."""
+    return np.array([n for rows in level.cluster_slices() if (n := rows.stop - rows.start)])
+
+
+def _bends_left_out(
+    sums: list[tuple[int, list[np.ndarray], np.ndarray]], shares: Shares, b: np.ndarray
+) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+    """By how much leaving out each replicate changes n times g_2 and g_3; and the two totals.
+
+    Without a replicate the slope is b - e / V, V = n V1, e = (A - b H) / (1 - H / V) with its sums A of a_1
+    and H of H_11, and the k_j change with it: together by R_j e / V beyond the replicate's own psi_j.
+    """
+    spread = add(own[2] for _, _, own in sums)
+    changes = []
+    for _, a, own in sums:
+        left = 1 - np.clip(_ratio(own[2], spread), 0, MAX_SHARE)
+        slope = _ratio(a[0] - b * own[2], spread) / left
+        changes.append([a[j + 1] + (slope - b) * own[j] for j in range(N_BENDS)])
+    totals = [add(a[j + 1] - b * own[j] for _, a, own in sums) for j in range(N_BENDS)]
+    first, second = (
+        [(change[j] - h * totals[j]) / (1 - h) for change, h in zip(changes, shares.share, strict=True)]
+        for j in range(N_BENDS)
+    )
+    return first, second, totals
+
+
+def _spread(first: list[np.ndarray], second: list[np.ndarray]) -> np.ndarray:
+    """Covariance of two totals by the jackknife: what leaving out each of D replicates changes."""
+    return add(v * w for v, w in zip(first, second, strict=True)) * ((len(first) - 1) / len(first))
 
 
 def _cluster_pieces(
     bends: dict[int, np.ndarray], lines: dict[int, np.ndarray], inverse_r: np.ndarray, inverse_b: np.ndarray
 ) -> Pieces:
-    """Variances of r and B and their covariance from the replicates' influences."""
-    d = len(bends)
-    if d < 2:
+    """Variances of r and B and their covariance from what leaving out each replicate changes."""
+    if len(bends) < 2:
         return np.zeros_like(inverse_r), np.zeros_like(inverse_r), np.zeros_like(inverse_r)
-    mean_bend, mean_line = add(bends.values()) / d, add(lines.values()) / d
-    scale = d / (d - 1)
+    tilts, rises = list(bends.values()), list(lines.values())
     return (
-        add((v - mean_bend) ** 2 for v in bends.values()) * scale * inverse_r**2,
-        add((v - mean_line) ** 2 for v in lines.values()) * scale * inverse_b**2,
-        add((bends[c] - mean_bend) * (lines[c] - mean_line) for c in bends) * scale * inverse_r * inverse_b,
+        _spread(tilts, tilts) * inverse_r**2,
+        _spread(rises, rises) * inverse_b**2,
+        _spread(tilts, rises) * inverse_r * inverse_b,
     )
 
 
-def _hotelling(first: list[np.ndarray], second: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """T2 = s'M^-1 s (D - 1) / D, M the spread of the D replicates' sums; and where M is nearly singular."""
+def _hotelling(
+    first: list[np.ndarray], second: list[np.ndarray], totals: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """T2 = s'M^-1 s, M the jackknife spread of two totals s; and where M is nearly singular."""
+    s1, s2 = totals
     d = len(first)
-    s1, s2 = add(first), add(second)
-    m11 = add(v * v for v in first) - s1 * s1 / d
-    m12 = add(v * w for v, w in zip(first, second, strict=True)) - s1 * s2 / d
-    m22 = add(w * w for w in second) - s2 * s2 / d
+    m11, m12, m22 = _spread(first, first), _spread(first, second), _spread(second, second)
     determinant = m11 * m22 - m12 * m12
     weak = (determinant < WEAK * m11 * m22) | (m11 * d < WEAK * s1 * s1) | (m22 * d < WEAK * s2 * s2)
-    return _ratio(m22 * s1 * s1 - 2 * m12 * s1 * s2 + m11 * s2 * s2, determinant) * (d - 1) / d, weak
+    return _ratio(m22 * s1 * s1 - 2 * m12 * s1 * s2 + m11 * s2 * s2, determinant), weak
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:

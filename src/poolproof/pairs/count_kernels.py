@@ -85,7 +85,7 @@ class CountFeatures:
     own_cov: np.ndarray
     """Their covariances, shape ``(6, 6, R)``."""
     own_sum: np.ndarray
-    """Sums of the own terms, less their means, over each replicate, shape ``(6, R, n_clusters)``."""
+    """Sums of the own terms over each replicate, shape ``(6, R, n_clusters)``."""
     variance: np.ndarray
     """V1, the variance of p_x in units of its squared mean, shape ``(R,)``."""
     n_high: np.ndarray
@@ -278,7 +278,6 @@ def count_features(
     leverage = np.minimum(1 / n + np.maximum(own[2] / (n * variance), 0), MAX_LEVERAGE)
     weight = 1 / (1 - leverage) ** 2
     own_cov = np.einsum("arn,brn->abr", weight * own, own) / n - own_mean[:, None] * own_mean[None]
-    own_centred = own - own_mean[:, :, None]
     heavy_f, heavy_d = weight * big_f, weight * big_d
     return CountFeatures(
         f=big_f,
@@ -290,7 +289,7 @@ def count_features(
         d_own_sum=np.concatenate([by_stratum(heavy_d[j] * own, sizes) for j in range(3)]),
         own_mean=own_mean,
         own_cov=own_cov,
-        own_sum=np.stack([own_centred[:, :, rows].sum(axis=2) for rows in level.cluster_slices()], axis=2)
+        own_sum=np.stack([own[:, :, rows].sum(axis=2) for rows in level.cluster_slices()], axis=2)
         if level.clusters is not None
         else np.zeros((*own_mean.shape, 0)),
         variance=own_mean[2],

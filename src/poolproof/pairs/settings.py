@@ -29,6 +29,9 @@ class EngineSettings:
     """Bytes that pair arrays may take."""
     seed: int = 0
     """Seed of every random draw."""
+    agree_below: float = 0.0
+    """Margin below which the robust bound of a count pair must lie too before it is called affine; 0: no
+    such bound."""
 
     @property
     def engine_memory(self) -> float:

@@ -165,6 +165,7 @@ def _replicates(parts: list[_Part], degree: int, inverse: np.ndarray, n: int) ->
     """Sums of the influence over each replicate, over all levels."""
     dtype = inverse.dtype
     columns: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+    sizes: dict[int, int] = {}
     for part in parts:
         e = part.residuals(degree) * inverse[:, None]
         o = part.own()
@@ -176,9 +177,11 @@ def _replicates(parts: list[_Part], degree: int, inverse: np.ndarray, n: int) ->
             fold = np.array([[o1, o2], [o2, o3]], dtype=dtype)[:degree, :degree]
             left = np.concatenate([e[:, rows], slopes @ fold], axis=1) / dtype.type(n)
             columns.setdefault(code, []).append((left, np.concatenate([e[:, rows], slopes], axis=1)))
+            sizes[code] = sizes.get(code, 0) + rows.stop - rows.start
     return Replicates(
         tuple(
             (np.concatenate([v[0] for v in of], axis=1), np.concatenate([v[1] for v in of], axis=1))
             for _, of in sorted(columns.items())
-        )
+        ),
+        tuple(size for _, size in sorted(sizes.items())),
     )

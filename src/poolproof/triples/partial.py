@@ -8,11 +8,13 @@ meet in thin matrix products, for a tile of them (`Tile`) or one by one (`Listed
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
 from .._arrays import as_slice
+from ..pairs.donors import Shares, shares_of
 
 MIN_REPLICATES = 4
 """Replicates that the spread of one sum needs: one parameter and 3."""
@@ -124,30 +126,42 @@ class Squares:
 
 @dataclass(frozen=True, eq=False)
 class Replicates:
-    """Spread of the sums of whole replicates."""
+    """Spread of sums by leaving out whole replicates."""
 
     parts: tuple[tuple[np.ndarray, np.ndarray], ...]
     """Left and right columns of each replicate, of shape ``(m, c)``."""
+    sizes: tuple[int, ...]
+    """Samples of each replicate."""
+
+    @cached_property
+    def _shares(self) -> Shares:
+        sizes = np.array(self.sizes)
+        return shares_of(sizes, sizes[:, None].astype(np.float64))
 
     @property
     def df(self) -> float:
         """See `Spread`."""
-        return len(self.parts) - 1.0
+        return float(self._shares.df[0, 0])
 
     def variance(self, mesh: Mesh, rho: np.ndarray) -> np.ndarray:
         """See `Spread`."""
         d = len(self.parts)
-        total = np.zeros_like(rho)
-        squares = np.zeros_like(rho)
-        for left, right in self.parts:
+        shares = self._shares.share[:, 0, 0].tolist()
+        total, squares, mixed, whole = np.zeros_like(rho), np.zeros_like(rho), np.zeros_like(rho), 0.0
+        for (left, right), h in zip(self.parts, shares, strict=True):
             value = mesh.dot(left, right)
+            weight = (1 - h) ** -2
             total += value
-            squares += value * value
-        return np.maximum((squares - total * total / d) * (d / (d - 1)), 1e-12)
+            mixed += (weight * h) * value
+            squares += weight * (value * value)
+            whole += weight * h * h
+        # the sum of squares of (value - h total) / (1 - h)
+        squares += total * (whole * total - 2 * mixed)
+        return np.maximum(squares * ((d - 1) / d), 1e-12)
 
     def take(self, ends: np.ndarray) -> Replicates:
         """See `Spread`."""
-        return Replicates(tuple((left[ends], right[ends]) for left, right in self.parts))
+        return replace(self, parts=tuple((left[ends], right[ends]) for left, right in self.parts))
 
 
 @dataclass(frozen=True, eq=False)

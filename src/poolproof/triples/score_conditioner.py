@@ -130,7 +130,8 @@ class ScoreConditioner:
         if self._order is not None:
             e = e[:, self._order] * scale[:, None]
             parts = [np.ascontiguousarray(e[:, at]) for at in self._edges]
-            spread = Replicates(tuple((part, part) for part in parts))
+            sizes = tuple(part.shape[1] for part in parts)
+            spread = Replicates(tuple((part, part) for part in parts), sizes)
         else:
             free = self.n_samples / max(self.n_samples - a.shape[1] - self._n_nuisance, 1)
             w *= (inverse**2 * np.sqrt(free)).astype(dtype)[:, None]

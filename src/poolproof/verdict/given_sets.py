@@ -168,4 +168,4 @@ class CountSets(CountConditioner):
             return Squares(e * e / n, e * e, n)
         codes = np.concatenate([np.asarray(level.clusters) for level in self._test.levels])
         parts = [e[:, codes == code] for code in np.unique(codes)]
-        return Replicates(tuple((part / n, part) for part in parts))
+        return Replicates(tuple((part / n, part) for part in parts), tuple(p.shape[1] for p in parts))
