@@ -72,7 +72,7 @@ POPULATION_STATUSES = (OK, NO_PAIRS, NOTHING_EXPLAINED)
 # Verdicts of an audit.
 CONTRADICTED, COMPATIBLE, UNDECIDED = VERDICTS = ("contradicted", "compatible", "inconclusive")
 
-KINDS = ("bulk", "single-cell")
+BULK, SINGLE_CELL = KINDS = ("bulk", "single-cell")
 SCALES = ("counts", "additive", "log")
 TESTS = ("classical", "robust", "corrected")
 

@@ -12,96 +12,9 @@ import pytest
 import poolproof
 from poolproof import InputError
 from poolproof._names import GENE_COLUMNS, PAIR_COLUMNS
-from poolproof.verdict.auditing import decide
 
 SCHEMA = json.loads((files("poolproof.verdict") / "verdict.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker())
-
-
-# --- the rule, by hand -------------------------------------------------------------------------------
-
-
-def counts_of(low, high, *, n=1000, affine=0.8, directed=False, control=None, detectable=0.2):
-    return {
-        "n_pairs_tested": 5000,
-        "n_associated": 2 * n,
-        "n_unordered": n,
-        "n_unordered_affine": round(affine * n),
-        "directed": directed,
-        "share_contradicting": {"estimate": (low + high) / 2, "low": low, "high": high},
-        "detectable_share": detectable,
-        "control": control,
-    }
-
-
-CONTROL = {"n_pairs": 1000, "rejected": 0.2, "rejected_naive": 0.5, "level": 0.05}
-BRANCHES = {
-    # name: (counts, kind, scale tested, control passed, verdict, words of a reason)
-    "bulk, bent": (counts_of(0.06, 0.2), "bulk", "additive", None, "contradicted", "13.0% of 1,000"),
-    "cells, bent": (counts_of(0.06, 0.2), "single-cell", "counts", True, "contradicted", "6.0% to 20.0%"),
-    "cells, straight": (counts_of(0.0, 0.04), "single-cell", "counts", True, "compatible", "80.0%"),
-    "cells, no control": (counts_of(0.0, 0.04), "single-cell", "additive", None, "compatible", "80.0%"),
-    "bulk, straight": (counts_of(0.0, 0.04), "bulk", "additive", None, "inconclusive", "not confirm"),
-    "wide interval": (counts_of(0.01, 0.2), "single-cell", "counts", True, "inconclusive", "includes"),
-    "low at the limit": (counts_of(0.05, 0.2), "single-cell", "counts", True, "inconclusive", "includes"),
-    "high at the limit": (counts_of(0.0, 0.05), "single-cell", "counts", True, "inconclusive", "includes"),
-    "few pairs": (counts_of(0, 0.04, n=99), "single-cell", "counts", True, "inconclusive", "Only 99"),
-    "just enough pairs": (counts_of(0, 0.04, n=100), "single-cell", "counts", True, "compatible", "100"),
-    "few pairs, bent": (counts_of(0.06, 0.2, n=9), "single-cell", "counts", True, "contradicted", "of 9 "),
-    "few affine": (counts_of(0, 0.04, affine=0.499), "single-cell", "counts", True, "inconclusive", "50%"),
-    "half affine": (counts_of(0, 0.04, affine=0.5), "single-cell", "counts", True, "compatible", "50.0%"),
-    "control fails, bent": (
-        counts_of(0.06, 0.2, control=CONTROL), "single-cell", "counts", False, "inconclusive", "rejects 20",
-    ),
-    "control fails, straight": (
-        counts_of(0, 0.04, control=CONTROL), "single-cell", "counts", False, "inconclusive", "rejects 20.0%",
-    ),
-    "log, bent": (counts_of(0.06, 0.2), "bulk", "log", None, "inconclusive", "logs that were not undone"),
-    "log, straight": (counts_of(0, 0.04), "single-cell", "log", None, "inconclusive", "not undone"),
-    "directed": (
-        counts_of(0.06, 0.2, directed=True), "bulk", "additive", None, "contradicted", "associated pairs are",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("branch", BRANCHES.values(), ids=BRANCHES)
-def test_decide__every_branch(branch):
-    counts, kind, scale, control_passed, expected, words = branch
-    verdict, reasons = decide(counts, kind=kind, scale_tested=scale, control_passed=control_passed)
-    assert verdict == expected
-    assert any(words in reason for reason in reasons)
-    assert any(character.isdigit() for character in reasons[0])
-    # What this many samples would have found is said where nothing was decided, and only there.
-    assert (verdict == "inconclusive") == any("share of 20% would be found" in r for r in reasons)
-
-
-def test_decide__unordered_pairs_are_said_to_be_bent_in_both_directions():
-    for directed in (False, True):
-        reasons = decide(counts_of(0.06, 0.2, directed=directed), kind="bulk", scale_tested="additive")[1]
-        assert ("in both directions" in reasons[0]) != directed
-
-
-def test_decide__the_limit_is_an_option():
-    counts = counts_of(0.06, 0.2)
-    assert decide(counts, kind="bulk", scale_tested="additive", max_contradicting=0.06)[0] == "inconclusive"
-    assert decide(counts, kind="bulk", scale_tested="additive", max_contradicting=0.059)[0] == "contradicted"
-
-
-def test_decide__nothing_associated():
-    counts = counts_of(0, 0, n=0, detectable=None)
-    counts["share_contradicting"] = dict.fromkeys(("estimate", "low", "high"))
-    verdict, reasons = decide(counts, kind="single-cell", scale_tested="counts", control_passed=True)
-    assert verdict == "inconclusive"
-    assert "None of 5,000 tested pairs is associated" in reasons[0]
-
-
-def test_decide__associated_in_one_direction_only_is_not_called_unassociated():
-    counts = counts_of(0, 0, n=0) | {"n_associated": 7}
-    counts["share_contradicting"] = dict.fromkeys(("estimate", "low", "high"))
-    verdict, reasons = decide(counts, kind="single-cell", scale_tested="counts", control_passed=True)
-    assert verdict == "inconclusive"
-    assert "None of 5,000" not in " ".join(reasons)
-    assert reasons[0].startswith("7 ")
 
 
 # --- data with a known answer ------------------------------------------------------------------------

@@ -250,6 +250,8 @@ def audit_command(
         click.echo(f"Verdict: {result.verdict}")
         for reason in result.reasons:
             click.echo(f"  {reason}")
+        for step in result.next_steps:
+            click.echo(f"  Next: {step}")
         for sentence in result.findings():
             say(sentence)
         say(f"Report: {printable(out / 'report.html', 400)}")

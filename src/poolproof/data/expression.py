@@ -71,6 +71,8 @@ class Expression:
     """False if ``kind`` was guessed from the values: what passes for cells may be pools of a few cells."""
     warnings: tuple[str, ...] = ()
     """Sentences for ``data.warnings``: guesses made, constant genes, names made unique, ..."""
+    counts_elsewhere: tuple[str, ...] = ()
+    """Names of layers, or ``raw``, that hold counts where these values are none."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Options with defaults filled in: layer, kind, scale, log_base, log_offset, size_factors, ..."""
 
@@ -239,8 +241,12 @@ def describe(
             matrix, scale_tested = undo_log(matrix, base, offset), "additive"
     elif facts.scaled:
         warnings.append(SCALED)
-    if scale != "counts":
-        warnings += _counts_elsewhere(data, layer)
+    elsewhere = () if scale == "counts" else _counts_elsewhere(data, layer)
+    warnings += [
+        f"{'raw' if name == 'raw' else f'layer {printable(name, 40)!r}'} holds counts: pass --layer "
+        f"{printable(name, 40)} to use them"
+        for name in elsewhere
+    ]
     depth = find_depth(matrix, obs, method=size_factors, kind=kind, scale=scale_tested)
     warnings += depth.warnings
     settings = {
@@ -266,6 +272,7 @@ def describe(
         umi_like=_umi_like(kind, scale, matrix),
         kind_known=of_rows.known,
         warnings=tuple(dict.fromkeys(warnings)),
+        counts_elsewhere=elsewhere,
         settings=settings,
     )
 
@@ -567,19 +574,14 @@ def _umi_like(kind: str, scale: str, matrix: Any) -> bool:
     return shallow and kind == SINGLE_CELL
 
 
-def _counts_elsewhere(data: AnnData | pd.DataFrame, layer: str | None) -> list[str]:
-    """Return a sentence for each other matrix of an AnnData that holds counts."""
+def _counts_elsewhere(data: AnnData | pd.DataFrame, layer: str | None) -> tuple[str, ...]:
+    """Names of the other matrices of an AnnData that hold counts."""
     if isinstance(data, pd.DataFrame):
-        return []
+        return ()
     others = {name: data.layers[name] for name in data.layers if name != layer}
     if data.raw is not None and layer != "raw":
         others["raw"] = data.raw.X
-    return [
-        f"{'raw' if name == 'raw' else f'layer {printable(name, 40)!r}'} holds counts: pass --layer "
-        f"{printable(name, 40)} to use them"
-        for name, values in others.items()
-        if _holds_counts(values)
-    ]
+    return tuple(str(name) for name, values in others.items() if _holds_counts(values))
 
 
 def _holds_counts(values: Any) -> bool:

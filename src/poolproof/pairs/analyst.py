@@ -18,6 +18,7 @@ from .calls import bh_adjust
 from .control import SplitControl, split_control
 from .count_engine import CountTest
 from .design import Design
+from .floor import AffineFloor, affine_floor
 from .outcome import Engine
 from .plan import Task
 from .population import Population, population_of, restricted
@@ -63,6 +64,7 @@ class Analysis:
     control: SplitControl | None
     associations: Associations | None
     population: Population | None
+    floor: AffineFloor | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +85,7 @@ class Analyst:
         sink: Sink | None = None,
         control: bool = False,
         population: bool = False,
+        floor: bool = False,
         report: Callable[[int], Any],
     ) -> Analysis:
         """Analyse one design; ``report`` is told how many regulators are done."""
@@ -112,7 +115,12 @@ class Analyst:
             control=split,
             associations=associations,
             population=self.population(engine, design) if population else None,
+            floor=self._floor(engine) if floor and not self.task.directed else None,
         )
+
+    def _floor(self, engine: Engine) -> AffineFloor:
+        settings = self.settings
+        return affine_floor(engine, self.expression.genes, seed=settings.seed, threads=settings.threads)
 
     def population(self, engine: Engine, design: Design) -> Population:
         """The bend share of all pairs together."""

@@ -20,6 +20,7 @@ from .analyst import Analyst, NothingTestable, Sink
 from .anndata_slots import annotate
 from .control import SplitControl
 from .design import Design, n_present
+from .floor import AffineFloor
 from .plan import as_list, check_keep, choose_test, plan_design, plan_task
 from .population import Population
 from .screening import Associations, Rule
@@ -57,6 +58,8 @@ class Linearity:
     """Which genes each regulator is associated with, where all pairs were tested."""
     population: Population | None = None
     """The bend share of all pairs together; None for a level alone."""
+    floor: AffineFloor | None = None
+    """The bend share that affine equations would show in the same data, where it was asked for."""
 
     def __str__(self) -> str:
         s = self.summary
@@ -153,6 +156,7 @@ def linearity(
     each_level: bool = True,
     control: bool = True,
     population: bool = True,
+    floor: bool = False,
     dtype: type = np.float32,
     seed: int = 0,
     threads: int | None = None,
@@ -204,6 +208,9 @@ def linearity(
         Whether the corrected test is also run on the counts of each gene split in two.
     population
         Whether the bend share of all pairs together is measured.
+    floor
+        Whether the bend share that affine equations would show is measured too; not where directions are
+        given.
     dtype
         Of the screening products: ``numpy.float32`` or ``numpy.float64``. Calls are made in float64.
     seed
@@ -269,6 +276,7 @@ def linearity(
         "each_level": each_level,
         "control": control,
         "population": population,
+        "floor": floor,
         "dtype": np.dtype(dtype).name,
     }
     computing = EngineSettings(chosen_test, overdispersion, k, dtype, threads, memory, seed)
@@ -292,6 +300,7 @@ def linearity(
             control=found.control,
             associations=found.associations,
             population=found.population,
+            floor=found.floor,
         )
 
     warnings = (*expression.warnings, *design.warnings, *task.sentences)
@@ -305,6 +314,7 @@ def linearity(
         sink=sink,
         control=control,
         population=population,
+        floor=floor,
     )
     if not each_level or not within or len(design.levels) == 1:
         return result

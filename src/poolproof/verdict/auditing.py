@@ -27,10 +27,12 @@ from ..pairs.settings import MEMORY
 from ..pools.curves import PoolingCurves
 from ..triples.every_triple import Triples, write_triples
 from ..triples.figures import triple_figure_data
-from .caveats import label_warnings, limits_of
-from .decision import decide
+from .caveats import label_warnings, limits_of, unused_labels
+from .decision import Evidence, decide
 from .equations import Equations, joint_equations
 from .network import NetworkClaims, judge_network
+from .next_steps import next_steps
+from .shape import Shape, shape_of
 from .survival import Survival, check_how, survival_of
 
 
@@ -41,11 +43,15 @@ class Audit:
     verdict: str
     """``contradicted``, ``compatible`` or ``inconclusive``."""
     reasons: tuple[str, ...]
-    """Why, each sentence with its number."""
+    """Why, each sentence with its number: how bent, then what decides."""
+    next_steps: tuple[str, ...]
+    """What would settle the verdict, or follows from it; what should be done first at the front."""
     limits: tuple[str, ...]
     """What the verdict does not say."""
     linearity: Linearity
     """The tests of pairs of genes."""
+    shape: Shape | None
+    """Tests of products and of spreads, where the bend share of cells lies below the margin."""
     equations: Equations | None
     """Joint tests of a network's equations, where one was given."""
     data: dict[str, Any]
@@ -88,9 +94,12 @@ class Audit:
             "data": self.data,
             "verdict": self.verdict,
             "reasons": list(self.reasons),
+            "next_steps": list(self.next_steps),
             "linearity": self.linearity.summary
             | {"levels": {name: level.summary for name, level in self.linearity.levels.items()}},
             "population": None if self.linearity.population is None else self.linearity.population.summary,
+            "floor": None if self.linearity.floor is None else self.linearity.floor.as_dict(),
+            "shape": None if self.shape is None else self.shape.as_dict(),
             "equations": None if self.equations is None else self.equations.summary,
             "network": None if self.claims is None else self.claims.summary,
             **self.survival.summary(self.linearity.summary, self.data["kind"]),
@@ -98,7 +107,8 @@ class Audit:
         }
 
     def __str__(self) -> str:
-        lines = [f"Verdict: {self.verdict}", *(f"  {r}" for r in self.reasons), *self.findings()]
+        lines = [f"Verdict: {self.verdict}", *(f"  {r}" for r in self.reasons)]
+        lines += [f"Next: {step}" for step in self.next_steps] + self.findings()
         lines += [f"Limit: {text}" for text in self.limits]
         lines += [f"Note: {text}" for text in self.data["warnings"]]
         return "\n".join(lines)
@@ -110,7 +120,7 @@ class Audit:
         return [str(of) for of in (self.linearity, self.claims, self.triples, self.curves) if of is not None]
 
     def _repr_html_(self) -> str:
-        sentences = [*self.reasons, *self.findings()]
+        sentences = [*self.reasons, *(f"Next: {step}" for step in self.next_steps), *self.findings()]
         more = [*self.limits, *self.data["warnings"]]
         return summary_html(f"Verdict: {self.verdict}", sentences, self.table, more)
 
@@ -278,7 +288,7 @@ def audit(
             raise InputError("a network names its own pairs; leave out --pairs and --regulators")
         network = table_of(network, ("regulator", "target"), "edges")
         options = options | {"pairs": network}
-    result = linearity(expression, obs=obs, seed=seed, **options)
+    result = linearity(expression, obs=obs, seed=seed, **{"floor": True} | options)
     equations = claims = None
     if network is not None:
         equations = _equations(result, network, options)
@@ -293,13 +303,26 @@ def audit(
         memory=options.get("memory", MEMORY),
         progress=options.get("progress", False),
     )
-    verdict, reasons = decide(
+    shape = shape_of(result) if _may_be_compatible(result) else None
+    evidence = Evidence(
         result.summary,
+        None if result.population is None else result.population.summary,
+        None if result.floor is None else result.floor.as_dict(),
+        None if shape is None else shape.as_dict(),
         kind=expression.kind,
         kind_known=expression.kind_known,
         scale_tested=expression.scale_tested,
-        max_contradicting=max_contradicting,
+        margin=result.settings["margin"],
         control_passed=None if result.control is None else result.control.passed,
+    )
+    verdict, reasons = decide(evidence)
+    steps = next_steps(
+        evidence,
+        verdict,
+        pd.DataFrame() if result.population is None else result.population.table,
+        unused_labels=unused_labels(expression, obs, result.settings),
+        counts_elsewhere=expression.counts_elsewhere,
+        n_affine=result.summary["n_affine"],
     )
     data = {
         "name": name,
@@ -335,8 +358,26 @@ def audit(
     }
     limits = limits_of(expression, obs, result, equations, survival.triples)
     return Audit(
-        verdict, tuple(reasons), tuple(limits), result, equations, data, survival, claims, settings, seed
+        verdict=verdict,
+        reasons=tuple(reasons),
+        next_steps=tuple(steps),
+        limits=tuple(limits),
+        linearity=result,
+        shape=shape,
+        equations=equations,
+        data=data,
+        survival=survival,
+        claims=claims,
+        settings=settings,
+        seed=seed,
     )
+
+
+def _may_be_compatible(result: Linearity) -> bool:
+    """Whether nothing is left in the way but products and spreads, which take their time to test."""
+    high = None if result.population is None else result.population.summary["high"]
+    cells = result.expression.kind == names.SINGLE_CELL
+    return cells and high is not None and high < result.settings["margin"]
 
 
 def _claims(

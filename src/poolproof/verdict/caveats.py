@@ -61,7 +61,7 @@ def limits_of(
             f"{result.summary['n_pairs_tested']:,} pairs; fewer pairs (--regulators, --network) "
             "leave more power."
         )
-    labels = _unused_labels(expression, obs, s)
+    labels = unused_labels(expression, obs, s)
     if labels:
         listed = ", ".join(printable(c, 40) for c in labels)
         limits.append(
@@ -138,7 +138,7 @@ _LABEL_WORDS = (
 )
 
 
-def _unused_labels(expression: Expression, obs: pd.DataFrame, settings: Mapping[str, Any]) -> list[str]:
+def unused_labels(expression: Expression, obs: pd.DataFrame, settings: Mapping[str, Any]) -> list[str]:
     """Columns of obs that look like labels of cells and were not used."""
     used = {*settings["within"], *settings["covariates"], settings["replicate"]}
     if expression.kind != "single-cell":
@@ -155,7 +155,7 @@ def _unused_labels(expression: Expression, obs: pd.DataFrame, settings: Mapping[
 
 def label_warnings(expression: Expression, obs: pd.DataFrame, result: Linearity) -> list[str]:
     """A sentence for each column of labels that was not used."""
-    labels = _unused_labels(expression, obs, result.settings)
+    labels = unused_labels(expression, obs, result.settings)
     return [
         f"obs column {printable(c, 40)} labels cells and was not used; consider --within {printable(c, 40)}"
         for c in labels

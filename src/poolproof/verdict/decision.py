@@ -1,128 +1,165 @@
-"""The rule of the verdict (method 7.5)."""
+"""The rule of the verdict (method 7a): how bent, and whether affine equations can have made it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from .. import _names as names
 from ..pairs.control import LARGEST_SIZE
 
-MIN_ASSOCIATED = 100
-"""Associated pairs that ``compatible`` needs."""
-MIN_AFFINE = 0.5
-"""Share of them that must be affine by equivalence."""
+CONTROL_WIDTH = 0.02
+"""Bend share of split counts, whose truth is 0, that is still trusted."""
 
 
-def decide(
-    summary: Mapping[str, Any],
-    *,
-    kind: str,
-    scale_tested: str,
-    kind_known: bool = True,
-    max_contradicting: float = 0.05,
-    control_passed: bool | None = None,
-) -> tuple[str, list[str]]:
-    """Apply the rule of method 7.5 to the counts of an analysis.
+@dataclass(frozen=True)
+class Evidence:
+    """What a verdict rests on; the mappings are entries of verdict.json, None where there is none."""
 
-    Parameters
-    ----------
-    summary
-        The entry ``linearity`` of verdict.json.
-    kind
-        ``bulk`` or ``single-cell``: bulk can contradict, it cannot confirm.
-    kind_known
-        False if the kind was guessed from the values: nothing can be confirmed then.
-    scale_tested
-        ``log`` where a log could not be undone: nothing can be decided then.
-    max_contradicting
-        Largest share of associated pairs that may contradict.
-    control_passed
-        Whether the split-count control stayed inside its band; None if it was not run.
+    linearity: Mapping[str, Any]
+    population: Mapping[str, Any] | None
+    floor: Mapping[str, Any] | None = None
+    shape: Mapping[str, Any] | None = None
+    """Tests of products of regulators and of the shape of the variance."""
+    kind: str = names.BULK
+    kind_known: bool = True
+    """False if the kind was guessed from the values."""
+    scale_tested: str = "additive"
+    """``log`` where a log could not be undone."""
+    margin: float = 0.1
+    """Largest bend share that counts as affine."""
+    control_passed: bool | None = None
+    """Whether the split-count control stayed inside its band; None if it was not run."""
+
+    @property
+    def directed(self) -> bool:
+        """Whether the directions of the pairs were given."""
+        return bool(self.linearity["directed"])
+
+    @property
+    def measured(self) -> bool:
+        """Whether the pairs explain enough of each other for a bend share."""
+        return self.population is not None and self.population["low"] is not None
+
+
+def decide(evidence: Evidence) -> tuple[str, list[str]]:
+    """Apply the rule of method 7a.
 
     Returns
     -------
-    The verdict and its reasons.
+    The verdict and its reasons: how bent the relations are, then what decides or what is missing.
 
     Examples
     --------
-    >>> counts = {"n_associated": 0, "n_unordered": 0, "n_unordered_affine": 0, "directed": False,
-    ...           "n_pairs_tested": 90, "detectable_share": None, "control": None,
-    ...           "share_contradicting": {"estimate": None, "low": None, "high": None}}
-    >>> decide(counts, kind="bulk", scale_tested="additive")[0]
-    'inconclusive'
+    >>> share = {"n_pairs": 90, "bend_share": 0.3, "low": 0.2, "high": 0.4, "status": "ok"}
+    >>> counts = {"directed": True, "control": None, "n_pairs_tested": 90}
+    >>> decide(Evidence(counts, share))[0]
+    'contradicted'
     """
-    share, n = summary["share_contradicting"], summary["n_unordered"]
-    reasons: list[str] = []
-    verdict = names.UNDECIDED
-    if summary["n_associated"] == 0:
-        reasons.append(f"None of {summary['n_pairs_tested']:,} tested pairs is associated: nothing to judge.")
-        return verdict, reasons
-    if n == 0:
-        reasons.append(
-            f"{summary['n_associated']:,} ordered pairs are associated, but of none could both directions be "
-            "tested: nothing to judge."
-        )
-        return verdict, [*reasons, *_power_sentence(summary)]
-    what = (
-        "associated pairs are non-linear"
-        if summary["directed"]
-        else ("associated unordered pairs are non-linear in both directions")
-    )
-    affine = summary["n_unordered_affine"] / n
-    reasons.append(
-        f"{share['estimate']:.1%} of {n:,} {what} (95 % interval {share['low']:.1%} to {share['high']:.1%}, "
-        f"by leaving out genes; limit {max_contradicting:.0%})."
-    )
-    if share["low"] > max_contradicting:
-        verdict = names.CONTRADICTED
-    elif share["high"] < max_contradicting:
-        reasons.append(
-            f"{affine:.1%} of the associated pairs are affine by equivalence"
-            f"{'' if summary['directed'] else ', in at least one direction'}."
-        )
-        if kind == "bulk":
-            reasons.append(
-                "Bulk samples can contradict affine cells but not confirm them: pooling straightens."
-            )
-        elif not kind_known:
-            reasons.append(
-                "Nothing in the file marks its rows as single cells, and pools would look the same: pass "
-                "--kind single-cell if they are, or --kind bulk."
-            )
-        elif n < MIN_ASSOCIATED:
-            reasons.append(
-                f"Only {n:,} associated pairs; {MIN_ASSOCIATED} are needed to call data compatible."
-            )
-        elif affine < MIN_AFFINE:
-            reasons.append(
-                f"At least {MIN_AFFINE:.0%} must be affine by equivalence to call data compatible."
-            )
-        else:
-            verdict = names.COMPATIBLE
+    if not evidence.measured:
+        return names.UNDECIDED, [_nothing_explained(evidence)]
+    reasons = [_size(evidence)]
+    blocked = _blocked(evidence)
+    if blocked:
+        return names.UNDECIDED, reasons + blocked
+    assert evidence.population is not None
+    if evidence.population["low"] > evidence.margin:
+        verdict, why = _bent(evidence)
+    elif evidence.population["high"] < evidence.margin:
+        verdict, why = _straight(evidence)
     else:
-        reasons.append(f"The interval includes the limit of {max_contradicting:.0%}.")
-    if scale_tested == "log" and verdict != names.UNDECIDED:
-        verdict = names.UNDECIDED
-    if scale_tested == "log":
-        reasons.append("The values are logs that were not undone: a bend may come from the log alone.")
-    if control_passed is False:
-        verdict = names.UNDECIDED
-        control = summary["control"]
-        reasons.append(
+        verdict, why = names.UNDECIDED, f"The interval includes the margin of {evidence.margin:.0%}."
+    return verdict, [*reasons, why]
+
+
+def _size(evidence: Evidence) -> str:
+    """The first answer: how bent."""
+    share = evidence.population
+    assert share is not None
+    given = "the pairs whose direction was given" if evidence.directed else "all pairs of genes"
+    return (
+        f"{share['bend_share']:.1%} of what genes explain in each other is bend (95 % interval "
+        f"{share['low']:.1%} to {share['high']:.1%}, margin {evidence.margin:.0%}), over {given}: "
+        f"{share['n_pairs']:,}."
+    )
+
+
+def _bent(evidence: Evidence) -> tuple[str, str]:
+    """More than the margin: can affine equations have made it?"""
+    if evidence.directed:
+        return names.CONTRADICTED, (
+            "With the directions given affine equations make no such bend, unless a common cause that is "
+            "not measured bends both genes."
+        )
+    floor = evidence.floor
+    if floor is None or not floor["decided"]:
+        return names.UNDECIDED, (
+            "Whether affine equations with common causes can have made this is not decided: the genes share "
+            "no factor that could tell."
+        )
+    made = (
+        f"Affine equations with common causes can make a bend share of {floor['floor']:.1%} where "
+        f"{floor['n_genes']:,} genes show {floor['bend_share']:.1%}"
+    )
+    if floor["evidence"]:
+        return names.CONTRADICTED, (
+            f"{made}; the excess of {floor['excess']:.1%} is above the {floor['limit']:.1%} that chance "
+            "would reach: equations are bent."
+        )
+    return names.UNDECIDED, (
+        f"{made}; an excess of more than {floor['limit']:.1%} would be needed to tell: affine equations can "
+        "have made these bends."
+    )
+
+
+def _straight(evidence: Evidence) -> tuple[str, str]:
+    """Less than the margin: is it about cells, and is the rest of the criterion met?"""
+    if evidence.kind == names.BULK:
+        return names.UNDECIDED, (
+            "Bulk samples can contradict affine cells but not confirm them: pooling straightens."
+        )
+    if not evidence.kind_known:
+        return names.UNDECIDED, (
+            "Nothing in the file marks its rows as single cells, and pools would look the same: pass "
+            "--kind single-cell if they are, or --kind bulk."
+        )
+    shape = evidence.shape
+    if shape is None or shape["passed"] is None:
+        return names.UNDECIDED, (
+            "One-parent curves cannot see products of regulators, nor a spread that bends: these data are "
+            "too few to test for both, so nothing is confirmed."
+        )
+    if not shape["passed"]:
+        return names.UNDECIDED, shape["sentence"]
+    return names.COMPATIBLE, shape["sentence"]
+
+
+def _blocked(evidence: Evidence) -> list[str]:
+    """Reasons for which nothing can be decided, whatever the size."""
+    found = []
+    if evidence.scale_tested == "log":
+        found.append("The values are logs that were not undone: a bend may come from the log alone.")
+    control = evidence.linearity["control"]
+    if evidence.control_passed is False and control is not None:
+        found.append(
             f"The split-count control rejects {control['rejected']:.1%} of affine truths at "
             f"{control['level']:.0%} (at most {LARGEST_SIZE:.0%} is expected): the test cannot be trusted "
             "on these counts."
         )
-    if verdict == names.UNDECIDED:
-        reasons += _power_sentence(summary)
-    return verdict, reasons
+    share = None if control is None else control.get("bend_share")
+    if share is None or share["low"] is None:
+        return found
+    if share["low"] > CONTROL_WIDTH or share["high"] < -CONTROL_WIDTH:
+        found.append(
+            f"Counts split in two, which are affine, show a bend share of {share['estimate']:.1%} "
+            f"(0 ± {CONTROL_WIDTH:.0%} is expected): the share cannot be trusted on these counts."
+        )
+    return found
 
 
-def _power_sentence(summary: Mapping[str, Any]) -> list[str]:
-    if summary["detectable_share"] is None:
-        return []
-    return [
-        f"With these samples a non-linear share of {summary['detectable_share']:.0%} would be found with "
-        "power 0.8 in a typical associated pair; smaller bends would be missed."
-    ]
+def _nothing_explained(evidence: Evidence) -> str:
+    pairs = evidence.linearity["n_pairs_tested"]
+    if not pairs:
+        return "No pair could be tested: nothing to judge."
+    return f"{pairs:,} ordered pairs explain nothing in each other beyond chance: nothing to judge."

@@ -1,0 +1,146 @@
+"""What to do next, chosen by what is the case: one sentence for each thing that would help."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from .. import _names as names
+from .._checks import printable
+from .decision import Evidence
+
+MANY = 1_000_000
+"""More samples than anyone has: what would need more is said not to be in reach."""
+
+
+def next_steps(
+    evidence: Evidence,
+    verdict: str,
+    population: pd.DataFrame,
+    *,
+    unused_labels: Sequence[str] = (),
+    counts_elsewhere: Sequence[str] = (),
+    n_affine: int = 0,
+) -> list[str]:
+    """Say what would settle a verdict, or what follows from it.
+
+    Parameters
+    ----------
+    evidence
+        What the verdict rests on.
+    verdict
+        One of ``_names.VERDICTS``.
+    population
+        Bend shares of sets of pairs; columns as ``_names.POPULATION_COLUMNS``.
+    unused_labels
+        Columns of obs that label cells and were not used.
+    counts_elsewhere
+        Names of layers, or ``raw``, that hold counts.
+    n_affine
+        Pairs that are affine by equivalence.
+
+    Returns
+    -------
+    Sentences, what should be done first at the front.
+    """
+    steps = _other_values(evidence, counts_elsewhere)
+    if unused_labels:
+        label = printable(unused_labels[0], 40)
+        steps.append(
+            f"Audit inside levels of {label} (--within {label}): mixed cell types or conditions bend "
+            "relations that are affine in each."
+        )
+    if verdict == names.CONTRADICTED:
+        steps += _after_contradiction(evidence, population, n_affine)
+    elif verdict == names.COMPATIBLE:
+        steps.append(
+            "Graphs learned from pools of these cells may be read as graphs of the cells, within the limits "
+            "below; directions need non-Gaussian cells or interventions."
+        )
+    elif evidence.measured:
+        steps += _to_settle(evidence, population)
+    else:
+        steps.append(
+            "Use more samples or cells, genes that vary together, or fewer genes (--regulators, --network)."
+        )
+    return steps
+
+
+def _other_values(evidence: Evidence, counts_elsewhere: Sequence[str]) -> list[str]:
+    if evidence.scale_tested != "log":
+        return []
+    if counts_elsewhere:
+        layer = printable(counts_elsewhere[0], 40)
+        return [f"Audit the counts instead of the logs: --layer {layer}."]
+    return ["Say how the log goes back (--log-base and --log-offset), or give the counts."]
+
+
+def _after_contradiction(evidence: Evidence, population: pd.DataFrame, n_affine: int) -> list[str]:
+    bend = "batches, donors, composition and a log that was undone wrongly bend relations too"
+    steps = [
+        f"First rule out what else bends: {bend}; repeat with --within, --replicate or --covariates where "
+        "there are labels.",
+        "Do not read a graph learned from pools of these data as one about the cells.",
+    ]
+    safe = _straight_regulators(evidence, population)
+    if safe:
+        named = ", ".join(printable(name, 30) for name in safe[:5])
+        more = f" and {len(safe) - 5:,} more" if len(safe) > 5 else ""
+        steps.append(
+            f"Edges to keep: those of regulators whose own bend share lies below the margin: {named}{more} "
+            "(population.parquet)."
+        )
+    if n_affine:
+        steps.append(f"{n_affine:,} pairs are affine by equivalence (call affine in pairs.parquet).")
+    steps.append("For the other edges perturb the regulator: an intervention needs no linearity.")
+    return steps
+
+
+def _straight_regulators(evidence: Evidence, population: pd.DataFrame) -> list[str]:
+    rows = population[(population["set"] == "regulator") & (population["status"] == names.OK)]
+    rows = rows[rows["high"] < evidence.margin].sort_values(["high", "name"])
+    return rows["name"].astype(str).tolist()
+
+
+def _to_settle(evidence: Evidence, population: pd.DataFrame) -> list[str]:
+    share = evidence.population
+    assert share is not None
+    if share["low"] > evidence.margin:
+        return [
+            "The relations are bent, so pools will distort what rests on them; only their cause is open. "
+            "Name the regulators (--regulators, --network) or measure them: with directions given the share "
+            "decides by itself. Else perturb: a knock-out tells a bent equation from a common cause.",
+        ]
+    if share["high"] < evidence.margin:
+        if evidence.kind == names.BULK:
+            return ["Audit single cells of the same tissue: only cells can confirm what pools look like."]
+        return ["Add cells, or deeper counts, until products of regulators and spreads can be tested."]
+    return [_how_many(evidence)]
+
+
+def _how_many(evidence: Evidence) -> str:
+    """How many samples would move the interval off the margin, if the share stays where it is."""
+    share = evidence.population
+    assert share is not None
+    distance = abs(share["bend_share"] - evidence.margin)
+    half = (share["high"] - share["low"]) / 2
+    what = (
+        "replicates"
+        if share["axis"] == "replicates"
+        else ("cells" if evidence.kind == names.SINGLE_CELL else "samples")
+    )
+    n = math.inf if distance <= 0 else share["n_axis"] * (half / distance) ** 2
+    if n > MANY:
+        return f"The share lies at the margin: more {what} will not settle on which side."
+    return (
+        f"About {_round_up(n):,} {what} like these would settle it (now {share['n_axis']:,}), if the share "
+        "stays where it is and genes are as many and as unlike."
+    )
+
+
+def _round_up(n: float) -> int:
+    """The next number with two digits."""
+    step = 10 ** max(int(math.log10(n)) - 1, 0)
+    return int(math.ceil(n / step - 1e-9) * step)
