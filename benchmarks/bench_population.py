@@ -37,7 +37,7 @@ def main() -> None:
         for _ in range(options.repeats):
             for share in times:
                 start = clock()
-                result = analyse(adata, test, threads=options.threads, population=share, control=False)
+                analyse(adata, test, threads=options.threads, population=share, control=False)
                 taken = clock() - start
                 times[share].append(taken)
         screen, whole = (min(times[share]) for share in (False, True))
