@@ -10,9 +10,9 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-MIN_MODULES = 6
+MIN_MODULES = 5
 """Fewest modules, counted as so many of equal size: else what hangs together is cut finer."""
-FINER = 12
+FINER = 10
 """Modules of equal size that a finer cut makes."""
 MAX_MODULES = 100
 MAX_CLUSTERED = 1500
@@ -56,8 +56,9 @@ def modules_of(standard: np.ndarray, reliability: np.ndarray, least: float, chos
     np.fill_diagonal(near, 1.0)
     tree = linkage(squareform(1 - near, checks=False), method="average")
     labels = fcluster(tree, 1 - least, criterion="distance")
-    if n_equal(labels) < MIN_MODULES:
-        labels = _cut_finer(1 - near)
+    weights = (near**2).sum(axis=0) - 1  # what a gene shares with others: what it adds to the sums
+    if n_equal(labels, weights) < MIN_MODULES:
+        labels = _cut_finer(1 - near, weights)
     elif labels.max() > MAX_MODULES:
         labels = fcluster(tree, MAX_MODULES, criterion="maxclust")
     every = np.empty(g, dtype=np.int64)
@@ -74,23 +75,23 @@ def modules_of(standard: np.ndarray, reliability: np.ndarray, least: float, chos
     return rank[codes]
 
 
-def n_equal(labels: np.ndarray) -> float:
-    """How many modules of equal size spread genes as these do: 1 over the chance that two share one.
+def n_equal(labels: np.ndarray, weights: np.ndarray) -> float:
+    """How many modules of equal weight spread genes as these do: 1 over the chance that two share one.
 
     Examples
     --------
-    >>> n_equal(np.array([1, 1, 2, 2])), n_equal(np.array([1, 1, 1, 1]))
+    >>> n_equal(np.array([0, 0, 1, 1]), np.ones(4)), n_equal(np.array([1, 1, 1, 1]), np.ones(4))
     (2.0, 1.0)
     """
-    sizes = np.unique(labels, return_counts=True)[1]
-    return float(sizes.sum() ** 2 / (sizes**2).sum())
+    sizes = np.bincount(labels, weights)
+    return float(sizes.sum() ** 2 / max((sizes**2).sum(), 1e-300))
 
 
-def _cut_finer(distance: np.ndarray) -> np.ndarray:
-    """As few clusters by Ward's method as make `FINER` of equal size."""
+def _cut_finer(distance: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """As few clusters by Ward's method as make `FINER` of equal weight."""
     tree = linkage(squareform(distance, checks=False), method="ward")
     for n in range(FINER, min(MAX_MODULES, len(distance)) + 1):
         labels = fcluster(tree, n, criterion="maxclust")
-        if n_equal(labels) >= FINER:
+        if n_equal(labels, weights) >= FINER:
             break
     return np.asarray(labels)
