@@ -40,6 +40,10 @@ SCALED = (
 )
 
 
+MANY_POOLS = 100
+"""Pools from which the noise of counting can be told and removed."""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Expression:
     """Expression values ready to be tested."""
@@ -66,7 +70,7 @@ class Expression:
     totals_known: bool
     """True if size factors come from outside the counts (``obs:COLUMN``), not from the total."""
     umi_like: bool
-    """True if counts look like unique molecules of single cells: integer, low depth."""
+    """True if counts look like unique molecules of cells, or of pools of few cells: integer, low depth."""
     kind_known: bool = True
     """False if ``kind`` was guessed from the values: what passes for cells may be pools of a few cells."""
     warnings: tuple[str, ...] = ()
@@ -269,7 +273,7 @@ def describe(
         size_factors=depth.factors,
         totals=depth.totals,
         totals_known=depth.known,
-        umi_like=_umi_like(kind, scale, matrix),
+        umi_like=_umi_like(kind, scale, facts, matrix),
         kind_known=of_rows.known,
         warnings=tuple(dict.fromkeys(warnings)),
         counts_elsewhere=elsewhere,
@@ -568,10 +572,11 @@ def _are_estimated(
     return bool(why)
 
 
-def _umi_like(kind: str, scale: str, matrix: Any) -> bool:
-    """Say whether counts are of unique molecules of cells: shallow, and no pools or samples."""
+def _umi_like(kind: str, scale: str, facts: Facts, matrix: Any) -> bool:
+    """Say whether counts are shallow ones of cells, or of many pools of so few cells that most are 0."""
     shallow = scale == "counts" and bool(np.median(nan_sum(matrix, axis=1)) < UMI_DEPTH)
-    return shallow and kind == SINGLE_CELL
+    sparse_pools = facts.zero_share > 0.3 and matrix.shape[0] >= MANY_POOLS
+    return shallow and (kind == SINGLE_CELL or sparse_pools)
 
 
 def _counts_elsewhere(data: AnnData | pd.DataFrame, layer: str | None) -> tuple[str, ...]:

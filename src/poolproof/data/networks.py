@@ -15,15 +15,20 @@ from xml.parsers import expat
 import pandas as pd
 
 from .._checks import InputError, printable
+from .edge_words import (
+    REGULATOR_NAMES,
+    SECOND_REGULATOR_NAMES,
+    SECOND_TARGET_NAMES,
+    TARGET_NAMES,
+    WEIGHT_NAMES,
+    real_edges,
+)
 from .matching import count_edges, plain_name
+from .network_formats import edges_of_graph, parse_network
 
 MAX_BYTES = 1 << 30
 """Largest file that is read, in bytes after decompression: guards against gzip bombs."""
 
-# Column names, most explicit first; compared in lower case without spaces, dots, dashes, underscores.
-REGULATOR_NAMES = ("regulator", "tf", "source", "from", "regulatorygene", "gene1")
-TARGET_NAMES = ("target", "to", "targetgene", "gene2")
-WEIGHT_NAMES = ("weight", "importance", "edgeweight")
 LIST_NAMES = ("regulator", "tf", "source", "gene", "symbol")
 
 Text = str | PathLike[str]
@@ -88,7 +93,8 @@ def read_edges(path: Text) -> pd.DataFrame:
         the regulator (``regulator``, ``TF``, ``source``, ``from``, ...), the target (``target``, ``to``,
         ``target_gene``, ...) and perhaps a weight (``weight``, ``importance``, ...). A table without
         header: regulator, target and perhaps a weight, as GENIE3, GRNBoost2 and pySCENIC write it.
-        GraphML, where an undirected edge is read as two edges.
+        GraphML, GEXF, GML and DOT, where an undirected edge is read as two edges; the text of causal-learn
+        and Tetrad; SIF; BIF. Weight 0, sign 0 and ``is_edge`` false are no edges.
 
     Returns
     -------
@@ -117,14 +123,17 @@ def read_edges(path: Text) -> pd.DataFrame:
     where = printable(Path(path).name or path)
     data = _read_bytes(path)
     warnings: list[str] = []
-    if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<?xml", b"<graphml", b"<!")):
-        edges = _parse_graphml(data, where, warnings)
+    if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<?xml", b"<graphml", b"<gexf", b"<!")):
+        edges = _parse_xml(data, where)
     else:
-        edges = _parse_table(_decode(data, where), where)
+        text = _decode(data, where)
+        found = parse_network(text, Path(path).name, where)
+        edges = _parse_table(text, where) if found is None else found
     edges["regulator"] = edges["regulator"].str.strip()
     edges["target"] = edges["target"].str.strip()
     if "weight" in edges:
         edges["weight"] = _numbers(edges["weight"], where)
+    edges = real_edges(edges, where, warnings)
     edges = _clean(edges, where, warnings)
     edges.attrs["warnings"] = warnings
     return edges
@@ -189,8 +198,8 @@ def _parse_table(text: str, where: str) -> pd.DataFrame:
     try:
         head = pd.read_csv(io.StringIO(text), sep=separator, header=None, nrows=1, dtype=str, na_filter=False)
         header = [str(cell) for cell in head.iloc[0]]
-        ends = _find(header, REGULATOR_NAMES), _find(header, TARGET_NAMES)
-        named = None not in ends
+        ends = _ends(header, where)
+        named = ends is not None
         body = pd.read_csv(
             io.StringIO(text),
             sep=separator,
@@ -219,15 +228,13 @@ def _parse_table(text: str, where: str) -> pd.DataFrame:
         raise InputError(
             f"{where}: expected {len(header)} columns, as its header names; found {body.shape[1]}"
         )
-    chosen = {
-        position: name
-        for name, known in (
-            ("regulator", REGULATOR_NAMES),
-            ("target", TARGET_NAMES),
-            ("weight", WEIGHT_NAMES),
-        )
-        if (position := _find(header, known)) is not None
-    }
+    regulator, target = _ends(header, where) or (0, 1)
+    chosen = {regulator: "regulator", target: "target"}
+    weight = _find(header, WEIGHT_NAMES)
+    if weight is not None:
+        chosen[weight] = "weight"
+        if mark == ";":  # then decimals may have a comma
+            body.iloc[:, weight] = body.iloc[:, weight].str.replace(",", ".", regex=False)
     names: list[str] = []
     for position, column in enumerate(header):
         name = chosen.get(position, column)
@@ -236,6 +243,27 @@ def _parse_table(text: str, where: str) -> pd.DataFrame:
         names.append(name)
     body.columns = pd.Index(names)
     return body
+
+
+def _ends(header: Sequence[str], where: str) -> tuple[int, int] | None:
+    """Positions of regulator and target in a header; None if the line is none."""
+    header = [re.sub(r"^\d+\)\s*", "", cell) for cell in header]  # RegulonDB numbers its columns
+    regulator, target = _find(header, REGULATOR_NAMES), _find(header, TARGET_NAMES)
+    if regulator is not None and target is None:
+        target = _find(header, SECOND_TARGET_NAMES)
+    elif target is not None and regulator is None:
+        regulator = _find(header, SECOND_REGULATOR_NAMES)
+    if regulator is not None and target is not None:
+        return regulator, target
+    found = next((header[at] for at in (regulator, target) if at is not None), None)
+    if found is None or (plain_name(found) in ("tf", "to", "from") and len(header) == 2):  # TF is a gene, too
+        return None
+    known = f"the {'regulator' if target is None else 'target'} ({printable(found, 30)!r})"
+    others = ", ".join(printable(cell, 30) for cell in header if cell != found)
+    raise InputError(
+        f"{where}: expected a header with regulator and target; it names {known}, and no other column "
+        f"({others}) is known; name the columns regulator and target"
+    )
 
 
 def _first_line(text: str) -> int:
@@ -277,30 +305,17 @@ def _numbers(column: pd.Series, where: str) -> pd.Series:
     return numbers.astype(float)
 
 
-def _parse_graphml(data: bytes, where: str, warnings: list[str]) -> pd.DataFrame:
-    """Edges of a GraphML file; nodes go by their name or label where they have one."""
+def _parse_xml(data: bytes, where: str) -> pd.DataFrame:
+    """Edges of a GraphML or GEXF file; nodes go by the attribute that names each of them differently."""
     import networkx as nx  # takes half a second: only where it is needed
 
     _refuse_doctype(data, where)
+    form = "GEXF" if b"<gexf" in data[:10_000] else "GraphML"
     try:
-        graph = nx.read_graphml(io.BytesIO(data))
+        graph = (nx.read_gexf if form == "GEXF" else nx.read_graphml)(io.BytesIO(data))
     except Exception as error:  # networkx lets many kinds out of a malformed file
-        raise InputError(f"{where}: expected GraphML with one graph; found: {printable(error)}") from error
-    label = {}
-    for node, attributes in graph.nodes(data=True):
-        named = [str(attributes[key]) for key in ("name", "label") if str(attributes.get(key, "")).strip()]
-        label[node] = named[0] if named else str(node)
-    rows = []
-    for source, target, attributes in graph.edges(data=True):
-        row = {"regulator": label[source], "target": label[target]}
-        for key, value in attributes.items():
-            name = "weight" if plain_name(str(key)) in WEIGHT_NAMES else str(key)
-            row.setdefault(name, str(value))
-        rows.append(row)
-    if not graph.is_directed():
-        rows += [row | {"regulator": row["target"], "target": row["regulator"]} for row in rows]
-        warnings.append(f"{where}: the graph is undirected; each edge is tested in both directions")
-    return pd.DataFrame(rows, columns=None if rows else ["regulator", "target"]).fillna("").astype(str)
+        raise InputError(f"{where}: expected {form} with one graph; found: {printable(error)}") from error
+    return edges_of_graph(graph)
 
 
 def _refuse_doctype(data: bytes, where: str) -> None:

@@ -1,0 +1,160 @@
+"""What the columns of an edge table say beside the two ends: no edge, another direction, none at all.
+
+One table of words for every reader of networks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from .._checks import InputError, printable
+from .matching import count_edges, plain_name
+
+# Column names, most explicit first; compared in lower case without spaces, dots, dashes, underscores.
+REGULATOR_NAMES = (
+    "regulator",
+    "tf",
+    "source",
+    "from",
+    "regulatorygene",
+    "regulatorgenename",
+    "regulatorname",
+    "tfname",
+    "transcriptionfactor",
+    "sourcegenesymbol",
+    "gene1",
+)
+TARGET_NAMES = (
+    "target",
+    "to",
+    "targetgene",
+    "targetgenename",
+    "regulatedname",
+    "regulatedgene",
+    "targetgenesymbol",
+    "gene2",
+)
+WEIGHT_NAMES = ("weight", "importance", "edgeweight")
+SECOND_REGULATOR_NAMES = ("tfs", "regulators", "parent", "cause", "node1")
+SECOND_TARGET_NAMES = ("gene", "genes", "genename", "genesymbol", "symbol", "targets", "tg", "child", "node2")
+"""Believed only beside a column that names the other end: ``gene,TF`` has the regulator second."""
+
+FLAGS = (
+    "isedge",
+    "sign",
+    "edge",
+    "exists",
+    "present",
+    "adjacency",
+    "mor",
+    "goldstandard",
+    "label",
+    "isdirect",
+)
+"""Columns where 0 or false says that there is no edge."""
+NO = frozenset({"0", "0.0", "+0", "-0", "false", "f", "no", "n"})
+TYPES = (
+    "type",
+    "edgetype",
+    "interaction",
+    "interactiontype",
+    "edge",
+    "direction",
+    "directed",
+    "arrow",
+    "relation",
+)
+"""Columns that may say which way an edge points."""
+
+FORWARD, BACKWARD, BOTH, NO_EDGE, UNSURE = "forward", "backward", "both", "no edge", "unsure"
+
+
+@dataclass(frozen=True)
+class EdgeType:
+    """A word for the type of an edge."""
+
+    words: tuple[str, ...]
+    meaning: str
+    tool: str
+
+
+EDGE_TYPES = (
+    EdgeType(("-->", "->", "directed", "=>"), FORWARD, "causal-learn 0.1, Tetrad 7, pcalg 2.7, Gephi 0.10"),
+    EdgeType(("<--", "<-", "<="), BACKWARD, "causal-learn 0.1, Tetrad 7"),
+    EdgeType(("---", "--", "undirected", "o-o"), BOTH, "causal-learn 0.1, Tetrad 7, Gephi 0.10"),
+    EdgeType(("<->", "bidirected"), NO_EDGE, "causal-learn 0.1, Tetrad 7: a hidden common cause"),
+    EdgeType(("o->", "-->o"), UNSURE, "causal-learn 0.1 (FCI), Tetrad 7: an edge or a hidden common cause"),
+    EdgeType(("<-o",), BACKWARD, "Tetrad 7"),
+)
+"""``-`` alone is left out: BEELINE and SIGNOR write it for repression."""
+
+_MEANING = {word: entry.meaning for entry in EDGE_TYPES for word in entry.words}
+
+
+def real_edges(edges: pd.DataFrame, where: str, warnings: list[str]) -> pd.DataFrame:
+    """Leave out rows that say that there is no edge, and turn edges as their types say.
+
+    Parameters
+    ----------
+    edges
+        Columns ``regulator``, ``target``, perhaps ``weight`` (numbers), and others as text.
+    where
+        Name of the file, for sentences.
+    warnings
+        Sentences are added here.
+
+    Examples
+    --------
+    >>> said = []
+    >>> table = pd.DataFrame({"regulator": ["A", "B"], "target": ["B", "C"], "type": ["<--", "---"]})
+    >>> real_edges(table, "net.csv", said)[["regulator", "target"]].to_numpy().tolist()
+    [['B', 'A'], ['B', 'C'], ['C', 'B']]
+    """
+    given = len(edges)
+    if "weight" in edges:
+        none = edges["weight"] == 0
+        edges = _without(edges, none, f"{where}: {{}} of weight 0 left out: weight 0 is no edge", warnings)
+    for column in _columns(edges, FLAGS):
+        none = edges[column].astype(str).str.strip().str.lower().isin(NO)
+        shown = printable(column, 30)
+        edges = _without(edges, none, f"{where}: {{}} left out: {shown} says that there is none", warnings)
+    if given and edges.empty:
+        raise InputError(f"{where}: expected edges; every line says by its weight or sign that there is none")
+    for column in _columns(edges, TYPES):
+        words = edges[column].astype(str).str.strip().str.lower()
+        if words.isin(_MEANING.keys()).any():
+            return _turned(edges, words.map(lambda word: _MEANING.get(word, FORWARD)), where, warnings)
+    return edges
+
+
+def _columns(edges: pd.DataFrame, names: tuple[str, ...]) -> list[str]:
+    ends = ("regulator", "target", "weight")
+    return [c for c in edges.columns if c not in ends and plain_name(str(c)) in names]
+
+
+def _without(edges: pd.DataFrame, none: pd.Series, sentence: str, warnings: list[str]) -> pd.DataFrame:
+    if none.any():
+        warnings.append(sentence.format(count_edges(int(none.sum()))))
+    return edges[~none]
+
+
+def _turned(edges: pd.DataFrame, meaning: pd.Series, where: str, warnings: list[str]) -> pd.DataFrame:
+    swap = {"regulator": "target", "target": "regulator"}
+    back = edges[meaning == BACKWARD].rename(columns=swap)
+    both = edges[meaning == BOTH]
+    for kind, said in (
+        (BACKWARD, "pointing backwards (<--), turned"),
+        (BOTH, "without a direction, tested in both"),
+        (NO_EDGE, "of a hidden common cause (<->), left out"),
+        (UNSURE, "that may be a hidden common cause (o->), taken as given"),
+    ):
+        if n := int((meaning == kind).sum()):
+            warnings.append(f"{where}: {count_edges(n)} {said}")
+    forward = edges[meaning.isin([FORWARD, UNSURE])]
+    parts = [forward, back, both, both.rename(columns=swap)]
+    turned = pd.concat([part[edges.columns] for part in parts]).sort_index(kind="stable")
+    if turned.empty and len(edges):
+        raise InputError(f"{where}: expected directed edges; every line stands for a hidden common cause")
+    return turned.reset_index(drop=True)
