@@ -11,6 +11,7 @@ O_3 = Q_22 - P_2^2. Its mean square is one matrix product with 3 n + 3 columns.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,13 @@ class CountConditioner:
         self.end_status = test.target_status
         self.status = test.regulator_status  # which asks for more replicates than is needed here
 
-    def given(self, middle: int, ends: np.ndarray, dtype: type, *, listed: bool = False) -> Given | None:
+    def bases_of(self, middle: np.ndarray) -> dict[int, Any]:
+        """Nothing: factorial moments are quickly made."""
+        return {}
+
+    def given(
+        self, middle: int, ends: np.ndarray, dtype: type, *, listed: bool = False, ready: Any = None
+    ) -> Given | None:
         """Condition ends on a middle gene; None where it has too few counts in every level."""
         parts = self._parts(middle, ends, dtype)
         if not parts:

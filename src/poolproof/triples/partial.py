@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -271,8 +271,13 @@ class Conditioner(Protocol):
     end_status: np.ndarray
     """Status of each gene as an end."""
 
-    def given(self, middle: int, ends: np.ndarray, dtype: type, *, listed: bool = False) -> Given | None:
+    def bases_of(self, middle: np.ndarray) -> dict[int, Any]:
+        """What `given` can be handed ready for some middle genes, made for many at once; may be empty."""
+
+    def given(
+        self, middle: int, ends: np.ndarray, dtype: type, *, listed: bool = False, ready: Any = None
+    ) -> Given | None:
         """Condition ends on a middle gene; None where it has too few counts.
 
-        ``listed``: for pairs of ends one by one, in place of tiles.
+        ``listed``: for pairs of ends one by one, in place of tiles. ``ready``: of this gene, from `bases_of`.
         """

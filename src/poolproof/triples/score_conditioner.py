@@ -19,6 +19,11 @@ UNSAFE = 1e-3
 """Below this share float32 does not tell the residual covariance."""
 
 _CHUNK = 128
+CLEARLY_NEW = 1e-2
+"""Share of a column that those before it leave, above which it need not be looked at closely."""
+
+Bases = list[np.ndarray]
+"""Orthonormal columns of one gene in each level, shape ``(k, n)``."""
 
 
 class ScoreConditioner:
@@ -78,17 +83,33 @@ class ScoreConditioner:
             x = self._targets.block(slice(None), np.float32)
             self._cross = x @ x.T
 
-    def given(self, middle: int, ends: np.ndarray, dtype: type, *, listed: bool = False) -> Given:
+    def bases_of(self, middle: np.ndarray) -> dict[int, Bases]:
+        """Bases of middle genes in every level; many at once take a tenth of the time of one by one."""
+        raw = self._targets.raw(middle)
+        found: dict[int, Bases] = {int(gene): [] for gene in middle}
+        for level, rows in zip(self.levels, self._targets.slices, strict=True):
+            basis, n_columns = level_conditioning(raw[rows], level, self.k)
+            for i, gene in enumerate(middle.tolist()):
+                found[gene].append(basis[i, : n_columns[i]])
+        return found
+
+    def given(
+        self,
+        middle: int,
+        ends: np.ndarray,
+        dtype: type,
+        *,
+        listed: bool = False,
+        ready: Bases | None = None,
+    ) -> Given:
         """Condition ends on a middle gene; see `Conditioner`."""
-        raw = self._targets.raw(np.array([middle]))
+        ready = self.bases_of(np.array([middle]))[middle] if ready is None else ready
         gone = self._missing.get(middle, np.zeros(0, dtype=np.int64))
         bases: list[np.ndarray] = []
         lines: list[np.ndarray] = []
-        for level, rows in zip(self.levels, self._targets.slices, strict=True):
-            basis, n_columns = level_conditioning(raw[rows], level, self.k)
-            q = basis[0, : n_columns[0]]
+        for of_level, level, rows in zip(ready, self.levels, self._targets.slices, strict=True):
             absent = gone[(gone >= rows.start) & (gone < rows.stop)] - rows.start
-            q, n_out = _leave_out(q, absent, level) if len(absent) else (q, 0)
+            q, n_out = _leave_out(of_level, absent, level) if len(absent) else (of_level, 0)
             bases.append(q.astype(dtype))
             lines.append(bases[-1][: n_out + 1])
         x = self._targets.block(ends, dtype)
@@ -96,7 +117,7 @@ class ScoreConditioner:
         spline, linear = (self._downdate(x, of, bases, dtype, centred) for of, centred in parts)
         lost = 1 / np.nanmax(np.maximum(spline.inverse, linear.inverse), initial=1.0) ** 2 < UNSAFE
         if dtype is not np.float64 and lost:
-            return self.given(middle, ends, np.float64, listed=listed)
+            return self.given(middle, ends, np.float64, listed=listed, ready=ready)
         kept = self._cross is not None and dtype is not np.float64 and not listed
         cross = self._cross if kept and self._cross is not None else (x, x)
         return Given(ends, cross, None, linear, spline, self.n_samples - len(gone))
@@ -161,6 +182,9 @@ def _leave_out(basis: np.ndarray, absent: np.ndarray, level: Level) -> tuple[np.
     z = level.covariates
     if z.shape[1] > 1:
         columns = columns - (columns @ z) @ z.T
+    q, size = np.linalg.qr((columns - columns.mean(axis=1, keepdims=True)).T)
+    if (np.abs(np.diagonal(size)) > CLEARLY_NEW * np.linalg.norm(columns, axis=1)).all():
+        return np.ascontiguousarray(q.T), len(absent)
     n_out = int(orthonormalise(columns[None, : len(absent)])[1][0])
     found, n_columns = orthonormalise(columns[None])
     return found[0, : n_columns[0]], n_out

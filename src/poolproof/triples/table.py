@@ -26,6 +26,8 @@ from .screening import (
 
 Z_INTERVAL = 1.959963984540054
 _PART = 512
+MIDDLE_AT_ONCE = 32
+"""Middle genes of a list whose bases are built together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,13 +94,18 @@ def rows_of(
 
     size = min(_PART, conditioner.most_ends // 4)
 
-    def work(rows: np.ndarray) -> None:
-        rows = rows[status[rows] == names.OK]
+    def work(some: list[np.ndarray]) -> None:
+        some = [rows for rows in (rows[status[rows] == names.OK] for rows in some) if len(rows)]
+        ready = conditioner.bases_of(np.array([triples[rows[0], 1] for rows in some], dtype=np.int64))
+        for rows in some:
+            judge_rows(rows, ready.get(int(triples[rows[0], 1])))
+
+    def judge_rows(rows: np.ndarray, ready: Any) -> None:
         for low in range(0, len(rows), size):
             part = rows[low : low + size]
             ends, places = np.unique(triples[part][:, [0, 2]], return_inverse=True)
             places = places.reshape(-1, 2)
-            given = conditioner.given(int(triples[part[0], 1]), ends, np.float64, listed=True)
+            given = conditioner.given(int(triples[part[0], 1]), ends, np.float64, listed=True, ready=ready)
             if given is None:
                 status[part] = names.TOO_FEW_COUNTS
                 continue
@@ -114,7 +121,8 @@ def rows_of(
             numbers["n"][part] = given.n
             status[part[~judged]] = nothing_left
 
-    in_threads(work, groups, threads)
+    at_once = max(1, min(MIDDLE_AT_ONCE, len(groups) // threads))
+    in_threads(work, [groups[low : low + at_once] for low in range(0, len(groups), at_once)], threads)
     return Rows(**(numbers | {"status": status}))
 
 

@@ -7,6 +7,7 @@ gene, so that `rows_of` judges both alike. A set of one gene gives the numbers o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -74,7 +75,13 @@ class ScoreSets(ScoreConditioner):
         """Whether a level has samples enough for a set."""
         return rows.stop - rows.start >= SAMPLES_PER_COLUMN * (1 + 2 * n_genes)
 
-    def given(self, middle: int, ends: np.ndarray, dtype: type, *, listed: bool = False) -> Given:
+    def bases_of(self, middle: np.ndarray) -> dict[int, Any]:
+        """Nothing: sets of genes have bases of their own."""
+        return {}
+
+    def given(
+        self, middle: int, ends: np.ndarray, dtype: type, *, listed: bool = False, ready: Any = None
+    ) -> Given:
         """Condition ends on the set of this number."""
         genes = np.array(self.sets[middle], dtype=np.intp)
         raw = self._targets.raw(genes)
@@ -138,7 +145,9 @@ class CountSets(CountConditioner):
             elif genes:
                 self.status[number] = of_gene[genes[0]]
 
-    def given(self, middle: int, ends: np.ndarray, dtype: type, *, listed: bool = False) -> Given | None:
+    def given(
+        self, middle: int, ends: np.ndarray, dtype: type, *, listed: bool = False, ready: Any = None
+    ) -> Given | None:
         """Condition ends on the set of this number; None where its gene has too few counts."""
         genes = self.sets[middle]
         return super().given(genes[0], ends, dtype, listed=listed) if genes else self._nothing(ends, dtype)
