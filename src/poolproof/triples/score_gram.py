@@ -1,0 +1,253 @@
+"""All triples by Gram matrices: values without a noise model, conditioned on splines of the middle gene."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.sparse as sp
+
+from .. import _names as names
+from ..basis import N_COLUMNS
+from ..pairs.design import Design
+from ..pairs.score_kernels import Targets, columns_for, level_conditioning
+from .folds import Bases, Folds, bases_of, draw_folds, folds_of
+from .gram import TILE, Sums, Totals, sums_of, tile_totals
+from .score_conditioner import fill_missing, missing_values
+
+MOST_SAMPLES = 4000
+"""Samples that residual covariances are taken from; with more, so many are drawn. Each costs their number."""
+_SPARE = 3
+"""Samples of a fold beyond the columns of a basis: the constant, and two that are left."""
+_CHUNK = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """All genes as ends."""
+
+    tiles: tuple[np.ndarray, ...]
+    """Values of some genes each, shape ``(n, genes)``, samples by fold: unit norm over all samples, then less the
+    mean of the cell."""
+    squares: np.ndarray
+    """Sum of squares of each end in each fold, shape ``(B, G)``."""
+    kernel: np.ndarray
+    """Products of samples over all ends, shape ``(n, n)``; empty where residual covariances are not asked for."""
+    folds: Folds
+
+    @staticmethod
+    def of(tiles: Sequence[np.ndarray], folds: Folds, *, with_kernel: bool) -> Ends:
+        """Centre the values in every cell, in place."""
+        for values in tiles:
+            for rows in (rows for cells in folds.cells for rows in cells if rows.stop > rows.start):
+                values[rows] -= values[rows].mean(axis=0, dtype=np.float64).astype(values.dtype)
+        squares = [
+            np.stack([np.einsum("nx,nx->x", values[rows], values[rows]) for rows in folds.rows])
+            for values in tiles
+        ]
+        n = len(folds.order) if with_kernel else 0
+        kernel = np.zeros((n, n), dtype=tiles[0].dtype)
+        for values in tiles if with_kernel else ():
+            kernel += values @ values.T
+        return Ends(tuple(tiles), np.concatenate(squares, axis=1), kernel, folds)
+
+
+def block_sums(ends: Ends, bases: Bases, own: np.ndarray, df: float) -> Sums:
+    """Sums over all pairs of ends for a block of middle genes.
+
+    Parameters
+    ----------
+    ends
+        All ends.
+    bases
+        Of the block.
+    own
+        Position of each middle gene among the ends, shape ``(Y,)``; -1: it is none of them.
+    df
+        Degrees of freedom that a line leaves with all samples.
+
+    Notes
+    -----
+    With K the products of the samples over all ends and P a projection on the basis of a fold, the sum over
+    x and z of the products of their residual covariances in folds a and b is ``|(1 - P_a) K_ab (1 - P_b)|^2 =
+    |K_ab|^2 - |P_a K_ab|^2 - |K_ab P_b|^2 + |P_a K_ab P_b|^2``.
+    """
+    total: Totals | None = None
+    low = 0
+    for values in ends.tiles:
+        high = low + values.shape[1]
+        mine = np.where((own >= low) & (own < high), own - low, -1)
+        part = _tile(values, ends.squares[:, low:high], bases, mine)
+        total = part if total is None else total + part
+        low = high
+    assert total is not None
+    n_middle, n_folds, n_levels, r, _ = bases.bends.shape
+    c = bases.columns[0][0].shape[1]
+    split = total.gram.reshape(n_middle, n_folds, n_levels, c, n_folds, n_levels, c)
+    split = split[:, :, :, bases.n_first :, :, :, bases.n_first :]
+    turned = np.einsum("yaljm,yalmcvn,ycvin->yacljvi", bases.bends, split, bases.bends, optimize=True)
+    gram = turned.reshape(n_middle, n_folds, n_folds, n_levels * r, n_levels * r)
+    squared = np.full((n_middle, n_folds, n_folds), np.nan)
+    if len(ends.kernel):
+        outside = _outside(ends, bases)
+        squared = _kernel_squares(ends) - outside - outside.transpose(0, 2, 1)
+        squared = squared + (total.gram**2).sum(axis=(2, 4))
+    return sums_of(total, squared, gram, bases.weight, bases.line_df / df)
+
+
+def _tile(values: np.ndarray, squares: np.ndarray, bases: Bases, own: np.ndarray) -> Totals:
+    """Sums over some ends."""
+    first = bases.n_first
+    n_middle, n_folds, n_levels, r, _ = bases.bends.shape
+    c, n_ends = bases.columns[0][0].shape[1], values.shape[1]
+    p = np.zeros((n_middle, n_folds, n_levels, c, n_ends), dtype=values.dtype)
+    start = 0
+    for fold, cells in enumerate(bases.columns):
+        for level, columns in enumerate(cells):
+            rows = slice(start, start + columns.shape[2])
+            product = columns.reshape(n_middle * c, -1) @ values[rows]
+            p[:, fold, level] = product.reshape(n_middle, c, n_ends)
+            start = rows.stop
+    itself = np.flatnonzero(own >= 0)
+    p[itself, :, :, first:, own[itself]] = 0.0  # its own bends, up to rounding
+    left = squares - np.einsum("yflcx,yflcx->yfx", p[:, :, :, :first], p[:, :, :, :first])
+    rest = left - np.einsum("yflcx,yflcx->yfx", p[:, :, :, first:], p[:, :, :, first:])
+    left[itself, :, own[itself]] = rest[itself, :, own[itself]] = 0.0
+    s = np.matmul(bases.bends.astype(p.dtype), p[:, :, :, first:])
+    s = s.reshape(n_middle, n_folds, n_levels * r, n_ends)
+    return tile_totals(p.reshape(n_middle, n_folds, n_levels * c, n_ends), left, rest, s)
+
+
+def _kernel_squares(ends: Ends) -> np.ndarray:
+    """Squares of the products of the samples of two folds, shape ``(B, B)``."""
+    starts = [rows.start for rows in ends.folds.rows]
+    rows = np.einsum("ij,ij->ij", ends.kernel, ends.kernel, dtype=np.float64)
+    return np.asarray(np.add.reduceat(np.add.reduceat(rows, starts, axis=0), starts, axis=1))
+
+
+def _outside(ends: Ends, bases: Bases) -> np.ndarray:
+    """Squares of the products of the samples of fold a with the columns of fold b, shape ``(Y, B, B)``."""
+    n_middle, c = bases.columns[0][0].shape[:2]
+    starts = [rows.start for rows in ends.folds.rows]
+    result = np.zeros((n_middle, len(starts), len(starts)))
+    for fold, cells in enumerate(ends.folds.cells):
+        for level, rows in enumerate(cells):
+            of = bases.columns[fold][level].reshape(n_middle * c, -1) @ ends.kernel[rows]
+            of = of.reshape(n_middle, c, -1)
+            by_sample = np.einsum("ycn,ycn->yn", of, of).astype(np.float64)
+            result[:, :, fold] += np.add.reduceat(by_sample, starts, axis=1)
+    return result
+
+
+class ScoreGram:
+    """The data, ready for sums over all triples of some middle genes.
+
+    Parameters
+    ----------
+    matrix
+        Values on the tested scale, shape ``(n_obs, n_genes)``, dense or CSC; NaN where missing: such ends stand
+        at their mean, and middle genes leave out the sample.
+    factors
+        Size factors by which samples are divided, shape ``(n_obs,)``, or None.
+    design
+        Levels, covariates and replicates.
+    k
+        Most columns of a basis.
+    memory
+        Bytes that the values of all genes may take; where they would take more, so many samples are drawn.
+    """
+
+    def __init__(
+        self,
+        matrix: np.ndarray | sp.csc_matrix,
+        factors: np.ndarray | None,
+        design: Design,
+        *,
+        k: int = N_COLUMNS,
+        dtype: type = np.float32,
+        memory: float = 2e9,
+        seed: int = 0,
+    ) -> None:
+        self.n_genes = matrix.shape[1]
+        codes, used = draw_folds(design, seed)
+        self.status = np.full(self.n_genes, names.OK, dtype=object)
+        self.n_folds = int(codes.max()) + 1
+        self.n_samples = int((codes >= 0).sum())
+        self.n_left_out = len(codes) - self.n_samples
+        self.testable = np.zeros(self.n_genes, dtype=bool)
+        if not used.any():
+            few = names.TOO_FEW_REPLICATES if design.n_clusters else names.TOO_FEW_SAMPLES
+            self.status[:] = few
+            return
+        self._levels = tuple(level for level, use in zip(design.levels, used, strict=True) if use)
+        self._targets = Targets(fill_missing(matrix), factors, self._levels)
+        self._targets.prepare(dtype, 0, iter(self._chunks()))
+        self._missing = missing_values(matrix, self._targets.rows)
+        sizes = [len(level.rows) for level in self._levels]
+        folds = folds_of(codes[codes >= 0], np.cumsum([0, *sizes[:-1]]))
+        most = int(memory / (np.dtype(dtype).itemsize * self.n_genes))
+        if most < len(folds.order):
+            folds = folds.some(most, seed)
+            self.n_samples = len(folds.order)
+        self._k = [_columns(folds, at, k) for at in range(len(sizes))]
+        self._ends = self._read(folds, dtype, with_kernel=len(folds.order) <= MOST_SAMPLES)
+        self._few = self._ends
+        if not len(self._ends.kernel):
+            self._few = self._read(folds.some(MOST_SAMPLES, seed), dtype, with_kernel=True)
+        n_nuisance = sum(level.covariates.shape[1] for level in self._levels)
+        self._df = len(self._targets.rows) - n_nuisance - len(sizes)  # values have unit norm over all of them
+        self._dtype = dtype
+        self.testable = self._targets.varies.any(axis=0)
+        self.status[~self.testable] = names.CONSTANT
+
+    def _chunks(self) -> list[np.ndarray]:
+        every = np.arange(self.n_genes)
+        return [every[low : low + _CHUNK] for low in range(0, self.n_genes, _CHUNK)]
+
+    def _read(self, folds: Folds, dtype: type, *, with_kernel: bool) -> Ends:
+        tiles = []
+        for low in range(0, self.n_genes, TILE):
+            genes = np.arange(low, min(low + TILE, self.n_genes))
+            values = self._targets.block(genes, np.float64)[:, folds.order]
+            tiles.append(np.ascontiguousarray(values.T, dtype=dtype))
+        return Ends.of(tiles, folds, with_kernel=with_kernel)
+
+    def blocks(self, middle: np.ndarray, size: int) -> list[np.ndarray]:
+        """Middle genes that are done together: those with missing values one by one."""
+        alone = np.isin(middle, list(self._missing)) if self.testable.any() else np.zeros(len(middle), bool)
+        whole = middle[~alone]
+        return [
+            *(whole[low : low + size] for low in range(0, len(whole), size)),
+            *(np.array([gene]) for gene in middle[alone]),
+        ]
+
+    def sums(self, middle: np.ndarray) -> tuple[Sums, np.ndarray]:
+        """Sums over all pairs of ends for some middle genes, and their status."""
+        raw = self._targets.raw(middle)
+        levels = []
+        for level, rows, k in zip(self._levels, self._targets.slices, self._k, strict=True):
+            levels.append(level_conditioning(raw[rows], level, k)[0])
+        widest = max(level.shape[1] for level in levels)
+        levels = [np.pad(level, ((0, 0), (0, widest - level.shape[1]), (0, 0))) for level in levels]
+        result = self._block(self._ends, levels, middle)
+        if self._few is not self._ends:
+            of_few = self._block(self._few, levels, middle)
+            result = replace(result, partial=of_few.partial, curve=of_few.curve)
+        status = np.full(len(middle), names.OK, dtype=object)
+        bent = np.any([np.abs(level[:, 1:]).max(axis=(1, 2), initial=0) > 0 for level in levels], axis=0)
+        status[~bent] = names.TOO_FEW_LEVELS
+        return result, status
+
+    def _block(self, ends: Ends, levels: list[np.ndarray], middle: np.ndarray) -> Sums:
+        absent = []
+        if len(middle) == 1 and int(middle[0]) in self._missing:
+            absent = [np.flatnonzero(np.isin(ends.folds.order, self._missing[int(middle[0])]))]
+        return block_sums(ends, bases_of(levels, ends.folds, absent, self._dtype), middle, self._df)
+
+
+def _columns(folds: Folds, level: int, k: int) -> int:
+    """Columns of a basis in one level: as many as a typical fold of it can carry."""
+    sizes = np.array([cells[level].stop - cells[level].start for cells in folds.cells])
+    typical = int(np.median(sizes[sizes > 0]))
+    return max(2, min(columns_for(int(sizes.sum()), k), typical - _SPARE))
