@@ -245,10 +245,11 @@ def distortion_of(
             return found
 
         found = in_threads(work, blocks, threads)
-    sums = {
-        name: np.full((len(order), 1 + max(gram.n_folds, 0)), np.nan) for name in Sums.__dataclass_fields__
-    }
     status = gram.status.copy()
+    widths = {
+        name: getattr(found[0][0], name).shape[1] if found else 1 for name in Sums.__dataclass_fields__
+    }
+    sums = {name: np.full((len(order), width), np.nan) for name, width in widths.items()}
     for block, (part, block_status) in zip(blocks, found, strict=True):
         status[block] = block_status
         for name, values in sums.items():
@@ -283,7 +284,7 @@ def _table(
     partial, partial_error = mean_square(sums["partial"], sums["curve"])
     columns: dict[str, Any] = {"gene": expression.genes[order], "symbol": expression.symbols[order]}
     for name, value, error in (("distortion", moved, moved_error), ("partial", partial, partial_error)):
-        low, high = _reach(value, error, sums["moved"].shape[1] - 1)
+        low, high = _reach(value, error, sums["moved" if name == "distortion" else name].shape[1] - 1)
         columns |= {f"rms_{name}": _root(value), f"rms_{name}_low": low, f"rms_{name}_high": high}
     columns |= {"square_distortion": moved, "square_distortion_se": moved_error}
     columns["n_triples"] = np.where(status == names.OK, n_triples, 0)
@@ -308,8 +309,10 @@ def mean_square(above: np.ndarray, below: np.ndarray) -> tuple[np.ndarray, np.nd
     ratio = np.where(below > 0, above / np.where(below > 0, below, 1.0), np.nan)
     left_out = ratio[..., 1:]
     n_folds = left_out.shape[-1]
+    if n_folds < 2:
+        return ratio[..., 0], np.full(ratio.shape[:-1], np.nan)
     spread = (left_out - left_out.mean(axis=-1, keepdims=True)) ** 2
-    return ratio[..., 0], np.sqrt((n_folds - 1) / max(n_folds, 1) * spread.sum(axis=-1))
+    return ratio[..., 0], np.sqrt((n_folds - 1) / n_folds * spread.sum(axis=-1))
 
 
 def _reach(value: np.ndarray, error: np.ndarray, n_folds: int) -> tuple[np.ndarray, np.ndarray]:

@@ -36,6 +36,21 @@ class Folds:
         """Rows of each fold."""
         return [slice(cells[0].start, cells[-1].stop) for cells in self.cells]
 
+    @property
+    def codes(self) -> np.ndarray:
+        """Fold of each sample, level by level; -1: left out."""
+        result = np.full(int(self.order.max()) + 1, -1)
+        for fold, rows in enumerate(self.rows):
+            result[self.order[rows]] = fold
+        return result
+
+    def coarse(self) -> Folds:
+        """Two folds as one each; of less than five, these themselves."""
+        if len(self.cells) <= LEAST_FOLDS:
+            return self
+        codes = self.codes
+        return folds_of(np.where(codes >= 0, codes // 2, -1), self.starts)
+
     def some(self, most: int, seed: int) -> Folds:
         """About ``most`` samples in all, drawn from every cell in proportion."""
         share = min(1.0, most / len(self.order))
@@ -136,8 +151,11 @@ class Bases:
     bends: np.ndarray
     """Bends of the whole level, less the line of the cell, in terms of the cell's bend columns, each scaled so
     that their squares over all cells of a level sum to their number; shape ``(Y, B, L, k - 1, k - 1)``."""
-    weight: np.ndarray
-    """Share of the bends' squares that lies in each fold, shape ``(Y, B)``."""
+    known: np.ndarray
+    """What each fold would show of an end that is exactly one of the bends: columns of shape R for each of R
+    bends, over all levels; shape ``(Y, B, R, R)``."""
+    n_bends: np.ndarray
+    """Bends of each middle gene, shape ``(Y,)``."""
     line_df: np.ndarray
     """Degrees of freedom that the line leaves in each fold, shape ``(Y, B)``."""
 
@@ -181,15 +199,19 @@ def bases_of(
             line_df[:, fold] += max(raw.shape[2] - 1, 0) - (found[:, :first] ** 2).sum(axis=(1, 2))
             of_fold.append(found.astype(dtype))
         columns.append(tuple(of_fold))
-    squares = (bends**2).sum(axis=(3, 4))  # (Y, B, L)
-    n_bends = [(np.abs(level[:, 1:]).max(axis=2, initial=0) > 0).sum(axis=1) for level in levels]
-    bends *= _ratio(np.stack(n_bends, axis=1), squares.sum(axis=1))[:, None, :, None, None]
-    by_fold = squares.sum(axis=2)
-    weight = by_fold * _ratio(1.0, by_fold.sum(axis=1))[:, None]
-    return Bases(tuple(columns), first, bends, weight, line_df)
+    n_bends = np.stack(
+        [(np.abs(level[:, 1:]).max(axis=2, initial=0) > 0).sum(axis=1) for level in levels], axis=1
+    )
+    scale = _ratio(n_bends, (bends**2).sum(axis=(1, 3, 4)))[:, None, :, None, None]
+    known = np.zeros((n_middle, len(rows_of), len(levels), k - 1, len(levels), k - 1))
+    for at, of in enumerate(np.moveaxis(scale * (bends @ bends.swapaxes(3, 4)), 2, 0)):
+        known[:, :, at, :, at] = of
+    n_rows = len(levels) * (k - 1)
+    known = known.reshape(n_middle, len(rows_of), n_rows, n_rows)
+    return Bases(tuple(columns), first, scale * bends, known, n_bends.sum(axis=1), line_df)
 
 
-def _ratio(above: np.ndarray | float, below: np.ndarray) -> np.ndarray:
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.where(below > 0, above / np.where(below > 0, below, 1.0), 0.0)
 
 

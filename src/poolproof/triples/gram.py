@@ -18,6 +18,8 @@ import numpy as np
 
 MOST_FOLDS = 8
 LEAST_FOLDS = 4
+LEAST_KNOWN = 0.02
+"""Of what four folds would find of a known bend, if they found all of it: below, too few samples carry bends."""
 TILE = 512
 """Ends at a time: their products with a block of middle genes stay in the processor's cache."""
 BLOCK = 16
@@ -83,8 +85,8 @@ def tile_totals(p: np.ndarray, left: np.ndarray, rest: np.ndarray, s: np.ndarray
     )
 
 
-def moved_squares(gram: np.ndarray, same: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Sum over pairs of ends of ``(s_x's_z)^2``, as the mean over four different folds, shape ``(Y, 1 + B)``.
+def moved_squares(gram: np.ndarray, same: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Sum over pairs of ends of ``(s_x's_z)^2``, each factor from another fold, shape ``(Y, 1 + B)``.
 
     Parameters
     ----------
@@ -92,14 +94,15 @@ def moved_squares(gram: np.ndarray, same: np.ndarray, weight: np.ndarray) -> np.
         ``gram[y, a, c]`` is the sum over ends of ``s_a s_c'``, shape ``(Y, B, B, R, R)``.
     same
         From :func:`same_end`.
-    weight
-        Share of each fold in the slopes, shape ``(Y, B)``. NaN where fewer than four folds have any.
+    known
+        What such a sum finds of two ends that lie along one bend without noise, with slope 1: shape ``(Y, 1 +
+        B)``. Four different folds of B equal ones are ``B (B - 1) (B - 2) (B - 3) / B^4`` of all, fewer where a
+        bend is carried by a few samples. NaN where it is less than `LEAST_KNOWN`.
     """
-    weights = four_folds(weight[:, :, None, None, None] * weight[:, None, :, None, None])
     if gram.shape[1] <= LEAST_FOLDS:
-        weights[:, 1:] = 0.0  # three folds, up to rounding
-    whole = weights > 1e-9
-    return np.where(whole, (four_folds(gram) - same) / np.where(whole, weights, 1.0), np.nan)
+        known = np.concatenate([known[:, :1], np.zeros_like(known[:, 1:])], axis=1)
+    seen = known > LEAST_KNOWN
+    return np.where(seen, (four_folds(gram) - same) / np.where(seen, known, 1.0), np.nan)
 
 
 def subsets(n_folds: int) -> list[np.ndarray]:
@@ -191,7 +194,7 @@ def different_folds(matrix: np.ndarray, *, own: bool = False) -> np.ndarray:
 
 
 def sums_of(
-    total: Totals, squared: np.ndarray, gram: np.ndarray, weight: np.ndarray, freedom: np.ndarray
+    total: Totals, squared: np.ndarray, gram: np.ndarray, known: np.ndarray, freedom: np.ndarray
 ) -> Sums:
     """Put the sums together.
 
@@ -201,7 +204,7 @@ def sums_of(
         Over all ends.
     squared
         Sum over all pairs of ends of the product of their residual covariances in two folds, ``(Y, B, B)``.
-    gram, weight
+    gram, known
         See :func:`moved_squares`.
     freedom
         Of what the line leaves: degrees of freedom in each fold, as a share of those with all samples
@@ -210,7 +213,7 @@ def sums_of(
     kept = np.stack([freedom[:, folds].sum(axis=1) for folds in subsets(freedom.shape[1])], axis=1)
     line = different_folds(_pairs(total.left_sum) - total.left, own=True)
     return Sums(
-        moved=moved_squares(gram, total.same, weight),
+        moved=moved_squares(gram, total.same, known),
         line=line / np.where(kept > 0, kept, np.nan) ** 2,
         partial=different_folds(squared - total.rest),
         curve=different_folds(_pairs(total.rest_sum) - total.rest),

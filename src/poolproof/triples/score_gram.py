@@ -13,11 +13,13 @@ from ..basis import N_COLUMNS
 from ..pairs.design import Design
 from ..pairs.score_kernels import Targets, columns_for, level_conditioning
 from .folds import Bases, Folds, bases_of, draw_folds, folds_of
-from .gram import TILE, Sums, Totals, sums_of, tile_totals
+from .gram import TILE, Sums, Totals, same_end, sums_of, tile_totals
 from .score_conditioner import fill_missing, missing_values
 
 MOST_SAMPLES = 4000
 """Samples that residual covariances are taken from; with more, so many are drawn. Each costs their number."""
+COARSE = 500
+"""Below so many samples, residual covariances take half as many folds: a curve in each takes less from them."""
 _SPARE = 3
 """Samples of a fold beyond the columns of a basis: the constant, and two that are left."""
 _CHUNK = 1024
@@ -93,7 +95,8 @@ def block_sums(ends: Ends, bases: Bases, own: np.ndarray, df: float) -> Sums:
         outside = _outside(ends, bases)
         squared = _kernel_squares(ends) - outside - outside.transpose(0, 2, 1)
         squared = squared + (total.gram**2).sum(axis=(2, 4))
-    return sums_of(total, squared, gram, bases.weight, bases.line_df / df)
+    known = same_end(bases.known) / np.maximum(bases.n_bends, 1)[:, None]
+    return sums_of(total, squared, gram, known, bases.line_df / df)
 
 
 def _tile(values: np.ndarray, squares: np.ndarray, bases: Bases, own: np.ndarray) -> Totals:
@@ -191,10 +194,12 @@ class ScoreGram:
             folds = folds.some(most, seed)
             self.n_samples = len(folds.order)
         self._k = [_columns(folds, at, k) for at in range(len(sizes))]
-        self._ends = self._read(folds, dtype, with_kernel=len(folds.order) <= MOST_SAMPLES)
-        self._few = self._ends
-        if not len(self._ends.kernel):
-            self._few = self._read(folds.some(MOST_SAMPLES, seed), dtype, with_kernel=True)
+        few, many = len(folds.order) < COARSE, len(folds.order) > MOST_SAMPLES
+        self._ends = self._read(folds, dtype, with_kernel=not few and not many)
+        self._for_partial = self._ends
+        if few or many:
+            chosen = folds.coarse() if few else folds.some(MOST_SAMPLES, seed)
+            self._for_partial = self._read(chosen, dtype, with_kernel=True)
         n_nuisance = sum(level.covariates.shape[1] for level in self._levels)
         self._df = len(self._targets.rows) - n_nuisance - len(sizes)  # values have unit norm over all of them
         self._dtype = dtype
@@ -231,9 +236,9 @@ class ScoreGram:
         widest = max(level.shape[1] for level in levels)
         levels = [np.pad(level, ((0, 0), (0, widest - level.shape[1]), (0, 0))) for level in levels]
         result = self._block(self._ends, levels, middle)
-        if self._few is not self._ends:
-            of_few = self._block(self._few, levels, middle)
-            result = replace(result, partial=of_few.partial, curve=of_few.curve)
+        if self._for_partial is not self._ends:
+            other = self._block(self._for_partial, levels, middle)
+            result = replace(result, partial=other.partial, curve=other.curve)
         status = np.full(len(middle), names.OK, dtype=object)
         bent = np.any([np.abs(level[:, 1:]).max(axis=(1, 2), initial=0) > 0 for level in levels], axis=0)
         status[~bent] = names.TOO_FEW_LEVELS
