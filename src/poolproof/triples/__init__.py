@@ -3,8 +3,9 @@
 Imports the hall, data and pairs; pools, verdict, report and study may import it. Read ``choice`` (which
 middle genes), ``partial`` (downdates of covariances), ``score_conditioner`` and ``count_conditioner``
 (their two sources), ``screening`` (all triples in tiles), ``table``, then ``every_triple``; ``figures``
-for the report. What pooling does over every triple at once: ``gram`` (sums over pairs of ends), ``folds``,
-``score_gram``, ``distortion``. ``citest`` has the slower tests of others, ``confirmation`` runs them on listed triples.
+for the report. ``citest`` has the slower tests of others, ``confirmation`` runs them on listed triples. What
+pooling does over every triple: ``gram`` (sums over all pairs of ends), ``folds``, ``score_gram``,
+``distortion``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How much pooling moves partial correlations, over every triple of genes (science 7a)."""
+"""How much pooling moves partial correlations, over every triple of genes (method 8.6)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .._arrays import in_threads
 from .._checks import InputError, check_choice, check_threads, printable
 from .._notebook import summary_html
 from ..basis import N_COLUMNS
-from ..data.expression import Expression, expression_of
+from ..data.expression import Expression, ValueOptions
 from ..pairs.design import Design
 from ..pairs.every_pair import progress_bar
-from ..pairs.plan import as_list, choose_test, depth_of, plan_design
+from ..pairs.plan import as_list, choose_test, plan_design
 from .choice import middle_genes, whole_number
 from .gram import BLOCK, Sums
 from .score_gram import ScoreGram
@@ -115,7 +115,7 @@ def pooling_distortion(
     Parameters
     ----------
     adata
-        Samples or cells x genes: AnnData, DataFrame, or an :class:`~poolproof.expression.Expression`.
+        Samples or cells x genes: AnnData, DataFrame, or an :class:`~poolproof.data.expression.Expression`.
     middle
         Names of middle genes; None: all.
     correction
@@ -151,14 +151,14 @@ def pooling_distortion(
 
     Notes
     -----
-    Sums of many cells show linear partial correlations, cells those given a curve. For ends x, z and the middle
-    gene y the two differ by ``s_x's_z / (v_x v_z)^(1/2)``, s the slopes on the bends of y and v what a line in
-    y leaves of each variance. The figures are root mean squares over all x and z, a triple weighing ``v_x v_z``;
-    for the partial correlations given the curve, what the curve leaves. Squares of estimates would be too large
-    by their noise: the samples are cut into up to 8 folds, of whole replicates where there are any, and the
-    factors of every product come from different folds. A square can then be below 0, by chance; its root is
-    given as 0. Bends that one or two samples carry are not seen twice and do not count. Intervals: jackknife over
-    folds, Student's t with one degree of freedom less than there are folds.
+    Sums of many cells show linear partial correlations, cells those given a curve. For ends x, z and the
+    middle gene y they differ by ``s_x's_z / (v_x v_z)^(1/2)``, s the slopes on the bends of y and v the
+    variance that a line in y leaves (method 8.6). The figures are root mean squares over all x and z, a triple
+    weighing ``v_x v_z``; for the partial correlations given the curve, what the curve leaves. Squares of
+    estimates are too large by their noise: so the samples are cut into up to 8 folds, of whole replicates where
+    there are any, and the factors of every product come from different folds. A mean square can then be below
+    0, by chance; its root is given as 0. A bend that one or two samples carry is not seen twice and does not
+    count. Intervals: jackknife over folds, Student's t.
 
     Examples
     --------
@@ -174,16 +174,8 @@ def pooling_distortion(
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise InputError(f"dtype must be float32 or float64; found {printable(dtype, 40)}")
     k = whole_number("k", k, 2)
-    expression, obs = expression_of(
-        adata,
-        obs,
-        layer=layer,
-        kind=kind,
-        scale=scale,
-        log_base=log_base,
-        log_offset=log_offset,
-        size_factors=size_factors,
-        gene_column=gene_column,
+    expression, obs = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column).read(
+        adata, obs
     )
     if correction == "poisson" and expression.scale_tested != "counts":
         raise InputError(
@@ -246,9 +238,7 @@ def distortion_of(
 
         found = in_threads(work, blocks, threads)
     status = gram.status.copy()
-    widths = {
-        name: getattr(found[0][0], name).shape[1] if found else 1 for name in Sums.__dataclass_fields__
-    }
+    widths = {name: getattr(found[0][0], name).shape[1] if found else 1 for name in Sums.__dataclass_fields__}
     sums = {name: np.full((len(order), width), np.nan) for name, width in widths.items()}
     for block, (part, block_status) in zip(blocks, found, strict=True):
         status[block] = block_status
@@ -259,7 +249,9 @@ def distortion_of(
     n_ends = int(gram.testable.sum()) - gram.testable
     rows = place if middle is None else np.unique(place[middle])
     return Distortion(
-        table=_table(expression, order, status, n_ends * (n_ends - 1) // 2, sums).iloc[rows].reset_index(drop=True),
+        table=_table(expression, order, status, n_ends * (n_ends - 1) // 2, sums)
+        .iloc[rows]
+        .reset_index(drop=True),
         summary=_summary(gram, status[wanted], (n_ends * (n_ends - 1) // 2)[wanted], sums, correction, k),
         settings={
             **expression.settings,

@@ -1,12 +1,14 @@
-"""Folds of the samples, inside levels and of whole replicates, and bases that are orthonormal in every fold."""
+"""Folds of the samples, inside levels or of whole replicates, and bases that are orthonormal in each."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from zlib import crc32
 
 import numpy as np
+import scipy.sparse as sp
 
 from .._random import stream
 from ..pairs.design import Design
@@ -16,6 +18,7 @@ LEAST_IN_FOLD = 5
 """Samples that a fold of a level needs: for a constant, a line and a bend, and two more."""
 KEPT = 0.9
 """Of the samples that four folds would keep: as many folds are made as leave so many."""
+_CHUNK = 1024
 _TOLERANCE = 1e-4
 """A column that the ones before it explain up to this share of its length is dropped."""
 
@@ -25,11 +28,13 @@ class Folds:
     """How samples are cut: into cells, the levels of a fold. A cell may be empty."""
 
     order: np.ndarray
-    """Samples by fold, then by level, shape ``(n,)``: positions among those of all levels, one after another."""
+    """Samples by fold, then by level, shape ``(n,)``: positions among those of all levels, joined."""
     cells: tuple[tuple[slice, ...], ...]
     """Rows in that order, ``cells[fold][level]``."""
     starts: np.ndarray
     """Position of the first sample of each level, shape ``(L,)``."""
+    rank: np.ndarray
+    """See :func:`content_rank`."""
 
     @property
     def rows(self) -> list[slice]:
@@ -39,7 +44,7 @@ class Folds:
     @property
     def codes(self) -> np.ndarray:
         """Fold of each sample, level by level; -1: left out."""
-        result = np.full(int(self.order.max()) + 1, -1)
+        result = np.full(len(self.rank), -1)
         for fold, rows in enumerate(self.rows):
             result[self.order[rows]] = fold
         return result
@@ -49,21 +54,21 @@ class Folds:
         if len(self.cells) <= LEAST_FOLDS:
             return self
         codes = self.codes
-        return folds_of(np.where(codes >= 0, codes // 2, -1), self.starts)
+        return folds_of(np.where(codes >= 0, codes // 2, -1), self.starts, self.rank)
 
     def some(self, most: int, seed: int) -> Folds:
         """About ``most`` samples in all, drawn from every cell in proportion."""
         share = min(1.0, most / len(self.order))
-        codes = np.full(int(self.order.max()) + 1, -1)
+        codes = np.full(len(self.rank), -1)
         for fold, cells in enumerate(self.cells):
             for level, rows in enumerate(cells):
                 n = int(np.ceil(share * (rows.stop - rows.start)))
                 drawn = stream(seed, "some of a fold", fold, level).permutation(self.order[rows])
                 codes[drawn[:n]] = fold
-        return folds_of(codes, self.starts)
+        return folds_of(codes, self.starts, self.rank)
 
 
-def folds_of(codes: np.ndarray, starts: np.ndarray) -> Folds:
+def folds_of(codes: np.ndarray, starts: np.ndarray, rank: np.ndarray) -> Folds:
     """Sort samples by fold.
 
     Parameters
@@ -72,37 +77,66 @@ def folds_of(codes: np.ndarray, starts: np.ndarray) -> Folds:
         Fold of each sample, level by level; -1: left out.
     starts
         Position of the first sample of each level.
+    rank
+        Order of the samples inside a cell.
 
     Examples
     --------
-    >>> folds_of(np.array([0, 1, 0, 1, 0]), np.array([0, 3])).order
+    >>> folds_of(np.array([0, 1, 0, 1, 0]), np.array([0, 3]), np.arange(5)).order
     array([0, 2, 4, 1, 3])
     """
     n_levels = len(starts)
     level = np.searchsorted(starts, np.arange(len(codes)), side="right") - 1
-    order = np.lexsort((np.arange(len(codes)), level, codes))
+    order = np.lexsort((rank, level, codes))
     order = order[codes[order] >= 0]
     cell = codes[order] * n_levels + level[order]
     edges = np.searchsorted(cell, np.arange((int(codes.max()) + 1) * n_levels + 1))
     slices = [slice(int(a), int(b)) for a, b in pairwise(edges)]
     grid = [tuple(slices[low : low + n_levels]) for low in range(0, len(slices), n_levels)]
-    return Folds(order, tuple(grid), np.asarray(starts))
+    return Folds(order, tuple(grid), np.asarray(starts), rank)
 
 
-def draw_folds(design: Design, seed: int, least: int = LEAST_IN_FOLD) -> tuple[np.ndarray, np.ndarray]:
+def content_rank(matrix: np.ndarray | sp.spmatrix) -> np.ndarray:
+    """Order of samples by a checksum of their values: as if by chance, whatever order they come in.
+
+    Examples
+    --------
+    >>> values = np.array([[0.0, 1.0], [2.0, 0.0], [3.0, 4.0]])
+    >>> rank = content_rank(values)
+    >>> bool((content_rank(values[::-1]) == rank[::-1]).all())
+    True
+    """
+    keys = []
+    for low in range(0, matrix.shape[0], _CHUNK):
+        rows = sp.csr_array(matrix[low : low + _CHUNK]).astype(np.float64)
+        rows.sum_duplicates()
+        rows.eliminate_zeros()
+        for a, b in pairwise(rows.indptr):
+            where = crc32(rows.indices[a:b].astype(np.int64).tobytes())
+            keys.append(crc32(rows.data[a:b].tobytes(), where))
+    rank = np.empty(len(keys), dtype=np.int64)
+    rank[np.argsort(np.array(keys), kind="stable")] = np.arange(len(keys))
+    return rank
+
+
+def draw_folds(
+    design: Design, rank: np.ndarray, seed: int, least: int = LEAST_IN_FOLD
+) -> tuple[np.ndarray, np.ndarray]:
     """Fold of every sample of every level, one after another; -1 in levels that are too small for folds.
 
     Parameters
     ----------
     design
         With replicates, folds are of whole replicates, as even as can be.
+    rank
+        Order of all samples, level by level.
     least
         Samples that a fold of a level needs.
 
     Returns
     -------
-    The codes, and which levels are used. No level is used where there are fewer than 4 replicates, or no level
-    with ``4 * least`` samples.
+    The codes, and which levels are used: none where there are fewer than 4 replicates, or no level with
+    ``4 * least`` samples.
     """
     sizes = np.array([len(level.rows) for level in design.levels])
     if design.n_clusters:
@@ -110,12 +144,14 @@ def draw_folds(design: Design, seed: int, least: int = LEAST_IN_FOLD) -> tuple[n
     kept = {n: int(sizes[sizes >= least * n].sum()) for n in range(LEAST_FOLDS, MOST_FOLDS + 1)}
     n_folds = max(n for n, of in kept.items() if of >= KEPT * kept[LEAST_FOLDS])
     used = sizes >= least * n_folds
-    codes = []
-    for level, use in zip(design.levels, used, strict=True):
-        n = len(level.rows)
-        drawn = stream(seed, "folds", level.name).permutation(n) % n_folds
-        codes.append(drawn if use else np.full(n, -1))
-    return np.concatenate(codes), used
+    codes = np.full(len(rank), -1)
+    ends = np.cumsum(sizes)
+    for level, end, use in zip(design.levels, ends, used, strict=True):
+        if use:
+            mine = np.arange(end - len(level.rows), end)
+            drawn = stream(seed, "folds", level.name).permutation(len(mine)) % n_folds
+            codes[mine[np.argsort(rank[mine])]] = drawn
+    return codes, used
 
 
 def _whole_replicates(design: Design, least: int) -> tuple[np.ndarray, np.ndarray]:
@@ -149,8 +185,8 @@ class Bases:
     n_first: int
     """Columns up to and with the line."""
     bends: np.ndarray
-    """Bends of the whole level, less the line of the cell, in terms of the cell's bend columns, each scaled so
-    that their squares over all cells of a level sum to their number; shape ``(Y, B, L, k - 1, k - 1)``."""
+    """Bends of the level, less the line of the cell, in terms of the cell's bend columns; scaled so that
+    their squares over all cells of a level sum to their number; shape ``(Y, B, L, k - 1, k - 1)``."""
     known: np.ndarray
     """What each fold would show of an end that is exactly one of the bends: columns of shape R for each of R
     bends, over all levels; shape ``(Y, B, R, R)``."""
@@ -176,7 +212,7 @@ def bases_of(
 
     Notes
     -----
-    With c the bends of a level less their line inside a cell, the products ``c'x`` have mean 0 wherever E[x|y]
+    With c the bends of a level less their line inside a cell, the products ``c'x`` have mean 0 where E[x|y]
     is affine, whatever the noise of x, and are independent between folds.
     """
     n_middle, k = levels[0].shape[:2]
@@ -187,7 +223,7 @@ def bases_of(
     bends = np.zeros((n_middle, len(rows_of), len(levels), k - 1, k - 1))
     line_df = np.zeros((n_middle, len(rows_of)))
     for fold, cells in enumerate(folds.cells):
-        of_fold = []
+        of_fold: list[np.ndarray] = []
         for at, rows in enumerate(cells):
             raw = levels[at][:, :, folds.order[rows] - folds.starts[at]]
             if n_absent:
@@ -225,7 +261,7 @@ def _unit_columns(absent: Sequence[np.ndarray], rows: slice, n_absent: int) -> n
 
 
 def orthonormal(columns: np.ndarray) -> np.ndarray:
-    """Orthonormalise columns of shape ``(Y, c, n)`` in order; those that add nothing become 0, in their place.
+    """Orthonormalise columns of shape ``(Y, c, n)`` in order; those that add nothing become 0 in place.
 
     Examples
     --------

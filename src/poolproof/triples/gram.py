@@ -1,10 +1,11 @@
-"""Kernels of all triples at once: what pooling does to partial correlations, by Gram matrices (science 7a).
+"""Kernels of all triples at once: what pooling does to partial correlations, by Gram matrices (method 8.6).
 
 For a middle gene y, pooling moves the residual covariance of two ends x and z by ``s_x's_z``, s the products
 of the ends with the bends of y. Sums of squares over all x and z are traces of products of small matrices, so
-no pair of ends is ever formed. Squares of estimates are too large by their noise, and ends share noise (a hidden
-common cause); so the samples are cut into folds, and every factor of a product comes from another one: of four
-for ``(s_x's_z)^2``, of two for a squared residual covariance. All ways to choose different folds are summed.
+no pair of ends is ever formed. Squares of estimates are too large by their noise, and ends share noise (a
+hidden common cause); so the samples are cut into folds, and every factor of a product comes from another one:
+of four for ``(s_x's_z)^2``, of two for a squared residual covariance. All ways to choose different folds are
+summed.
 
 Notation: Y middle genes in a block, B folds, c columns of a fold, R bends, and ends, some at a time.
 """
@@ -19,7 +20,7 @@ import numpy as np
 MOST_FOLDS = 8
 LEAST_FOLDS = 4
 LEAST_KNOWN = 0.02
-"""Of what four folds would find of a known bend, if they found all of it: below, too few samples carry bends."""
+"""Least share of a known bend that four folds must find; below, too few samples carry the bends."""
 TILE = 512
 """Ends at a time: their products with a block of middle genes stay in the processor's cache."""
 BLOCK = 16
@@ -95,9 +96,9 @@ def moved_squares(gram: np.ndarray, same: np.ndarray, known: np.ndarray) -> np.n
     same
         From :func:`same_end`.
     known
-        What such a sum finds of two ends that lie along one bend without noise, with slope 1: shape ``(Y, 1 +
-        B)``. Four different folds of B equal ones are ``B (B - 1) (B - 2) (B - 3) / B^4`` of all, fewer where a
-        bend is carried by a few samples. NaN where it is less than `LEAST_KNOWN`.
+        What such a sum finds of two ends that lie along one bend without noise, with slope 1, shape ``(Y, 1 +
+        B)``: ``B (B - 1) (B - 2) (B - 3) / B^4`` where all folds are alike, less where few samples carry a
+        bend. Where it is less than `LEAST_KNOWN`, the answer is NaN.
     """
     if gram.shape[1] <= LEAST_FOLDS:
         known = np.concatenate([known[:, :1], np.zeros_like(known[:, 1:])], axis=1)
@@ -121,8 +122,9 @@ def four_folds(gram: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    Shape ``(Y, 1 + B)``. By inclusion and exclusion: with U the sum over all pairs of different folds and R_a that
-    over the pairs with a, ``<U, U> - 2 sum_a (<R_a, R_a> + <R_a, R_a'>) + sum_ac (<g_ac, g_ac> + <g_ac, g_ca>)``.
+    Shape ``(Y, 1 + B)``. By inclusion and exclusion: with U the sum over all pairs of different folds and R_a
+    that over the pairs with a, ``<U, U> - 2 sum_a (<R_a, R_a> + <R_a, R_a'>) + sum_ac (<g_ac, g_ac> + <g_ac,
+    g_ca>)``.
 
     Examples
     --------
@@ -145,8 +147,8 @@ def _four_folds(gram: np.ndarray) -> np.ndarray:
 def same_end(s: np.ndarray) -> np.ndarray:
     """The part of :func:`four_folds` in which both ends are one, summed over ends, shape ``(Y, 1 + B)``.
 
-    ``s`` has shape ``(Y, B, R, ends)``. With g_ac = s_a's_c, w_a the sum of g_ac over the other folds and t that
-    of w, it is ``t^2 - 4 sum w^2 + 4 sum_(a<c) g^2``, of which ``4 (w_d t - 2 w_d^2 - 2 sum_c g_dc w_c +
+    ``s`` has shape ``(Y, B, R, ends)``. With g_ac = s_a's_c, w_a the sum of g_ac over the other folds and t
+    that of w, it is ``t^2 - 4 sum w^2 + 4 sum_(a<c) g^2``, of which ``4 (w_d t - 2 w_d^2 - 2 sum_c g_dc w_c +
     2 sum_c g_dc^2)`` hold fold d.
 
     Examples

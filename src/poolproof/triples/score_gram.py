@@ -12,14 +12,14 @@ from .. import _names as names
 from ..basis import N_COLUMNS
 from ..pairs.design import Design
 from ..pairs.score_kernels import Targets, columns_for, level_conditioning
-from .folds import Bases, Folds, bases_of, draw_folds, folds_of
+from .folds import Bases, Folds, bases_of, content_rank, draw_folds, folds_of
 from .gram import TILE, Sums, Totals, same_end, sums_of, tile_totals
 from .score_conditioner import fill_missing, missing_values
 
 MOST_SAMPLES = 4000
 """Samples that residual covariances are taken from; with more, so many are drawn. Each costs their number."""
 COARSE = 500
-"""Below so many samples, residual covariances take half as many folds: a curve in each takes less from them."""
+"""Below so many samples, residual covariances take half as many folds: a curve in each takes much of them."""
 _SPARE = 3
 """Samples of a fold beyond the columns of a basis: the constant, and two that are left."""
 _CHUNK = 1024
@@ -30,12 +30,12 @@ class Ends:
     """All genes as ends."""
 
     tiles: tuple[np.ndarray, ...]
-    """Values of some genes each, shape ``(n, genes)``, samples by fold: unit norm over all samples, then less the
-    mean of the cell."""
+    """Values of some genes each, shape ``(n, genes)``, samples by fold: unit norm over all samples, then less
+    the mean of the cell."""
     squares: np.ndarray
     """Sum of squares of each end in each fold, shape ``(B, G)``."""
     kernel: np.ndarray
-    """Products of samples over all ends, shape ``(n, n)``; empty where residual covariances are not asked for."""
+    """Products of samples over all ends, shape ``(n, n)``; empty where no residual covariances are wanted."""
     folds: Folds
 
     @staticmethod
@@ -149,8 +149,8 @@ class ScoreGram:
     Parameters
     ----------
     matrix
-        Values on the tested scale, shape ``(n_obs, n_genes)``, dense or CSC; NaN where missing: such ends stand
-        at their mean, and middle genes leave out the sample.
+        Values on the tested scale, shape ``(n_obs, n_genes)``, dense or CSC; NaN where missing: there an end
+        stands at its mean, and a middle gene leaves out the sample.
     factors
         Size factors by which samples are divided, shape ``(n_obs,)``, or None.
     design
@@ -173,22 +173,24 @@ class ScoreGram:
         seed: int = 0,
     ) -> None:
         self.n_genes = matrix.shape[1]
-        codes, used = draw_folds(design, seed)
+        every_row = np.concatenate([level.rows for level in design.levels])
+        rank = content_rank(matrix.tocsr()[every_row] if sp.issparse(matrix) else matrix[every_row])
+        codes, used = draw_folds(design, rank, seed)
         self.status = np.full(self.n_genes, names.OK, dtype=object)
         self.n_folds = int(codes.max()) + 1
         self.n_samples = int((codes >= 0).sum())
         self.n_left_out = len(codes) - self.n_samples
-        self.testable = np.zeros(self.n_genes, dtype=bool)
+        self.testable: np.ndarray = np.zeros(self.n_genes, dtype=bool)
+        self._missing: dict[int, np.ndarray] = {}
         if not used.any():
-            few = names.TOO_FEW_REPLICATES if design.n_clusters else names.TOO_FEW_SAMPLES
-            self.status[:] = few
+            self.status[:] = names.TOO_FEW_REPLICATES if design.n_clusters else names.TOO_FEW_SAMPLES
             return
         self._levels = tuple(level for level, use in zip(design.levels, used, strict=True) if use)
         self._targets = Targets(fill_missing(matrix), factors, self._levels)
         self._targets.prepare(dtype, 0, iter(self._chunks()))
         self._missing = missing_values(matrix, self._targets.rows)
         sizes = [len(level.rows) for level in self._levels]
-        folds = folds_of(codes[codes >= 0], np.cumsum([0, *sizes[:-1]]))
+        folds = folds_of(codes[codes >= 0], np.cumsum([0, *sizes[:-1]]), rank[codes >= 0])
         most = int(memory / (np.dtype(dtype).itemsize * self.n_genes))
         if most < len(folds.order):
             folds = folds.some(most, seed)
@@ -211,7 +213,7 @@ class ScoreGram:
         return [every[low : low + _CHUNK] for low in range(0, self.n_genes, _CHUNK)]
 
     def _read(self, folds: Folds, dtype: type, *, with_kernel: bool) -> Ends:
-        tiles = []
+        tiles: list[np.ndarray] = []
         for low in range(0, self.n_genes, TILE):
             genes = np.arange(low, min(low + TILE, self.n_genes))
             values = self._targets.block(genes, np.float64)[:, folds.order]
@@ -220,7 +222,7 @@ class ScoreGram:
 
     def blocks(self, middle: np.ndarray, size: int) -> list[np.ndarray]:
         """Middle genes that are done together: those with missing values one by one."""
-        alone = np.isin(middle, list(self._missing)) if self.testable.any() else np.zeros(len(middle), bool)
+        alone = np.isin(middle, list(self._missing))
         whole = middle[~alone]
         return [
             *(whole[low : low + size] for low in range(0, len(whole), size)),
