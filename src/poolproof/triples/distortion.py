@@ -25,6 +25,17 @@ from .choice import middle_genes, whole_number
 from .gram import BLOCK, Sums
 from .score_gram import ScoreGram
 
+NOTEBOOK_COLUMNS = (
+    "gene",
+    "rms_distortion",
+    "rms_distortion_low",
+    "rms_distortion_high",
+    "rms_partial",
+    "n_triples",
+    "status",
+)
+SMALL = 20_000_000
+"""Up to so many triples, all is done in float64."""
 LEVEL = 0.05
 """One less the coverage of the intervals."""
 
@@ -63,7 +74,15 @@ class Distortion:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return summary_html("Distortion by pooling", [self.sentence], self.table, self.warnings)
+        most = self.table.sort_values("rms_distortion", ascending=False, kind="stable")
+        return summary_html(
+            "Distortion by pooling",
+            [self.sentence],
+            most,
+            self.warnings,
+            columns=NOTEBOOK_COLUMNS,
+            rows="most distorted",
+        )
 
 
 class Gram(Protocol):
@@ -153,12 +172,12 @@ def pooling_distortion(
     -----
     Sums of many cells show linear partial correlations, cells those given a curve. For ends x, z and the
     middle gene y they differ by ``s_x's_z / (v_x v_z)^(1/2)``, s the slopes on the bends of y and v the
-    variance that a line in y leaves (method 8.6). The figures are root mean squares over all x and z, a triple
-    weighing ``v_x v_z``; for the partial correlations given the curve, what the curve leaves. Squares of
-    estimates are too large by their noise: so the samples are cut into up to 8 folds, of whole replicates where
-    there are any, and the factors of every product come from different folds. A mean square can then be below
-    0, by chance; its root is given as 0. A bend that one or two samples carry is not seen twice and does not
-    count. Intervals: jackknife over folds, Student's t.
+    variance that a line in y leaves (method 8.6). The figures are root mean squares over all x and z, where
+    a triple weighs ``v_x v_z``; for partial correlations given the curve, v is what the curve leaves.
+    Squares of estimates are too large by their noise: so the samples are cut into up to 8 folds, of whole
+    replicates where there are any, and the factors of every product come from different folds. A mean
+    square can then be below 0, by chance; its root is given as 0. A bend that one or two samples carry is
+    not seen twice and does not count. Intervals: jackknife over folds, Student's t.
 
     Examples
     --------
@@ -222,6 +241,8 @@ def distortion_of(
     order = np.argsort(expression.genes.astype(str), kind="stable")
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
+    if len(place if middle is None else middle) * len(order) ** 2 / 2 <= SMALL:
+        dtype = np.float64
     matrix = expression.matrix.tocsc() if sp.issparse(expression.matrix) else expression.matrix
     matrix = matrix if (order == np.arange(len(order))).all() else matrix[:, order]
     gram: Gram = ScoreGram(

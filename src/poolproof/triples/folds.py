@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from zlib import crc32
 
 import numpy as np
 import scipy.sparse as sp
 
+from .._arrays import dense_columns
 from .._random import stream
 from ..pairs.design import Design
 from .gram import LEAST_FOLDS, MOST_FOLDS
@@ -18,7 +18,9 @@ LEAST_IN_FOLD = 5
 """Samples that a fold of a level needs: for a constant, a line and a bend, and two more."""
 KEPT = 0.9
 """Of the samples that four folds would keep: as many folds are made as leave so many."""
-_CHUNK = 1024
+_CHUNK = 256
+_LOOKED_AT = 20_000_000
+_MULTIPLIER = np.uint64(6364136223846793005)  # Knuth's, of linear congruential generators
 _TOLERANCE = 1e-4
 """A column that the ones before it explain up to this share of its length is dropped."""
 
@@ -96,27 +98,33 @@ def folds_of(codes: np.ndarray, starts: np.ndarray, rank: np.ndarray) -> Folds:
     return Folds(order, tuple(grid), np.asarray(starts), rank)
 
 
-def content_rank(matrix: np.ndarray | sp.spmatrix) -> np.ndarray:
-    """Order of samples by a checksum of their values: as if by chance, whatever order they come in.
+def content_rank(matrix: np.ndarray | sp.csc_matrix, design: Design) -> np.ndarray:
+    """Order of the samples of each level by what they hold: as if by chance, whatever order they come in.
 
-    Examples
-    --------
-    >>> values = np.array([[0.0, 1.0], [2.0, 0.0], [3.0, 4.0]])
-    >>> rank = content_rank(values)
-    >>> bool((content_rank(values[::-1]) == rank[::-1]).all())
-    True
+    A checksum of each sample's place among the others, gene by gene, which no change of units alters. Of many
+    samples, the first genes alone are looked at.
+
+    Returns
+    -------
+    One rank for each sample, level by level.
     """
-    keys = []
-    for low in range(0, matrix.shape[0], _CHUNK):
-        rows = sp.csr_array(matrix[low : low + _CHUNK]).astype(np.float64)
-        rows.sum_duplicates()
-        rows.eliminate_zeros()
-        for a, b in pairwise(rows.indptr):
-            where = crc32(rows.indices[a:b].astype(np.int64).tobytes())
-            keys.append(crc32(rows.data[a:b].tobytes(), where))
-    rank = np.empty(len(keys), dtype=np.int64)
-    rank[np.argsort(np.array(keys), kind="stable")] = np.arange(len(keys))
-    return rank
+    ranks: list[np.ndarray] = []
+    for level in design.levels:
+        n = len(level.rows)
+        key = np.zeros(n, dtype=np.uint64)
+        n_genes = min(matrix.shape[1], max(64, _LOOKED_AT // n))
+        for low in range(0, n_genes, _CHUNK):
+            values = dense_columns(matrix, np.arange(low, min(low + _CHUNK, n_genes)))[level.rows]
+            order = np.argsort(values, axis=0, kind="stable")
+            rises = np.diff(np.take_along_axis(values, order, axis=0), axis=0, prepend=np.nan) > 0
+            place = np.empty(values.shape, dtype=np.uint64)
+            np.put_along_axis(place, order, rises.cumsum(axis=0).astype(np.uint64), axis=0)
+            for column in place.T:
+                key = key * _MULTIPLIER + column + np.uint64(1)
+        rank = np.empty(n, dtype=np.int64)
+        rank[np.argsort(key, kind="stable")] = np.arange(n)
+        ranks.append(rank)
+    return np.concatenate(ranks)
 
 
 def draw_folds(
@@ -129,7 +137,7 @@ def draw_folds(
     design
         With replicates, folds are of whole replicates, as even as can be.
     rank
-        Order of all samples, level by level.
+        Order of the samples of each level.
     least
         Samples that a fold of a level needs.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,8 +29,8 @@ _CHUNK = 1024
 class Ends:
     """All genes as ends."""
 
-    tiles: tuple[np.ndarray, ...]
-    """Values of some genes each, shape ``(n, genes)``, samples by fold: unit norm over all samples, then less
+    tile: Callable[[int], np.ndarray]
+    """Values of `TILE` genes, shape ``(n, genes)``, samples by fold: of unit norm over all samples, then less
     the mean of the cell."""
     squares: np.ndarray
     """Sum of squares of each end in each fold, shape ``(B, G)``."""
@@ -39,20 +39,23 @@ class Ends:
     folds: Folds
 
     @staticmethod
-    def of(tiles: Sequence[np.ndarray], folds: Folds, *, with_kernel: bool) -> Ends:
-        """Centre the values in every cell, in place."""
-        for values in tiles:
-            for rows in (rows for cells in folds.cells for rows in cells if rows.stop > rows.start):
-                values[rows] -= values[rows].mean(axis=0, dtype=np.float64).astype(values.dtype)
-        squares = [
-            np.stack([np.einsum("nx,nx->x", values[rows], values[rows]) for rows in folds.rows])
-            for values in tiles
-        ]
-        n = len(folds.order) if with_kernel else 0
-        kernel = np.zeros((n, n), dtype=tiles[0].dtype)
-        for values in tiles if with_kernel else ():
-            kernel += values @ values.T
-        return Ends(tuple(tiles), np.concatenate(squares, axis=1), kernel, folds)
+    def of(tile: Callable[[int], np.ndarray], n_genes: int, folds: Folds, *, with_kernel: bool) -> Ends:
+        """Look through all values; ``tile`` as in :class:`Ends`."""
+        squares, kernel = [], np.zeros((0, 0))
+        for at in range(-(-n_genes // TILE)):
+            values = tile(at)
+            squares.append(np.stack([np.einsum("nx,nx->x", values[r], values[r]) for r in folds.rows]))
+            if with_kernel:
+                product = values @ values.T
+                kernel = product if at == 0 else kernel + product
+        return Ends(tile, np.concatenate(squares, axis=1), kernel, folds)
+
+
+def centre(values: np.ndarray, folds: Folds) -> np.ndarray:
+    """Centre the columns of values of shape ``(n, genes)`` in every cell, in place."""
+    for rows in (rows for cells in folds.cells for rows in cells if rows.stop > rows.start):
+        values[rows] -= values[rows].mean(axis=0)
+    return values
 
 
 def block_sums(ends: Ends, bases: Bases, own: np.ndarray, df: float) -> Sums:
@@ -76,13 +79,11 @@ def block_sums(ends: Ends, bases: Bases, own: np.ndarray, df: float) -> Sums:
     |K_ab|^2 - |P_a K_ab|^2 - |K_ab P_b|^2 + |P_a K_ab P_b|^2``.
     """
     total: Totals | None = None
-    low = 0
-    for values in ends.tiles:
-        high = low + values.shape[1]
-        mine = np.where((own >= low) & (own < high), own - low, -1)
-        part = _tile(values, ends.squares[:, low:high], bases, mine)
+    for low in range(0, ends.squares.shape[1], TILE):
+        squares = ends.squares[:, low : low + TILE]
+        mine = np.where((own >= low) & (own < low + squares.shape[1]), own - low, -1)
+        part = _tile(ends.tile(low // TILE), squares, bases, mine)
         total = part if total is None else total + part
-        low = high
     assert total is not None
     n_middle, n_folds, n_levels, r, _ = bases.bends.shape
     c = bases.columns[0][0].shape[1]
@@ -158,7 +159,7 @@ class ScoreGram:
     k
         Most columns of a basis.
     memory
-        Bytes that the values of all genes may take; where they would take more, so many samples are drawn.
+        Bytes that the values of all genes may take; if they would take more, they are read again and again.
     """
 
     def __init__(
@@ -173,14 +174,14 @@ class ScoreGram:
         seed: int = 0,
     ) -> None:
         self.n_genes = matrix.shape[1]
-        every_row = np.concatenate([level.rows for level in design.levels])
-        rank = content_rank(matrix.tocsr()[every_row] if sp.issparse(matrix) else matrix[every_row])
+        self._memory = memory
+        rank = content_rank(matrix, design)
         codes, used = draw_folds(design, rank, seed)
         self.status = np.full(self.n_genes, names.OK, dtype=object)
         self.n_folds = int(codes.max()) + 1
         self.n_samples = int((codes >= 0).sum())
         self.n_left_out = len(codes) - self.n_samples
-        self.testable: np.ndarray = np.zeros(self.n_genes, dtype=bool)
+        self.testable = np.zeros(self.n_genes, dtype=bool)
         self._missing: dict[int, np.ndarray] = {}
         if not used.any():
             self.status[:] = names.TOO_FEW_REPLICATES if design.n_clusters else names.TOO_FEW_SAMPLES
@@ -191,10 +192,6 @@ class ScoreGram:
         self._missing = missing_values(matrix, self._targets.rows)
         sizes = [len(level.rows) for level in self._levels]
         folds = folds_of(codes[codes >= 0], np.cumsum([0, *sizes[:-1]]), rank[codes >= 0])
-        most = int(memory / (np.dtype(dtype).itemsize * self.n_genes))
-        if most < len(folds.order):
-            folds = folds.some(most, seed)
-            self.n_samples = len(folds.order)
         self._k = [_columns(folds, at, k) for at in range(len(sizes))]
         few, many = len(folds.order) < COARSE, len(folds.order) > MOST_SAMPLES
         self._ends = self._read(folds, dtype, with_kernel=not few and not many)
@@ -205,7 +202,7 @@ class ScoreGram:
         n_nuisance = sum(level.covariates.shape[1] for level in self._levels)
         self._df = len(self._targets.rows) - n_nuisance - len(sizes)  # values have unit norm over all of them
         self._dtype = dtype
-        self.testable = self._targets.varies.any(axis=0)
+        self.testable |= self._targets.varies.any(axis=0)
         self.status[~self.testable] = names.CONSTANT
 
     def _chunks(self) -> list[np.ndarray]:
@@ -213,12 +210,15 @@ class ScoreGram:
         return [every[low : low + _CHUNK] for low in range(0, self.n_genes, _CHUNK)]
 
     def _read(self, folds: Folds, dtype: type, *, with_kernel: bool) -> Ends:
-        tiles: list[np.ndarray] = []
-        for low in range(0, self.n_genes, TILE):
-            genes = np.arange(low, min(low + TILE, self.n_genes))
-            values = self._targets.block(genes, np.float64)[:, folds.order]
-            tiles.append(np.ascontiguousarray(values.T, dtype=dtype))
-        return Ends.of(tiles, folds, with_kernel=with_kernel)
+        def make(at: int) -> np.ndarray:
+            genes = np.arange(at * TILE, min((at + 1) * TILE, self.n_genes))
+            values = self._targets.block(genes, np.float64)[:, folds.order].T
+            return np.ascontiguousarray(centre(values, folds), dtype=dtype)
+
+        kept: list[np.ndarray] = []
+        if len(folds.order) * self.n_genes * np.dtype(dtype).itemsize <= self._memory:
+            kept = [make(at) for at in range(-(-self.n_genes // TILE))]
+        return Ends.of(kept.__getitem__ if kept else make, self.n_genes, folds, with_kernel=with_kernel)
 
     def blocks(self, middle: np.ndarray, size: int) -> list[np.ndarray]:
         """Middle genes that are done together: those with missing values one by one."""
