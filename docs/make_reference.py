@@ -143,6 +143,7 @@ TABLE_OF = {
     "SEPARATION_COLUMNS": "separations.parquet",
     "TRIPLE_COLUMNS": "triples.parquet",
     "TRIPLE_GENE_COLUMNS": "triple_genes.parquet",
+    "DISTORTION_COLUMNS": "distortion.parquet",
     "CURVE_COLUMNS": "pooling_curves.parquet",
     "STUDY_COLUMNS": "study.parquet",
 }
@@ -415,6 +416,7 @@ FILES = {
     "separations.parquet": "with `--network`: one row per judged separation that the network claims",
     "triples.parquet": "the strongest triples of each call",
     "triple_genes.parquet": "one row per gene: the triples with it in the middle",
+    "distortion.parquet": "one row per middle gene: by how much pooling moves partial correlations",
     "pooling_curves.parquet": "single cells: one row per regime, size of pool, drawing and measure",
     "figures/": "the numbers behind each picture of the report",
 }
@@ -483,6 +485,7 @@ def files_page() -> str:
     parts += ["### Calls of triples", _table(["call", "meaning"], triple_calls)]
     parts += [f"Statuses are those of pairs, and `{names.NO_VARIANCE_LEFT}`: {NO_VARIANCE}."]
     parts += ["## triple_genes.parquet", columns_of(names.TRIPLE_GENE_COLUMNS)]
+    parts += ["## distortion.parquet", columns_of(names.DISTORTION_COLUMNS)]
     parts += ["## pooling_curves.parquet", columns_of(names.CURVE_COLUMNS)]
     parts += ["## figures/", _table(["file", "content", "columns"], _figure_rows())]
     parts += ["## verdict.json", *_schema_parts()]

@@ -35,6 +35,7 @@ RESULTS = (
     "separations.parquet",
     "triples.parquet",
     "triple_genes.parquet",
+    "distortion.parquet",
     "pooling_curves.parquet",
     MARK,
 )

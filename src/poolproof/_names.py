@@ -207,6 +207,22 @@ TRIPLE_GENE_COLUMNS = (
     Column("n_undetermined", "int64", "not to be told with these samples"),
 )
 
+DISTORTION_COLUMNS = (
+    Column("gene", "str", "the middle gene"),
+    Column("symbol", "str", "name for display, from --gene-column"),
+    Column("rms_distortion", "float64", "by how much pooling moves partial correlations given it"),
+    Column("rms_distortion_low", "float64", "lower end of its 95 % interval"),
+    Column("rms_distortion_high", "float64", "upper end"),
+    Column("rms_partial", "float64", "how large partial correlations given a curve in it are"),
+    Column("rms_partial_low", "float64", "lower end of its 95 % interval"),
+    Column("rms_partial_high", "float64", "upper end"),
+    Column("square_distortion", "float64", "mean square of the distortion; below 0 by chance"),
+    Column("square_distortion_se", "float64", "its standard error"),
+    Column("n_triples", "int64", "triples with this gene in the middle: all pairs of other genes"),
+    Column("status", "category", "ok, or why the gene was not conditioned on"),
+)
+"""Root mean squares over all triples of a middle gene."""
+
 CURVE_COLUMNS = (
     Column("regime", "str", "within (donors, types), mixed (labels ignored) or between (pseudobulk)"),
     Column("n_cells", "int32", "cells in each pool; between: their median"),

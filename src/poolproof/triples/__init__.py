@@ -3,7 +3,9 @@
 Imports the hall, data and pairs; pools, verdict, report and study may import it. Read ``choice`` (which
 middle genes), ``partial`` (downdates of covariances), ``score_conditioner`` and ``count_conditioner``
 (their two sources), ``screening`` (all triples in tiles), ``table``, then ``every_triple``; ``figures``
-for the report. ``citest`` has the slower tests of others, ``confirmation`` runs them on listed triples.
+for the report. ``citest`` has the slower tests of others, ``confirmation`` runs them on listed triples. What
+pooling does over every triple: ``gram`` (sums over all pairs of ends), ``folds``, ``score_gram``,
+``distortion``.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from .citest import spline_gcm_test as spline_gcm_test
     from .citest import zero_deletion_test as zero_deletion_test
     from .confirmation import confirm_triples as confirm_triples
+    from .distortion import Distortion as Distortion
+    from .distortion import pooling_distortion as pooling_distortion
     from .every_triple import Triples as Triples
     from .every_triple import screen_triples as screen_triples
     from .figures import triple_data as triple_data
@@ -28,12 +32,14 @@ if TYPE_CHECKING:
 
 _MODULE_OF = {
     "CITest": "citest",
+    "Distortion": "distortion",
     "TestResult": "citest",
     "Triples": "every_triple",
     "ci_test": "citest",
     "confirm_triples": "confirmation",
     "fisher_z_test": "citest",
     "kernel_test": "citest",
+    "pooling_distortion": "distortion",
     "screen_triples": "every_triple",
     "spline_gcm_test": "citest",
     "triple_data": "figures",

@@ -29,6 +29,7 @@ from ..pairs.screening import Associations, Rule
 from ..pairs.settings import EngineSettings
 from .choice import draw_middle, middle_genes, triple_positions, whole_number
 from .count_conditioner import CountConditioner
+from .distortion import Distortion, distortion_of
 from .partial import Conditioner
 from .score_conditioner import ScoreConditioner
 from .screening import DEPENDENT, DISTORTED, HIDDEN, KEPT, N_BINS, q_values, screen_triples_of
@@ -54,6 +55,8 @@ class Triples:
     histogram: pd.DataFrame
     """Screened triples on a grid of the two partial correlations: ``call``, ``linear``, ``spline`` (middle
     of the bin) and ``n``; only bins that hold any."""
+    distortion: Distortion | None
+    """How much pooling moves partial correlations, over every triple; None for lists of triples."""
     summary: dict[str, Any]
     """The entry ``triples`` of verdict.json."""
     settings: dict[str, Any]
@@ -67,6 +70,11 @@ class Triples:
     design: Design = field(repr=False)
 
     def __str__(self) -> str:
+        return "; ".join([self._screened(), *([] if self.distortion is None else [self.distortion.sentence])])
+
+    __repr__ = __str__
+
+    def _screened(self) -> str:
         s = self.summary
         if not s["n_screened"]:
             return "no triples screened: no gene has two associated genes that can be conditioned on it"
@@ -78,8 +86,6 @@ class Triples:
             f"hides {_percent(s['share_hidden'])}; {_percent(s['share_undetermined'])} undetermined"
         )
 
-    __repr__ = __str__
-
     def _repr_html_(self) -> str:
         return summary_html(
             "Triples of genes", [str(self)], self.table, self.warnings, columns=NOTEBOOK_COLUMNS
@@ -90,6 +96,8 @@ def write_triples(result: Triples, place: Path) -> None:
     """Write the tables of a result into a folder that is ready for them."""
     write_parquet(result.table, place / "triples.parquet")
     write_parquet(result.genes, place / "triple_genes.parquet")
+    if result.distortion is not None:
+        write_parquet(result.distortion.table, place / "distortion.parquet")
 
 
 def screen_triples(
@@ -327,11 +335,33 @@ def screen_associated(
         by_gene.iloc[place].reset_index(drop=True),
         found.histogram,
         found.counts,
+        _distortion(expression, design, None if chosen is None else order[middle], options),
         expression,
         design,
         options,
         settings,
         notes,
+    )
+
+
+def _distortion(
+    expression: Expression, design: Design, middle: np.ndarray | None, options: Options
+) -> Distortion | None:
+    """Over every triple of the middle genes that were asked for, associated or not."""
+    if options.correction == "poisson":
+        return None
+    return distortion_of(
+        expression,
+        design,
+        middle,
+        correction=options.correction,
+        overdispersion=options.overdispersion,
+        k=options.k,
+        dtype=options.dtype,
+        seed=options.seed,
+        threads=options.threads,
+        memory=options.memory,
+        progress=options.progress,
     )
 
 
@@ -361,7 +391,7 @@ def judge_listed(
     ]
     np.add.at(histogram, (rows.code[judged], *bins), 1)
     used = counts[np.unique(at[:, 1])]
-    return _labelled(table, by_gene, histogram, used, expression, design, options, settings, (note,))
+    return _labelled(table, by_gene, histogram, used, None, expression, design, options, settings, (note,))
 
 
 def conditioner_of(
@@ -394,6 +424,7 @@ def _labelled(
     by_gene: pd.DataFrame,
     histogram: np.ndarray,
     counts: np.ndarray,
+    distortion: Distortion | None,
     expression: Expression,
     design: Design,
     options: Options,
@@ -408,11 +439,14 @@ def _labelled(
         "margin": options.margin,
         "min_r2": options.min_r2,
         "k": options.k if options.correction == "none" else None,
+        "distortion": None if distortion is None else distortion.summary,
     }
+    notes = (*notes, *(() if distortion is None else distortion.warnings))
     return Triples(
         table=table,
         genes=by_gene,
         histogram=histogram_table(histogram),
+        distortion=distortion,
         summary=summary,
         settings=settings,
         seed=options.seed,

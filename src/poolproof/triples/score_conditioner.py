@@ -64,7 +64,7 @@ class ScoreConditioner:
         self.n_genes = matrix.shape[1]
         self._targets = Targets(fill_missing(matrix), factors, design.levels)
         self.n_samples = len(self._targets.rows)
-        self._missing = _missing(matrix, self._targets.rows)
+        self._missing = missing_values(matrix, self._targets.rows)
         self.most_ends = max(64, int(WORKING_BYTES / (8 * self.n_samples * (6 if design.n_clusters else 2))))
         genes = np.arange(self.n_genes)
         self._targets.prepare(dtype, memory, (genes[i : i + 1024] for i in range(0, self.n_genes, 1024)))
@@ -160,7 +160,7 @@ class ScoreConditioner:
         return Downdate(scale, a * scale[:, None], spread)
 
 
-def _missing(matrix: np.ndarray | sp.csc_matrix, rows: np.ndarray) -> dict[int, np.ndarray]:
+def missing_values(matrix: np.ndarray | sp.csc_matrix, rows: np.ndarray) -> dict[int, np.ndarray]:
     """Samples, in the order of ``rows``, that each gene has no value of; genes without such are left out."""
     values = matrix.data if sp.issparse(matrix) else matrix
     if not np.isnan(values).any():
