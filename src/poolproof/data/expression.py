@@ -38,8 +38,6 @@ SCALED = (
     "scale, but "
     "a log taken before it cannot be undone"
 )
-
-
 MANY_POOLS = 100
 """Pools from which the noise of counting can be told and removed."""
 
