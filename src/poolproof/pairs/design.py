@@ -48,6 +48,22 @@ def n_present(level: Level) -> int:
     return 0 if level.clusters is None else len(np.unique(level.clusters))
 
 
+def n_effective(level: Level) -> float:
+    """Replicates of equal size that would weigh as those of this level: (sum n)^2 / sum n^2 (Kish 1965).
+
+    Examples
+    --------
+    >>> codes = np.repeat([0, 1, 2], [10, 10, 80])
+    >>> level = Level("", np.arange(100), np.ones((100, 1)) / 10, np.zeros(100, dtype=int), codes)
+    >>> round(n_effective(level), 2)
+    1.52
+    """
+    if level.clusters is None:
+        return 0.0
+    sizes = np.bincount(level.clusters).astype(np.float64)
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
+
+
 @dataclass(frozen=True, eq=False)
 class Design:
     """The levels of an analysis, and what had to be left out of it."""
@@ -153,7 +169,21 @@ def make_design(
         used = np.concatenate([level.rows for level in levels])
         n_clusters = int(obs[replicate].iloc[used].nunique())
         levels = _shared_clusters(levels, obs[replicate])
+        warnings.extend(_unlike_sizes(levels))
     return Design(tuple(levels), n_clusters, (*numeric, *extra), tuple(warnings))
+
+
+def _unlike_sizes(levels: list[Level]) -> list[str]:
+    """Say where a few large replicates outweigh the others."""
+    level = max(levels, key=n_effective)
+    present, effective = n_present(level), n_effective(level)
+    if effective > present / 2:
+        return []
+    sizes = np.bincount(level.clusters) if level.clusters is not None else np.zeros(1, dtype=int)
+    return [
+        f"{present} replicates of {sizes[sizes > 0].min():,} to {sizes.max():,} samples{_of(level.name)} "
+        f"weigh as {effective:.1f} of equal size"
+    ]
 
 
 def _of(name: str) -> str:

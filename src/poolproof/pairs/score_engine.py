@@ -12,8 +12,9 @@ from .. import _names as names
 from .._arrays import add
 from ..basis import N_COLUMNS
 from .calls import Z_UPPER, minus_log_sf, share_upper
-from .design import Design, n_present
+from .design import Design, Level, n_effective, n_present
 from .outcome import Either, Law, Outcome
+from .replicate_kernels import Influence, spread_of
 from .score_kernels import (
     STEEP,
     WEAK,
@@ -30,6 +31,11 @@ from .score_kernels import (
 
 HIGH_LEVERAGE = 0.9
 """One sample that carries more of a regulator than this makes float32 products unsafe."""
+
+MIN_EFFECTIVE = 3.0
+"""Effective number of replicates below which few large ones decide, and the level is lost."""
+SHARED = 1e-3
+"""Variance of a coefficient over its square by replicates, below which float32 is not enough."""
 
 _FLOOR = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
 """Smallest pivot of a robust variance, relative to its diagonal entry."""
@@ -68,7 +74,7 @@ class ScoreTest:
     test
         ``classical`` or ``robust``.
     k
-        Columns of a basis. With replicates at most a third of their number, and at least 2.
+        Columns of a basis. With replicates at most a third of their effective number, and at least 2.
     memory
         Bytes that the scaled values of all genes may take, once in ``dtype`` and once in float64.
     """
@@ -89,7 +95,7 @@ class ScoreTest:
         self.design = design
         self.levels = design.levels
         if design.n_clusters:
-            k = min(k, max(2, max(n_present(level) for level in self.levels) // 3))
+            k = min(k, max(2, round(max(n_effective(level) for level in self.levels)) // 3))
         self.k = k
         self.n_genes = matrix.shape[1]
         self.targets = Targets(matrix, factors, design.levels)
@@ -114,7 +120,7 @@ class ScoreTest:
     def _regulator_status(self, chunk: int) -> np.ndarray:
         """Levels of a gene decide whether it has a bend; replicates whether the bend can be tested."""
         status = self.target_status.copy()
-        if self.design.n_clusters and max(n_present(level) for level in self.levels) < self.k + 3:
+        if self.design.n_clusters and not any(self._enough_replicates(level) for level in self.levels):
             status[status == names.OK] = names.TOO_FEW_REPLICATES
             return status
         if self.test == "classical" and self._residual_df(np.array([self.k]))[0] < 1:
@@ -128,6 +134,9 @@ class ScoreTest:
                 three |= (np.diff(part, axis=0) > 0).sum(axis=0) >= 2
             status[genes[~three & (status[genes] == names.OK)]] = names.TOO_FEW_LEVELS
         return status
+
+    def _enough_replicates(self, level: Level) -> bool:
+        return n_present(level) >= self.k + 3 and n_effective(level) >= MIN_EFFECTIVE
 
     def _residual_df(self, n_columns: np.ndarray) -> np.ndarray:
         nuisance = sum(level.covariates.shape[1] for level in self.levels)
@@ -206,8 +215,9 @@ class ScoreTest:
         bend: Law
         association: Law | Either
         if self.design.n_clusters:
-            bend, statistic = self._cluster_law(levels, columns - 1, varies, weak, of_bend=True)
-            association, _ = self._cluster_law(levels, columns, varies, weak, of_bend=False)
+            bend, statistic = self._cluster_law(levels, columns - 1, varies, weak, range(1, self.k))
+            line_law, _ = self._cluster_law(levels, np.minimum(columns, 1), varies, weak, range(1))
+            association = Either((line_law, bend))
         elif self.test == "classical":
             doubt |= line + gain > 1 - WEAK
             rest = np.maximum(1 - line - gain, 1e-30 if exact else 1e-12) / np.maximum(n_rest, 1)
@@ -285,37 +295,30 @@ class ScoreTest:
         n_columns: np.ndarray,
         varies: np.ndarray,
         weak: np.ndarray | None,
-        *,
-        of_bend: bool,
+        of: range,
     ) -> tuple[Law, np.ndarray]:
-        """Hotelling's T2 over replicates, per level; levels share replicates, so Bonferroni joins them.
+        """Wald's test of some coefficients, per level; levels share replicates, so Bonferroni joins them.
 
-        ``T2 (D - p) / (p (D - 1)) ~ F(p, D - p)`` for D replicates and p columns.
+        ``T2 (D - p) / (p (D - 1)) ~ F(p, D - p)``, Hotelling's law, for D replicates and p columns.
         """
         shape = levels[0].b.shape
         best = np.zeros(shape)
         statistic = np.zeros(shape)
         n_tests = np.zeros(shape)
-        first = 1 if of_bend else 0
-        columns = list(range(self.k - first))
-        for index, of in enumerate(levels):
-            n_clusters = len(of.clusters)
+        columns = list(range(len(of)))
+        for index, (level, moments) in enumerate(zip(self.levels, levels, strict=True)):
+            n_clusters = len(moments.clusters)
             p = np.broadcast_to(n_columns[index], shape)
             possible = (p >= 1) & (n_clusters >= p + 3) & varies[index]
-            if not possible.any():
+            if not possible.any() or n_effective(level) < MIN_EFFECTIVE:
                 continue
-            scores = [(u if of_bend else y)[first:] for _, u, y in of.clusters]
-            total = [add(score[j] for score in scores) for j in columns]
-            spread = {
-                (i, j): add(score[i] * score[j] for score in scores) - total[i] * total[j] / n_clusters
-                for i in columns
-                for j in columns[i:]
-            }
-            floor = _FLOOR[of.b.dtype]
+            theta = [[moments.b, *moments.s][j] for j in of]
+            spread = spread_of([z.change for z in moments.clusters], of)
+            floor = _FLOOR[moments.b.dtype]
             if weak is not None:  # what the replicates share leaves little of their spread
                 for i in columns:
-                    weak |= spread[i, i] * n_clusters < WEAK * total[i] * total[i]
-            t2 = quadratic_form(spread, total, columns, floor, weak) * ((n_clusters - 1) / n_clusters)
+                    weak |= spread[i, i] * n_clusters < SHARED * theta[i] * theta[i]
+            t2 = quadratic_form(spread, theta, columns, floor, weak)
             p_used = np.where(possible, p, 1)
             f = t2 * (n_clusters - p_used) / (p_used * (n_clusters - 1))
             minus_log_p = np.where(possible, minus_log_sf(f * p_used, p_used, n_clusters - p_used), 0.0)
@@ -331,13 +334,8 @@ class ScoreTest:
         for of in levels:
             variance = of.variance
             if of.clusters:
-                variance = {
-                    (i, j): add(u[i] * u[j] for _, u, _ in of.clusters)
-                    - of.s[i - 1] * of.s[j - 1] / len(of.clusters)
-                    for i in bends
-                    for j in bends
-                    if i <= j
-                }
+                spread = spread_of([z.change for z in of.clusters], bends)
+                variance = {(bends[a], bends[c]): value for (a, c), value in spread.items()}
             for j in bends:
                 present = variance[j, j] > 0
                 unit = [np.where(present, float(i == j), 0.0) for i in bends]
@@ -408,6 +406,4 @@ def _rescale(moments: Moments, scale: np.ndarray) -> None:
             matrix[key] = matrix[key] * scale**2
     if moments.line_null is not None:
         moments.line_null = moments.line_null * scale**2
-    moments.clusters = [
-        (code, [v * scale for v in u], [v * scale for v in y]) for code, u, y in moments.clusters
-    ]
+    moments.clusters = [Influence(code, [v * scale for v in change]) for code, change in moments.clusters]

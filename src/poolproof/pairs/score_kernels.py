@@ -20,6 +20,7 @@ import scipy.sparse as sp
 from .._arrays import add, as_slice, dense_columns
 from ..basis import N_COLUMNS, conditioning_bases, orthonormalise, spline_bases
 from .design import Level
+from .replicate_kernels import Influence, influences, leave_out_maps, masked_influences
 
 Tri = dict[tuple[int, int], np.ndarray]
 
@@ -47,8 +48,8 @@ class LevelFeatures:
     """sum_i w q_j q_m q_1^2, shape ``(c2, R)``."""
     n_columns: np.ndarray
     """Columns of each basis, shape ``(R,)``."""
-    basis: np.ndarray
-    """Shape ``(R, k, n)``, in the dtype of the products; used by the cluster form."""
+    leave_out: np.ndarray
+    """With replicates: see :func:`~poolproof.pairs.replicate_kernels.leave_out_maps`, ``(R, D, k, 2 k)``."""
 
     def take(self, regulators: np.ndarray) -> LevelFeatures:
         """The same for some regulators of the block."""
@@ -62,7 +63,7 @@ class LevelFeatures:
             pick(self.with_y2),
             self.constant[:, regulators],
             self.n_columns[regulators],
-            self.basis[regulators],
+            self.leave_out[regulators],
         )
 
     def astype(self, dtype: type) -> LevelFeatures:
@@ -72,7 +73,7 @@ class LevelFeatures:
             self.with_y2.astype(dtype),
             self.constant.astype(dtype),
             self.n_columns,
-            self.basis.astype(dtype),
+            self.leave_out.astype(dtype),
         )
 
 
@@ -88,8 +89,8 @@ class Moments:
     """The same with y in place of u: x explains nothing."""
     line_null: np.ndarray | None = None
     """Variance of the line's score where x explains nothing, with the leverage of the constant alone."""
-    clusters: list[tuple[int, list[np.ndarray], list[np.ndarray]]] = field(default_factory=list)
-    """Per replicate: its code, its sums of q_j u, its sums of q_j y."""
+    clusters: list[Influence] = field(default_factory=list)
+    """With replicates: what leaving out each of them changes."""
 
     def at(self, chosen: np.ndarray) -> Moments:
         """What the bound needs of some pairs, flat."""
@@ -97,7 +98,7 @@ class Moments:
             self.b[chosen],
             [s[chosen] for s in self.s],
             {pair: value[chosen] for pair, value in self.variance.items()},
-            clusters=[(code, [v[chosen] for v in u], []) for code, u, _ in self.clusters],
+            clusters=[Influence(code, [v[chosen] for v in change]) for code, change in self.clusters],
         )
 
 
@@ -150,7 +151,8 @@ def level_features(x: np.ndarray, level: Level, *, test: str, k: int = N_COLUMNS
     if test == "classical" or level.clusters is not None:
         empty = np.zeros((0, n_regulators))
         flat = columns.reshape(-1, n)
-        return LevelFeatures(flat, flat[:0], empty, n_columns, basis)
+        maps = leave_out_maps(basis, level.cluster_slices()) if level.clusters is not None else basis[:, :0]
+        return LevelFeatures(flat, flat[:0], empty, n_columns, maps)
     leverage = columns[0] ** 2 + (level.covariates**2).sum(axis=1)
     weight = 1.0 / np.maximum(1.0 - leverage, 1e-3) ** 2
     pairs = triangle(k)
@@ -176,7 +178,8 @@ def level_moments(features: LevelFeatures, y: np.ndarray, level: Level, *, test:
     """
     n_regulators = len(features.n_columns)
     if level.clusters is not None:
-        return _cluster_moments(features, y, level, k)
+        theta, found = influences(features.leave_out, features.with_y, y, level.cluster_slices())
+        return Moments(theta[0], list(theta[1:]), clusters=found)
     first = (features.with_y @ y.T).reshape(-1, n_regulators, len(y))
     b, s = first[0], list(first[1:k])
     if test == "classical":
@@ -191,22 +194,6 @@ def level_moments(features: LevelFeatures, y: np.ndarray, level: Level, *, test:
         variance += second[p]
         variance += features.constant[p][:, None] * b2
         moments.variance[pair] = variance
-    return moments
-
-
-def _cluster_moments(features: LevelFeatures, y: np.ndarray, level: Level, k: int) -> Moments:
-    """The same with replicates: the variance comes from the scores of whole clusters."""
-    n_regulators = len(features.n_columns)
-    flat = features.with_y
-    total = (flat @ y.T).reshape(k, n_regulators, len(y))
-    moments = Moments(total[0], list(total[1:]))
-    for code, rows in enumerate(level.cluster_slices()):
-        if rows.stop == rows.start:
-            continue
-        of_y = (flat[:, rows] @ y[:, rows].T).reshape(k, n_regulators, len(y))
-        of_line = np.matmul(features.basis[:, :, rows], features.basis[:, 0, rows, None])[:, :, 0].T
-        of_u = of_y - of_line[:, :, None] * total[0]
-        moments.clusters.append((code, list(of_u), list(of_y)))
     return moments
 
 
@@ -254,11 +241,7 @@ def masked_moments(
     moments = Moments(score[:1], [row[None] for row in score[1:]])
     residual = values - score[0][:, None] * own[:, 0]
     if level.clusters is not None:
-        clusters = level.clusters[known]
-        for code in np.unique(clusters):
-            rows = clusters == code
-            of = [np.einsum("mkn,mn->km", own[:, :, rows], v[:, rows]) for v in (residual, values)]
-            moments.clusters.append((int(code), [r[None] for r in of[0]], [r[None] for r in of[1]]))
+        moments.clusters = masked_influences(own, values, score, level.clusters[known])
     elif test == "robust":
         leverage = (nuisance**2).sum(axis=1) + own[:, 0] ** 2
         weight = mask / np.maximum(1 - leverage, 1e-3) ** 2
@@ -427,18 +410,13 @@ def bound_pieces(
     bends: dict[int, np.ndarray] = {}
     lines: dict[int, np.ndarray] = {}
     for of in levels:
-        for code, u, _ in of.clusters:
-            bend = add(s * u_j for s, u_j in zip(of.s, u[1:], strict=True)) * inverse_r
+        for code, z in of.clusters:
+            bend = add(s * z_j for s, z_j in zip(of.s, z[1:], strict=True)) * inverse_r
             bends[code] = bends.get(code, 0) + bend
-            lines[code] = lines.get(code, 0) + of.b * u[0] * inverse_b
-    total_bend, total_line = add(bends.values()), add(lines.values())
+            lines[code] = lines.get(code, 0) + of.b * z[0] * inverse_b
     for code, bend in bends.items():
         v_bend += bend**2
         v_line += lines[code] ** 2
         v_both += bend * lines[code]
-    scale = n_clusters / (n_clusters - 1)
-    return (
-        (v_bend - total_bend**2 / n_clusters) * scale,
-        (v_line - total_line**2 / n_clusters) * scale,
-        (v_both - total_bend * total_line / n_clusters) * scale,
-    )
+    scale = (n_clusters - 1) / n_clusters
+    return v_bend * scale, v_line * scale, v_both * scale

@@ -1,0 +1,147 @@
+"""Simulations made to break the robust test: donors of unlike size, batches, bursts, few samples.
+
+Every test prints its table (``pytest -s``); the runs are shortened by default, and full with
+POOLPROOF_CALIBRATION=full. Bands are fixed beforehand: a claimed rate, widened by the exact binomial quantile
+that it leaves once in a thousand times.
+"""
+
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from poolproof._random import stream
+from poolproof.pairs.design import make_design
+from poolproof.pairs.score_engine import ScoreTest
+
+pytestmark = pytest.mark.calibration
+
+FULL = os.environ.get("POOLPROOF_CALIBRATION") == "full"
+
+
+def at_least(rate, n):
+    return stats.binom.ppf(0.001, n, rate) / n
+
+
+def at_most(rate, n):
+    return stats.binom.isf(0.001, n, rate) / n
+
+
+def interval(rate, n):
+    """Exact 95 % binomial interval of a rate seen among n."""
+    found = stats.binomtest(round(rate * n), n).proportion_ci()
+    return f"{rate:.4f} ({found.low:.4f} to {found.high:.4f})"
+
+
+def examine(x, y, obs=None, **options):
+    """P-values of regulators ``(n, g)``, each with its own targets, ``(n, g, t)``; one row a pair."""
+    n, n_x = x.shape
+    obs = pd.DataFrame(index=range(n)) if obs is None else obs
+    design = options.pop("design", None) or make_design(obs, **options)
+    engine = ScoreTest(np.hstack([x, y.reshape(n, -1)]), None, design, dtype=np.float64)
+    per = y.shape[2]
+    parts = []
+    for gene in range(n_x):
+        targets = n_x + np.arange(gene * per, (gene + 1) * per)
+        out = engine.outcome(engine.features(np.array([gene])), targets, np.float64, exact=True)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "bend": np.exp(-out.bend.minus_log_p()[0]),
+                    "association": np.exp(-out.association.minus_log_p()[0]),
+                    "upper": out.share_upper[0],
+                    "r2": out.r2_spline[0],
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def rates(found, levels=(0.05, 1e-3, 1e-4)):
+    return {
+        f"{of} {level:g}": (found[of] < level).mean() for of in ("bend", "association") for level in levels
+    }
+
+
+def show(title, table, n):
+    table = pd.DataFrame(table).T.map(lambda rate: interval(rate, n))
+    print(f"\n{title}, {n} pairs a row\n{table.to_string()}")
+
+
+# --- donors of unlike size -----------------------------------------------------------------------------
+
+UNEQUAL = np.array([40, 65, 106, 172, 280, 454, 738, 1200])
+DONORS = {"8 of 40 to 1,200": UNEQUAL, "8 of 300": np.full(8, 300), "12 of 35": np.full(12, 35)}
+
+
+def of_donors(sizes, name, per):
+    rng = stream(20, "donors", name)
+    donor = np.repeat(np.arange(len(sizes)), sizes)
+    n_x = (2000 if FULL else 400) // per
+    x = rng.gamma(3.0, size=(len(donor), n_x)) + rng.normal(0, 0.5, (len(sizes), n_x))[donor]
+    shift = rng.normal(size=(len(sizes), n_x, per))[donor]
+    return rng, x, shift, pd.DataFrame({"donor": donor.astype(str)})
+
+
+@pytest.mark.parametrize("name", DONORS)
+def test_donors__level_and_power_where_sizes_differ(name):
+    per = 20
+    rng, x, shift, obs = of_donors(DONORS[name], name, per)
+    noise = rng.normal(size=shift.shape)
+    each = x[:, :, None]
+    z = (each - each.mean(axis=0)) / each.std(axis=0)
+    signal = np.sqrt(0.6 / 0.4)
+    targets = {
+        "affine, noise with the mean": shift + each + 0.5 * np.abs(each) * noise,
+        "unrelated": shift + noise,
+        "line, r2 .6": shift + signal * z + noise,
+        "bend, r2 .6": shift + signal * (z**2 - 1) / np.std(z**2, axis=0) + noise,
+    }
+    n = noise[0].size
+    found = {case: rates(examine(x, y, obs, replicate="donor")) for case, y in targets.items()}
+    show(name, found, n)
+    assert found["affine, noise with the mean"]["bend 0.05"] <= at_most(0.10, n)
+    assert at_least(0.03, n) <= found["affine, noise with the mean"]["bend 0.05"]
+    assert at_least(0.03, n) <= found["unrelated"]["association 0.05"] <= at_most(0.10, n)
+    assert found["line, r2 .6"]["association 0.0001"] >= at_least(0.95, n)
+    assert found["bend, r2 .6"]["association 0.0001"] >= at_least(0.9, n)
+    if name.startswith("8"):
+        assert found["bend, r2 .6"]["bend 0.0001"] >= at_least(0.9, n)
+
+
+def test_donors__unlike_sizes_inside_within():
+    """The same donors in two cell types, in unlike numbers."""
+    per = 20
+    rng, x, shift, obs = of_donors(np.concatenate([UNEQUAL]), "within", per)
+    obs["type"] = np.where(rng.random(len(obs)) < 0.7, "T", "B")
+    noise = rng.normal(size=shift.shape)
+    each = x[:, :, None]
+    offset = 3.0 * (obs["type"] == "T").to_numpy()[:, None, None]
+    z = (each - each.mean(axis=0)) / each.std(axis=0)
+    targets = {
+        "affine": shift + offset + each + 0.5 * np.abs(each) * noise,
+        "unrelated": shift + offset + noise,
+        "line, r2 .6": shift + offset + np.sqrt(1.5) * z + noise,
+    }
+    n = noise[0].size
+    found = {
+        case: rates(examine(x, y, obs, replicate="donor", within=["type"])) for case, y in targets.items()
+    }
+    show("8 donors of 40 to 1,200 within 2 types", found, n)
+    assert found["affine"]["bend 0.05"] <= at_most(0.10, n)
+    assert found["unrelated"]["association 0.05"] <= at_most(0.10, n)
+    assert found["line, r2 .6"]["association 0.0001"] >= at_least(0.95, n)
+
+
+@pytest.mark.parametrize(("giant", "expected"), [(400, "ok"), (1500, "too_few_replicates")])
+def test_donors__one_giant_donor_is_too_few_replicates(giant, expected):
+    """7 donors of 50 cells and one giant: 3.2 effective donors, and 1.5."""
+    rng = stream(21, "giant", giant)
+    donor = np.repeat(np.arange(8), [50] * 7 + [giant])
+    design = make_design(pd.DataFrame({"donor": donor.astype(str)}), replicate="donor")
+    engine = ScoreTest(rng.normal(size=(len(donor), 2)), None, design)
+    assert list(engine.regulator_status) == [expected] * 2
+    (warning,) = design.warnings
+    assert warning.startswith(f"8 replicates of 50 to {giant:,} samples weigh as ")
