@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from poolproof import linearity
 from poolproof._random import stream
 from poolproof.pairs.design import make_design
 from poolproof.pairs.score_engine import ScoreTest
@@ -145,3 +146,93 @@ def test_donors__one_giant_donor_is_too_few_replicates(giant, expected):
     assert list(engine.regulator_status) == [expected] * 2
     (warning,) = design.warnings
     assert warning.startswith(f"8 replicates of 50 to {giant:,} samples weigh as ")
+
+
+# --- batches -------------------------------------------------------------------------------------------
+
+
+def of_batches(how, n, n_batches, noise, rng, bend=0.0):
+    """Affine pairs of amounts in batches, 10 targets a regulator; ``(n, g)`` and ``(n, 10 g)``."""
+    n_x = 100 if FULL else 30
+    batch = rng.integers(n_batches, size=n)
+    x = rng.gamma(3.0, size=(n, n_x))
+    each = np.repeat(x, 10, axis=1)
+    mean = 1 + each + bend * each**2
+    error = (
+        0.5 * mean * rng.normal(size=mean.shape)
+        if noise == "normal"
+        else mean * (rng.gamma(3, 1 / 3, mean.shape) - 1)
+    )
+    y = mean + error
+    if how == "multiply":
+        x, y = (v * np.exp(rng.normal(0, 0.7, (n_batches, v.shape[1])))[batch] for v in (x, y))
+    elif how == "add":
+        x, y = (v + 2 * np.abs(rng.normal(size=(n_batches, v.shape[1])))[batch] for v in (x, y))
+    return x, y, pd.DataFrame({"batch": batch.astype(str)})
+
+
+def p_of_batches(x, y, obs, scaled=True, **options):
+    """P-values of the bend, by the public function or with batches projected out as they are."""
+    columns = [f"x{i}" for i in range(x.shape[1])] + [f"y{i}" for i in range(y.shape[1])]
+    data = pd.DataFrame(np.hstack([x, y]), columns=columns)
+    pairs = [(f"x{i // 10}", f"y{i}") for i in range(y.shape[1])]
+    if not scaled:
+        found = examine(x, y.reshape(len(y), x.shape[1], 10), obs, **options)
+        return found["bend"].to_numpy()
+    result = linearity(
+        data,
+        obs=obs,
+        kind="bulk",
+        scale="additive",
+        pairs=pairs,
+        keep="all",
+        threads=1,
+        each_level=False,
+        **options,
+    )
+    return result.table["p_value"].dropna().to_numpy()
+
+
+@pytest.mark.parametrize(("n", "n_batches"), [(300, 4), (300, 10), (100, 4)])
+def test_batches__level_where_they_multiply_or_add(n, n_batches):
+    table = {}
+    for how in ("multiply", "add"):
+        for noise in ("normal", "gamma"):
+            x, y, obs = of_batches(how, n, n_batches, noise, stream(22, how, noise, n, n_batches))
+            new, old = (p_of_batches(x, y, obs, scaled, covariates=["batch"]) for scaled in (True, False))
+            table[how, noise] = {
+                "new 5 %": (new < 0.05).mean(),
+                "new .1 %": (new < 1e-3).mean(),
+                "as they are": (old < 0.05).mean(),
+            }
+    n_pairs = y.shape[1]
+    show(f"{n_batches} batches, n = {n}", table, n_pairs)
+    for (how, _), row in table.items():
+        assert row["new 5 %"] <= at_most(0.07, n_pairs)
+        assert row["new .1 %"] <= at_most(0.005, n_pairs)
+        assert how == "add" or row["as they are"] >= at_least(0.2, n_pairs)
+
+
+def test_batches__power_is_no_lower_than_within():
+    x, y, obs = of_batches("multiply", 300, 4, "normal", stream(23, "power"), bend=0.5)
+    new = (p_of_batches(x, y, obs, covariates=["batch"]) < 1e-3).mean()
+    within = (p_of_batches(x, y, obs, within=["batch"]) < 1e-3).mean()
+    print(f"\npower at .1 %, 300 samples in 4 batches that multiply: {new:.3f}, within {within:.3f}")
+    assert new >= within
+
+
+def test_batches__a_number_that_multiplies():
+    """Age changes every gene by its own rate a year."""
+    n = 300
+    rng = stream(24, "age")
+    n_x = 100 if FULL else 30
+    age = rng.uniform(20, 80, n)
+    x = rng.gamma(3.0, size=(n, n_x))
+    y = 1 + np.repeat(x, 10, axis=1) * rng.gamma(3, 1 / 3, (n, 10 * n_x))
+    x, y = (v * np.exp(rng.normal(0, 0.024, (1, v.shape[1])) * (age[:, None] - 50)) for v in (x, y))
+    obs = pd.DataFrame({"age": age})
+    new, old = (p_of_batches(x, y, obs, scaled, covariates=["age"]) for scaled in (True, False))
+    table = {"age": {"new 5 %": (new < 0.05).mean(), "as it is": (old < 0.05).mean()}}
+    show("age multiplies", table, y.shape[1])
+    assert table["age"]["new 5 %"] <= at_most(0.07, y.shape[1])
+    assert table["age"]["as it is"] >= at_least(0.2, y.shape[1])

@@ -153,9 +153,7 @@ def make_design(
         if len(rows) < MIN_SAMPLES:
             small.append((name, len(rows)))
             continue
-        levels.append(
-            _level(name, obs, rows, strata, replicate, covariates, numeric, extra, categorical_only)
-        )
+        levels.append(_level(name, obs, rows, strata, replicate, covariates, extra, categorical_only))
     if small and within:
         listed = ", ".join(f"{printable(name, 40)} ({n})" for name, n in small[:5])
         warnings.append(f"{len(small)} levels left out, with fewer than {MIN_SAMPLES} samples: {listed}")
@@ -221,7 +219,6 @@ def _level(
     strata: np.ndarray,
     replicate: str | None,
     covariates: Sequence[str],
-    numeric: tuple[str, ...],
     extra: dict[str, np.ndarray],
     categorical_only: bool,
 ) -> Level:
@@ -234,21 +231,29 @@ def _level(
         order = np.lexsort((rows, strata))
         rows, strata = rows[order], strata[order]
     strata = np.unique(strata, return_inverse=True)[1]
-    columns = [np.ones(len(rows))]
+    columns = np.ones((len(rows), 1))
     if not categorical_only:
-        for covariate in covariates:
-            values = obs[covariate].iloc[rows]
-            if covariate in numeric:
-                columns.append(values.to_numpy(dtype=np.float64))
-            else:
-                columns.extend(pd.get_dummies(values.astype(str), dtype=float).to_numpy().T)
-        columns.extend(np.asarray(values, dtype=np.float64)[rows] for values in extra.values())
+        columns = covariate_columns(obs, covariates, rows)
+        more = [np.asarray(values, dtype=np.float64)[rows, None] for values in extra.values()]
         if clusters is not None:
-            columns.extend(np.eye(clusters.max() + 1)[clusters].T)
-    return Level(name, rows, _orthonormal(np.stack(columns, axis=1)), strata, clusters)
+            more.append(np.eye(clusters.max() + 1)[clusters])
+        columns = np.hstack([columns, *more])
+    return Level(name, rows, orthonormal(columns), strata, clusters)
 
 
-def _orthonormal(columns: np.ndarray) -> np.ndarray:
+def covariate_columns(obs: pd.DataFrame, covariates: Sequence[str], rows: np.ndarray) -> np.ndarray:
+    """The constant, then numbers as they are and categories as indicators, shape ``(len(rows), c)``."""
+    columns = [np.ones((len(rows), 1))]
+    for covariate in covariates:
+        values = obs[covariate].iloc[rows]
+        if _is_numeric(obs[covariate]):
+            columns.append(values.to_numpy(dtype=np.float64)[:, None])
+        else:
+            columns.append(pd.get_dummies(values.astype(str), dtype=float).to_numpy())
+    return np.hstack(columns)
+
+
+def orthonormal(columns: np.ndarray) -> np.ndarray:
     """Orthonormal basis of the columns, the constant (the first) kept first."""
     constant = columns[:, :1] / np.sqrt(len(columns))
     columns = columns / np.maximum(np.abs(columns).max(axis=0), 1e-300)

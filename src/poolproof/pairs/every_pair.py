@@ -18,6 +18,7 @@ from ..basis import N_COLUMNS
 from ..data.expression import Expression, expression_of
 from .analyst import Analyst, NothingTestable, Sink
 from .anndata_slots import annotate
+from .batches import at_common_means
 from .control import SplitControl
 from .design import Design, n_present
 from .plan import as_list, check_keep, choose_test, plan_design, plan_task
@@ -252,6 +253,8 @@ def linearity(
     within, covariates = as_list(within), as_list(covariates)
     chosen_test = choose_test(expression, test)
     design = plan_design(expression, obs, chosen_test, within, replicate, covariates)
+    if chosen_test != "corrected":  # which compares cells inside strata of the covariates
+        expression, design = at_common_means(expression, design, obs, covariates)
     task = plan_task(expression, regulators, pairs)
     threads = check_threads(threads)
     rule = Rule(fdr, margin, min_r2)
