@@ -71,7 +71,7 @@ def slow_pair(x, y, levels, *, test="robust", k=5):
         return Slow(line, gain, f, *p, bound(r, size, rest * np.eye(2)))
     if parts[0][3] is not None:
         return slow_replicates(parts, b, s, line, gain)
-    statistic = explained = common = common_variance = 0.0
+    statistic = explained = common = common_variance = fourth = 0.0
     spread = np.zeros((2, 2))
     for (q, v, nuisance, _), b_level, s_level in zip(parts, b, s, strict=True):
         h = leverages(nuisance) + q[:, 0] ** 2
@@ -82,13 +82,15 @@ def slow_pair(x, y, levels, *, test="robust", k=5):
         score = q.T @ v
         explained += score @ np.linalg.solve(null, score)
         common += score[0]
-        common_variance += (q[:, 0] * v) @ (q[:, 0] * v)
+        common_variance += variance[0, 0]
+        fourth += np.sum(q[:, 0] ** 4)
         towards = np.zeros((2, q.shape[1]))
         towards[0, 1:], towards[1, 0] = s_level / r, b_level / size
         spread += towards @ variance @ towards.T
     p_bend, p_all = stats.chi2.sf([statistic, explained], [df_bend, df_all])
-    if len(levels) > 1:  # or by the line that the levels share
-        p_all = min(1.0, 2 * min(p_all, stats.chi2.sf(common**2 / common_variance, 1)))
+    # or by the line that the levels share, with degrees of freedom rounded down to those of the tables
+    df = max(d for d in (*range(1, 21), 24, 30, 40, 60, 100, 200) if d <= max(1, len(levels) ** 2 / fourth))
+    p_all = min(1.0, 2 * min(p_all, 2 * stats.t.sf(abs(common) / np.sqrt(common_variance), df)))
     return Slow(line, gain, statistic, p_bend, p_all, bound(r, size, spread))
 
 

@@ -236,3 +236,74 @@ def test_batches__a_number_that_multiplies():
     show("age multiplies", table, y.shape[1])
     assert table["age"]["new 5 %"] <= at_most(0.07, y.shape[1])
     assert table["age"]["as it is"] >= at_least(0.2, y.shape[1])
+
+
+# --- few samples ---------------------------------------------------------------------------------------
+
+LAWS = {
+    "normal": lambda rng, shape: rng.normal(size=shape),
+    "log-normal": lambda rng, shape: rng.lognormal(0, 1, shape),
+    "70 % zeros": lambda rng, shape: rng.gamma(2.0, size=shape) * (rng.random(shape) < 0.3),
+}
+NOISES = {
+    "normal": lambda rng, x: rng.normal(size=x.shape),
+    "log-normal": lambda rng, x: rng.lognormal(0, 1, x.shape),
+    "bursts": lambda rng, x: rng.gamma(2.0, size=x.shape) * (rng.random(x.shape) < 0.15),
+    "sd with x": lambda rng, x: x * rng.normal(size=x.shape),
+}
+
+
+@pytest.mark.parametrize("n", [12, 20, 40, 60])
+def test_few_samples__unrelated_genes(n):
+    """Association of unrelated genes, down to .1 % and .01 %."""
+    n_x = 1500 if FULL else 60
+    table = {}
+    for law, draw in LAWS.items():
+        rng = stream(25, "few", law, n)
+        x = draw(rng, (n, n_x))
+        while (poor := (np.diff(np.sort(x, axis=0), axis=0) > 0).sum(axis=0) < 3).any():
+            x[:, poor] = draw(rng, (n, int(poor.sum())))
+        each = np.repeat(x[:, :, None], 20, axis=2)
+        for noise, of in NOISES.items():
+            y = of(rng, each)
+            y[:, (np.ptp(y, axis=0) == 0)] = rng.normal(size=(n, int((np.ptp(y, axis=0) == 0).sum())))
+            found = rates(examine(x, y))
+            table[law, noise] = {name: found[name] for name in found if name.startswith("association")}
+    show(f"unrelated genes, n = {n}", table, 20 * n_x)
+    for row in table.values():
+        assert row["association 0.05"] <= at_most(0.07, 20 * n_x)
+        assert row["association 0.001"] <= at_most(0.004, 20 * n_x)
+        assert row["association 0.0001"] <= at_most(0.002, 20 * n_x)
+
+
+@pytest.mark.parametrize("n", [12, 20, 30, 60])
+def test_few_samples__exact_lines_are_associated_and_affine(n):
+    """Sixty genes, ten of them twice another: ten unordered pairs, and no other."""
+    values = stream(26, "twice", n).gamma(2.0, size=(n, 50))
+    data = pd.DataFrame(np.hstack([values, 2 * values[:, :10]]), columns=[f"g{i}" for i in range(60)])
+    result = linearity(data, kind="bulk", scale="additive", threads=1)
+    called = result.table[["regulator", "target", "call"]]
+    exact = {(f"g{i}", f"g{50 + i}") for i in range(10)} | {(f"g{50 + i}", f"g{i}") for i in range(10)}
+    assert {(r, t) for r, t, _ in called.itertuples(index=False)} >= exact
+    assert len(called) <= 24  # at a false-discovery rate of 5 %
+    affine = called[called["call"] == "affine"]
+    assert {(r, t) for r, t, _ in affine.itertuples(index=False)} >= exact
+    said = [w for w in result.warnings if w.startswith(f"{n} samples give no bend a p-value below ")]
+    assert len(said) == (n < 30)
+
+
+def test_few_samples__power_of_a_line():
+    """r2 = .5: as near to the plain F test as the level allows."""
+    n_x = 60
+    table = {}
+    for n in (12, 20, 40):
+        rng = stream(27, "power of a line", n)
+        x = rng.normal(size=(n, n_x))
+        y = x[:, :, None] + rng.normal(size=(n, n_x, 10))
+        r = np.array([[np.corrcoef(x[:, i], y[:, i, j])[0, 1] for j in range(10)] for i in range(n_x)])
+        p_plain = stats.f.sf(r**2 / (1 - r**2) * (n - 2), 1, n - 2)
+        found = examine(x, y)["association"]
+        table[n] = {"here, 1 %": (found < 0.01).mean(), "plain, 1 %": (p_plain < 0.01).mean()}
+    show("power of a line, r2 = .5", table, 10 * n_x)
+    assert table[20]["here, 1 %"] >= 0.35
+    assert table[40]["here, 1 %"] >= 0.95

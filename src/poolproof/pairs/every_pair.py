@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from .batches import at_common_means
 from .control import SplitControl
 from .design import Design, n_present
 from .plan import as_list, check_keep, choose_test, plan_design, plan_task
+from .score_kernels import least_p_value
 from .screening import Associations, Rule
 
 MAX_ROWS = 5_000_000
@@ -299,6 +301,9 @@ def linearity(
 
     warnings = (*expression.warnings, *design.warnings, *task.sentences)
     result = run(design, warnings, {}, "pairs", keep=keep, limit=limit, sink=sink, control=control)
+    if chosen_test == "robust" and not design.n_clusters:
+        warnings = (*warnings, *_out_of_reach(design, k, result.summary["n_pairs_tested"], fdr))
+        result = replace(result, warnings=warnings)
     if not each_level or not within or len(design.levels) == 1:
         return result
     levels: dict[str, Linearity] = {}
@@ -312,6 +317,21 @@ def linearity(
     if skipped:
         warnings = (*warnings, f"levels without testable genes of their own: {', '.join(skipped)}")
     return replace(result, levels=levels, warnings=warnings)
+
+
+def _out_of_reach(design: Design, k: int, n_pairs: int, fdr: float) -> list[str]:
+    """Say what no pair of so few samples could show."""
+    least = least_p_value(design.levels, k)
+    needed = math.ceil(least * n_pairs / fdr)
+    if needed <= 1:
+        return []
+    n = sum(len(level.rows) for level in design.levels)
+    many = (
+        "none can be called non-linear"
+        if needed > n_pairs
+        else f"one is called non-linear only where at least {needed:,} are as bent as can be"
+    )
+    return [f"{n} samples give no bend a p-value below {least:.1g}: of {n_pairs:,} pairs, {many}"]
 
 
 CHECKED = frozenset({"fdr", "margin", "min_r2", "keep", "max_rows"})

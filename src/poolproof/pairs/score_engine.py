@@ -13,7 +13,7 @@ from .._arrays import add
 from ..basis import N_COLUMNS
 from .calls import Z_UPPER, minus_log_sf, share_upper
 from .design import Design, Level, n_effective, n_present
-from .outcome import Either, Law, Outcome
+from .outcome import Either, Law, Outcome, StudentLaw
 from .replicate_kernels import Influence, spread_of
 from .score_kernels import (
     STEEP,
@@ -108,7 +108,7 @@ class ScoreTest:
         self.bend_df = float(sum(columns_for(len(level.rows), k) - 1 for level in self.levels))
         n_triangle = k * (k + 1) // 2
         simple = test == "classical" or design.n_clusters > 0
-        self.columns = {"y": k} if simple else {"y": k + n_triangle, "y^2": n_triangle + 1}
+        self.columns = {"y": k} if simple else {"y": k + n_triangle, "y^2": n_triangle}
         self.target_status = self._target_status()
         self.regulator_status = self._regulator_status(chunk)
 
@@ -226,7 +226,8 @@ class ScoreTest:
             statistic = bend.value / np.maximum(bend_df, 1)
             tested = tested & (n_rest >= 1)
         else:
-            bend, association = self._robust_laws(levels, bend_df, all_df, weak)
+            most = n - (len(self.targets.rows) - self._residual_df(np.array([len(levels)])))
+            bend, association = self._robust_laws(levels, bend_df, all_df, most, weak)
             statistic = bend.value
         if exact:  # a target that is the regulator up to rounding has no bend to test
             same = np.broadcast_to(gain < 1e-20, gain.shape)
@@ -243,12 +244,19 @@ class ScoreTest:
         return Outcome(line, gain, upper, bend, association, statistic, n, tested, doubt)
 
     def _robust_laws(
-        self, levels: list[Moments], bend_df: np.ndarray, all_df: np.ndarray, weak: np.ndarray | None
-    ) -> tuple[Law, Law | Either]:
+        self,
+        levels: list[Moments],
+        bend_df: np.ndarray,
+        all_df: np.ndarray,
+        most: np.ndarray,
+        weak: np.ndarray | None,
+    ) -> tuple[Law, Either]:
         """Robust scores of bends and of all columns, added over levels.
 
-        With levels, association may also show in the line that they share (Bonferroni joins both). ``weak``
-        is set where a variance is nearly singular, or is the little that the line of one level leaves.
+        Association may also show in the line, shared by levels (Bonferroni joins both): the score of all
+        columns takes y itself for noise, so that few samples cannot show even an exact line. ``most`` degrees
+        of freedom are left for the line. ``weak`` is set where a variance is nearly singular, or is the
+        little that the line of one level leaves.
         """
         if weak is not None:
             for of in levels:
@@ -263,7 +271,7 @@ class ScoreTest:
             add(quadratic_form(of.variance_null, [of.b, *of.s], [0, *bends], floor, weak) for of in levels),
             all_df,
         )
-        return bend, omnibus if len(levels) == 1 else Either((omnibus, _common_line(levels)))
+        return bend, Either((_common_line(levels, most), omnibus))
 
     def _bound(
         self, levels: list[Moments], gain: np.ndarray, line: np.ndarray, n_rest: np.ndarray
@@ -389,12 +397,21 @@ class ScoreTest:
         return self._combine(levels, columns, np.array(varies)[:, None], n[None], True)
 
 
-def _common_line(levels: list[Moments]) -> Law:
-    """Score of the line summed over levels: finds what many small levels share, on 1 degree of freedom."""
+def _common_line(levels: list[Moments], most: np.ndarray) -> StudentLaw:
+    """The line, summed over levels, against the noise that is left beside it.
+
+    Squared t with the HC3 variance and 1 / sum q_1^4 degrees of freedom: those of that variance where noise
+    is normal and equal (Satterthwaite's; Bell & McCaffrey 2002), so that few far samples do not show a line.
+    """
     score = add(of.b for of in levels)
-    variance = add(of.line_null for of in levels if of.line_null is not None)
-    value = score * score / np.where(variance > 0, variance, np.inf)
-    return Law(value.astype(score.dtype), np.ones((1, 1), dtype=np.int64))
+    variance = add(of.variance[0, 0] for of in levels)
+    nothing = np.finfo(score.dtype).eps ** 2
+    value = np.minimum(score * score / np.maximum(variance, nothing), 1e30)
+    fourth = [of.fourth for of in levels if of.fourth is not None]
+    n_levels = add((of > 0).astype(float) for of in fourth)
+    total = add(fourth)
+    df = n_levels**2 / np.where(total > 0, total, np.inf)
+    return StudentLaw.of(value.astype(score.dtype), np.minimum(df, most))
 
 
 def _rescale(moments: Moments, scale: np.ndarray) -> None:
@@ -404,6 +421,4 @@ def _rescale(moments: Moments, scale: np.ndarray) -> None:
     for matrix in (moments.variance, moments.variance_null):
         for key in matrix:
             matrix[key] = matrix[key] * scale**2
-    if moments.line_null is not None:
-        moments.line_null = moments.line_null * scale**2
     moments.clusters = [Influence(code, [v * scale for v in change]) for code, change in moments.clusters]

@@ -16,6 +16,7 @@ from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
+from scipy import special
 
 from .._arrays import add, as_slice, dense_columns
 from ..basis import N_COLUMNS, conditioning_bases, orthonormalise, spline_bases
@@ -43,11 +44,13 @@ class LevelFeatures:
     with_y: np.ndarray
     """Columns multiplied with y: q_j, then (robust) w q_j q_m q_1, shape ``(c1 * R, n)``."""
     with_y2: np.ndarray
-    """Columns multiplied with y^2: w q_j q_m, then q_1^2 without weight, shape ``((c2 + 1) * R, n)``."""
+    """Columns multiplied with y^2: w q_j q_m, shape ``(c2 * R, n)``."""
     constant: np.ndarray
     """sum_i w q_j q_m q_1^2, shape ``(c2, R)``."""
     n_columns: np.ndarray
     """Columns of each basis, shape ``(R,)``."""
+    fourth: np.ndarray
+    """sum_i q_i1^4, shape ``(R,)``: over one of it is the number of samples that carry the line."""
     leave_out: np.ndarray
     """With replicates: see :func:`~poolproof.pairs.replicate_kernels.leave_out_maps`, ``(R, D, k, 2 k)``."""
 
@@ -63,6 +66,7 @@ class LevelFeatures:
             pick(self.with_y2),
             self.constant[:, regulators],
             self.n_columns[regulators],
+            self.fourth[regulators],
             self.leave_out[regulators],
         )
 
@@ -73,6 +77,7 @@ class LevelFeatures:
             self.with_y2.astype(dtype),
             self.constant.astype(dtype),
             self.n_columns,
+            self.fourth,
             self.leave_out.astype(dtype),
         )
 
@@ -87,8 +92,8 @@ class Moments:
     """M over all columns, with u."""
     variance_null: Tri = field(default_factory=dict)
     """The same with y in place of u: x explains nothing."""
-    line_null: np.ndarray | None = None
-    """Variance of the line's score where x explains nothing, with the leverage of the constant alone."""
+    fourth: np.ndarray | None = None
+    """sum_i q_i1^4, broadcastable to ``(R, m)``."""
     clusters: list[Influence] = field(default_factory=list)
     """With replicates: what leaving out each of them changes."""
 
@@ -100,6 +105,23 @@ class Moments:
             {pair: value[chosen] for pair, value in self.variance.items()},
             clusters=[Influence(code, [v[chosen] for v in change]) for code, change in self.clusters],
         )
+
+
+def least_p_value(levels: tuple[Level, ...], k: int) -> float:
+    """Smallest p-value that the robust test of the bends can give on so many samples, whatever their values.
+
+    The score s'M^-1 s is at most sum (1 - h)^2 (Cauchy & Schwarz), and that at most n less the columns of the
+    linear fit.
+
+    Examples
+    --------
+    >>> level = Level("", np.arange(12), np.full((12, 1), 12**-0.5), np.zeros(12, dtype=int), None)
+    >>> round(least_p_value((level,), 5), 4)
+    0.0016
+    """
+    most = sum(len(level.rows) - level.covariates.shape[1] - 1 for level in levels)
+    df = sum(columns_for(len(level.rows), k) - 1 for level in levels)
+    return float(special.chdtrc(df, max(most, 0)))
 
 
 def columns_for(n: int, k: int) -> int:
@@ -148,17 +170,17 @@ def level_features(x: np.ndarray, level: Level, *, test: str, k: int = N_COLUMNS
     basis, n_columns = level_bases(x, level, k)
     n_regulators, _, n = basis.shape
     columns = np.ascontiguousarray(basis.transpose(1, 0, 2))  # (k, R, n)
+    fourth = (columns[0] ** 4).sum(axis=1)
     if test == "classical" or level.clusters is not None:
         empty = np.zeros((0, n_regulators))
         flat = columns.reshape(-1, n)
         maps = leave_out_maps(basis, level.cluster_slices()) if level.clusters is not None else basis[:, :0]
-        return LevelFeatures(flat, flat[:0], empty, n_columns, maps)
+        return LevelFeatures(flat, flat[:0], empty, n_columns, fourth, maps)
     leverage = columns[0] ** 2 + (level.covariates**2).sum(axis=1)
     weight = 1.0 / np.maximum(1.0 - leverage, 1e-3) ** 2
     pairs = triangle(k)
     with_y = np.empty((k + len(pairs), n_regulators, n))
-    with_y2 = np.empty((len(pairs) + 1, n_regulators, n))
-    with_y2[-1] = columns[0] ** 2
+    with_y2 = np.empty((len(pairs), n_regulators, n))
     constant = np.empty((len(pairs), n_regulators))
     with_y[:k] = columns
     weighted = weight * columns
@@ -168,7 +190,9 @@ def level_features(x: np.ndarray, level: Level, *, test: str, k: int = N_COLUMNS
         product *= columns[0]
         with_y[k + p] = product
         constant[p] = np.einsum("rn,rn->r", product, columns[0])
-    return LevelFeatures(with_y.reshape(-1, n), with_y2.reshape(-1, n), constant, n_columns, basis[:, :0])
+    return LevelFeatures(
+        with_y.reshape(-1, n), with_y2.reshape(-1, n), constant, n_columns, fourth, basis[:, :0]
+    )
 
 
 def level_moments(features: LevelFeatures, y: np.ndarray, level: Level, *, test: str, k: int) -> Moments:
@@ -185,7 +209,7 @@ def level_moments(features: LevelFeatures, y: np.ndarray, level: Level, *, test:
     if test == "classical":
         return Moments(b, s)
     second = (features.with_y2 @ (y * y).T).reshape(-1, n_regulators, len(y))
-    moments = Moments(b, s, line_null=second[-1])
+    moments = Moments(b, s, fourth=features.fourth[:, None])
     b2 = b * b
     for p, pair in enumerate(triangle(k)):
         moments.variance_null[pair] = second[p]
@@ -249,7 +273,7 @@ def masked_moments(
             weighted = own * (weight * power**2)[:, None]
             full = np.matmul(weighted, own.transpose(0, 2, 1))
             setattr(moments, name, {(j, m): full[None, :, j, m] for j, m in triangle(k)})
-        moments.line_null = ((own[:, 0] * values) ** 2).sum(axis=1)[None]
+        moments.fourth = (own[:, 0] ** 4).sum(axis=1)[None]
     n = mask.sum(axis=1).astype(np.int64)
     return moments, n, int(n_columns[0]), norm
 
