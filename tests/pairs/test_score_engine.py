@@ -71,7 +71,7 @@ def slow_pair(x, y, levels, *, test="robust", k=5):
         return Slow(line, gain, f, *p, bound(r, size, rest * np.eye(2)))
     if parts[0][3] is not None:
         return slow_replicates(parts, b, s, line, gain)
-    statistic = explained = common = common_variance = 0.0
+    statistic = explained = common = common_variance = fourth = 0.0
     spread = np.zeros((2, 2))
     for (q, v, nuisance, _), b_level, s_level in zip(parts, b, s, strict=True):
         h = leverages(nuisance) + q[:, 0] ** 2
@@ -82,42 +82,44 @@ def slow_pair(x, y, levels, *, test="robust", k=5):
         score = q.T @ v
         explained += score @ np.linalg.solve(null, score)
         common += score[0]
-        common_variance += (q[:, 0] * v) @ (q[:, 0] * v)
+        common_variance += variance[0, 0]
+        fourth += np.sum(q[:, 0] ** 4)
         towards = np.zeros((2, q.shape[1]))
         towards[0, 1:], towards[1, 0] = s_level / r, b_level / size
         spread += towards @ variance @ towards.T
     p_bend, p_all = stats.chi2.sf([statistic, explained], [df_bend, df_all])
-    if len(levels) > 1:  # or by the line that the levels share
-        p_all = min(1.0, 2 * min(p_all, stats.chi2.sf(common**2 / common_variance, 1)))
+    # or by the line that the levels share, with degrees of freedom rounded down to those of the tables
+    df = max(d for d in (*range(1, 21), 24, 30, 40, 60, 100, 200) if d <= max(1, len(levels) ** 2 / fourth))
+    p_all = min(1.0, 2 * min(p_all, 2 * stats.t.sf(abs(common) / np.sqrt(common_variance), df)))
     return Slow(line, gain, statistic, p_bend, p_all, bound(r, size, spread))
 
 
 def slow_replicates(parts, b, s, line, gain):
-    """Hotelling's T2 over the sums of replicates, levels joined by Bonferroni."""
+    """Fits without each replicate in turn; levels joined by Bonferroni, line and bends once more."""
     r, size = np.sqrt(gain), np.sqrt(line)
     everyone = sorted({code for *_, clusters in parts for code in clusters})
     influence = pd.DataFrame(0.0, index=everyone, columns=["bend", "line"])
     found = []
     for (q, v, _, clusters), b_level, s_level in zip(parts, b, s, strict=True):
-        u = v - b_level * q[:, 0]
+        theta = np.array([b_level, *s_level])
         own = np.unique(clusters)
-        of_u = np.array([q[clusters == code].T @ u[clusters == code] for code in own])
-        of_v = np.array([q[clusters == code].T @ v[clusters == code] for code in own])
-        influence.loc[own, "bend"] += of_u[:, 1:] @ s_level / r
-        influence.loc[own, "line"] += of_u[:, 0] * b_level / size
-        found.append([hotelling(of_u[:, 1:]), hotelling(of_v)])
-    p_bend, p_all = (min(1.0, len(found) * min(p for _, p in of)) for of in zip(*found, strict=True))
+        without = [np.linalg.lstsq(q[clusters != code], v[clusters != code])[0] for code in own]
+        change = np.array(without) - theta
+        influence.loc[own, "bend"] += change[:, 1:] @ s_level / r
+        influence.loc[own, "line"] += change[:, 0] * b_level / size
+        found.append([leave_one_out(theta[1:], change[:, 1:]), leave_one_out(theta[:1], change[:, :1])])
+    p_bend, p_line = (min(1.0, len(found) * min(p for _, p in of)) for of in zip(*found, strict=True))
     statistic = min((of[0] for of in found), key=lambda pair: pair[1])[0]
     d = len(everyone)
-    spread = np.cov(influence.T) * d
+    spread = influence.T.to_numpy() @ influence.to_numpy() * (d - 1) / d
+    p_all = min(1.0, 2 * min(p_bend, p_line))
     return Slow(line, gain, statistic, p_bend, p_all, bound(r, size, spread, stats.t.ppf(0.95, d - 1)))
 
 
-def hotelling(sums):
-    """F of Hotelling's test that sums of independent units have mean 0, and its p-value."""
-    d, p = sums.shape
-    mean = sums.mean(axis=0)
-    t2 = d * mean @ np.linalg.solve(np.atleast_2d(np.cov(sums.T)), mean)
+def leave_one_out(theta, change):
+    """F of Wald's test with the jackknife covariance, by the law of Hotelling, and its p-value."""
+    d, p = change.shape
+    t2 = theta @ np.linalg.solve(change.T @ change * (d - 1) / d, theta)
     f = t2 * (d - p) / (p * (d - 1))
     return f, stats.f.sf(f, p, d - p)
 
@@ -302,15 +304,6 @@ def test_outcome__covariates_as_residuals_by_hand():
     r2_linear = np.corrcoef(q[:, 0], y)[0, 1] ** 2
     assert found.r2_spline[3, 4] == pytest.approx(r2, rel=1e-9)
     assert found.r2_linear[3, 4] == pytest.approx(r2_linear, rel=1e-9)
-
-
-def test_outcome__hotelling_form_of_science():
-    """T2 = s'M^-1 s (D-1)/D with M = sum s_d s_d' - s s'/D is Hotelling's T2."""
-    sums = stream(0, "hotelling").normal(0.3, 1, size=(12, 3))
-    s, d, p = sums.sum(axis=0), 12, 3
-    m = sums.T @ sums - np.outer(s, s) / d
-    t2 = s @ np.linalg.solve(m, s) * (d - 1) / d
-    assert t2 * (d - p) / (p * (d - 1)) == pytest.approx(hotelling(sums)[0])
 
 
 @pytest.mark.parametrize("options", DESIGNS.values(), ids=DESIGNS)

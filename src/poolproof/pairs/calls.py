@@ -73,6 +73,23 @@ class CodeTable:
         return self._codes.take(np.minimum(bits - _STAT_OFFSET, N_CODES - 1))
 
 
+class StudentTable(CodeTable):
+    """Codes for the square of Student's t, read off its deviance: few degrees of freedom need huge values."""
+
+    def __init__(self, df: float) -> None:
+        position = np.arange(N_CODES, dtype=np.int32) + _STAT_OFFSET
+        level = (position << 11).view(np.float32).astype(np.float64)
+        level[0] = 0.0
+        with np.errstate(over="ignore"):
+            square = df * np.expm1(level / (df + 1))
+        self._codes = code_of(minus_log_sf(np.minimum(square, 1e300), 1.0, df))
+        self._df = np.float32(df)
+
+    def __call__(self, statistic: np.ndarray) -> np.ndarray:
+        """Codes of float32 squares of t, any shape."""
+        return super().__call__(np.log1p(statistic / self._df) * (self._df + np.float32(1)))
+
+
 # --- Benjamini & Hochberg (1995) over codes ----------------------------------------------------------
 
 

@@ -53,7 +53,23 @@ def part_of(level: Level, keep: np.ndarray) -> Level:
     columns = np.hstack([np.ones((int(keep.sum()), 1)), level.covariates[keep][:, 1:]])
     strata = np.unique(level.strata[keep], return_inverse=True)[1]
     clusters = None if level.clusters is None else level.clusters[keep]
-    return Level(level.name, level.rows[keep], _orthonormal(columns), strata, clusters)
+    return Level(level.name, level.rows[keep], orthonormal(columns), strata, clusters)
+
+
+def n_effective(level: Level) -> float:
+    """Replicates of equal size that would weigh as those of this level: (sum n)^2 / sum n^2 (Kish 1965).
+
+    Examples
+    --------
+    >>> codes = np.repeat([0, 1, 2], [10, 10, 80])
+    >>> level = Level("", np.arange(100), np.ones((100, 1)) / 10, np.zeros(100, dtype=int), codes)
+    >>> round(n_effective(level), 2)
+    1.52
+    """
+    if level.clusters is None:
+        return 0.0
+    sizes = np.bincount(level.clusters).astype(np.float64)
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,9 +166,7 @@ def make_design(
         if len(rows) < MIN_SAMPLES:
             small.append((name, len(rows)))
             continue
-        levels.append(
-            _level(name, obs, rows, strata, replicate, covariates, numeric, extra, categorical_only)
-        )
+        levels.append(_level(name, obs, rows, strata, replicate, covariates, extra, categorical_only))
     if small and within:
         listed = ", ".join(f"{printable(name, 40)} ({n})" for name, n in small[:5])
         warnings.append(f"{len(small)} levels left out, with fewer than {MIN_SAMPLES} samples: {listed}")
@@ -166,7 +180,21 @@ def make_design(
         used = np.concatenate([level.rows for level in levels])
         n_clusters = int(obs[replicate].iloc[used].nunique())
         levels = _shared_clusters(levels, obs[replicate])
+        warnings.extend(_unlike_sizes(levels))
     return Design(tuple(levels), n_clusters, (*numeric, *extra), tuple(warnings))
+
+
+def _unlike_sizes(levels: list[Level]) -> list[str]:
+    """Say where a few large replicates outweigh the others."""
+    level = max(levels, key=n_effective)
+    present, effective = n_present(level), n_effective(level)
+    if effective > present / 2:
+        return []
+    sizes = np.bincount(level.clusters) if level.clusters is not None else np.zeros(1, dtype=int)
+    return [
+        f"{present} replicates of {sizes[sizes > 0].min():,} to {sizes.max():,} samples{_of(level.name)} "
+        f"weigh as {effective:.1f} of equal size"
+    ]
 
 
 def _of(name: str) -> str:
@@ -204,7 +232,6 @@ def _level(
     strata: np.ndarray,
     replicate: str | None,
     covariates: Sequence[str],
-    numeric: tuple[str, ...],
     extra: dict[str, np.ndarray],
     categorical_only: bool,
 ) -> Level:
@@ -217,21 +244,29 @@ def _level(
         order = np.lexsort((rows, strata))
         rows, strata = rows[order], strata[order]
     strata = np.unique(strata, return_inverse=True)[1]
-    columns = [np.ones(len(rows))]
+    columns = np.ones((len(rows), 1))
     if not categorical_only:
-        for covariate in covariates:
-            values = obs[covariate].iloc[rows]
-            if covariate in numeric:
-                columns.append(values.to_numpy(dtype=np.float64))
-            else:
-                columns.extend(pd.get_dummies(values.astype(str), dtype=float).to_numpy().T)
-        columns.extend(np.asarray(values, dtype=np.float64)[rows] for values in extra.values())
+        columns = covariate_columns(obs, covariates, rows)
+        more = [np.asarray(values, dtype=np.float64)[rows, None] for values in extra.values()]
         if clusters is not None:
-            columns.extend(np.eye(clusters.max() + 1)[clusters].T)
-    return Level(name, rows, _orthonormal(np.stack(columns, axis=1)), strata, clusters)
+            more.append(np.eye(clusters.max() + 1)[clusters])
+        columns = np.hstack([columns, *more])
+    return Level(name, rows, orthonormal(columns), strata, clusters)
 
 
-def _orthonormal(columns: np.ndarray) -> np.ndarray:
+def covariate_columns(obs: pd.DataFrame, covariates: Sequence[str], rows: np.ndarray) -> np.ndarray:
+    """The constant, then numbers as they are and categories as indicators, shape ``(len(rows), c)``."""
+    columns = [np.ones((len(rows), 1))]
+    for covariate in covariates:
+        values = obs[covariate].iloc[rows]
+        if _is_numeric(obs[covariate]):
+            columns.append(values.to_numpy(dtype=np.float64)[:, None])
+        else:
+            columns.append(pd.get_dummies(values.astype(str), dtype=float).to_numpy())
+    return np.hstack(columns)
+
+
+def orthonormal(columns: np.ndarray) -> np.ndarray:
     """Orthonormal basis of the columns, the constant (the first) kept first."""
     constant = columns[:, :1] / np.sqrt(len(columns))
     columns = columns / np.maximum(np.abs(columns).max(axis=0), 1e-300)

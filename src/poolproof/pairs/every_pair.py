@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,11 +19,13 @@ from ..basis import N_COLUMNS
 from ..data.expression import Expression, ValueOptions
 from .analyst import Analyst, NothingTestable, Sink
 from .anndata_slots import annotate
+from .batches import at_common_means
 from .control import SplitControl
 from .design import Design, n_present
 from .floor import AffineFloor
 from .plan import as_list, check_keep, choose_test, plan_design, plan_task
 from .population import Population
+from .score_kernels import least_p_value
 from .screening import Associations, Rule
 from .settings import MEMORY, EngineSettings
 
@@ -256,6 +259,8 @@ def linearity(
     within, covariates = as_list(within), as_list(covariates)
     chosen_test = choose_test(expression, test)
     design = plan_design(expression, obs, chosen_test, within, replicate, covariates)
+    if chosen_test != "corrected":  # which compares cells inside strata of the covariates
+        expression, design = at_common_means(expression, design, obs, covariates)
     task = plan_task(expression, regulators, pairs)
     threads = check_threads(threads)
     rule = Rule(fdr, margin, min_r2)
@@ -316,6 +321,9 @@ def linearity(
         population=population,
         floor=floor,
     )
+    if chosen_test == "robust" and not design.n_clusters:
+        warnings = (*warnings, *_out_of_reach(design, k, result.summary["n_pairs_tested"], fdr))
+        result = replace(result, warnings=warnings)
     if not each_level or not within or len(design.levels) == 1:
         return result
     levels: dict[str, Linearity] = {}
@@ -329,6 +337,21 @@ def linearity(
     if skipped:
         warnings = (*warnings, f"levels without testable genes of their own: {', '.join(skipped)}")
     return replace(result, levels=levels, warnings=warnings)
+
+
+def _out_of_reach(design: Design, k: int, n_pairs: int, fdr: float) -> list[str]:
+    """Say what no pair of so few samples could show."""
+    least = least_p_value(design.levels, k)
+    needed = math.ceil(least * n_pairs / fdr)
+    if needed <= 1:
+        return []
+    n = sum(len(level.rows) for level in design.levels)
+    many = (
+        "none can be called non-linear"
+        if needed > n_pairs
+        else f"one is called non-linear only where at least {needed:,} are as bent as can be"
+    )
+    return [f"{n} samples give no bend a p-value below {least:.1g}: of {n_pairs:,} pairs, {many}"]
 
 
 CHECKED = frozenset({"fdr", "margin", "min_r2", "keep", "max_rows"})

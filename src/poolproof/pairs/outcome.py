@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .calls import N_CODES, CodeTable, code_of, largest_p, minus_log_sf
+from .calls import N_CODES, CodeTable, StudentTable, code_of, largest_p, minus_log_sf
 
 
 @dataclass(eq=False)
@@ -63,11 +63,47 @@ class Law:
         return result
 
 
+_STUDENT_DF = np.array([*range(1, 21), 24, 30, 40, 60, 100, 200, 500, 1000], dtype=np.float64)
+
+
+@dataclass(eq=False)
+class StudentLaw:
+    """Squares of Student's t."""
+
+    value: np.ndarray
+    """Shape ``(R, m)``."""
+    df: np.ndarray
+    """Degrees of freedom, shape ``(R, 1)`` or ``(R, m)``: one of few values, see :meth:`of`."""
+
+    @classmethod
+    def of(cls, value: np.ndarray, df: np.ndarray) -> StudentLaw:
+        """Degrees of freedom rounded down to those that tables are made for."""
+        at = np.searchsorted(_STUDENT_DF, np.maximum(df, 1.0), side="right") - 1
+        return cls(value, _STUDENT_DF[at])
+
+    def minus_log_p(self) -> np.ndarray:
+        """-ln p, shape ``(R, m)``."""
+        return minus_log_sf(self.value, 1.0, np.broadcast_to(self.df, self.value.shape))
+
+    def codes(self, tables: dict[tuple[float, float], CodeTable]) -> np.ndarray:
+        """16-bit codes of -ln p."""
+        value = np.ascontiguousarray(self.value, dtype=np.float32)
+        result = np.zeros(value.shape, dtype=np.uint16)
+        for df in np.unique(self.df).tolist():
+            table = tables.get((-1.0, df))
+            if table is None:
+                table = tables[-1.0, df] = StudentTable(df)
+            chosen = self.df == df
+            where = chosen[:, 0] if chosen.shape[1] == 1 else chosen
+            result[where] = table(value[where])
+        return result
+
+
 @dataclass(eq=False)
 class Either:
     """Two tests of one hypothesis, joined by Bonferroni: twice the smaller p-value."""
 
-    laws: tuple[Law, Law]
+    laws: tuple[Law | StudentLaw, Law]
 
     def minus_log_p(self) -> np.ndarray:
         """-ln p, shape ``(R, m)``."""

@@ -13,8 +13,9 @@ from .._arrays import add
 from ..basis import N_COLUMNS
 from ..data.expression import Expression
 from .calls import Z_UPPER, minus_log_sf, share_upper
-from .design import Design, n_present
-from .outcome import Either, Law, Outcome
+from .design import Design, Level, n_effective, n_present
+from .outcome import Either, Law, Outcome, StudentLaw
+from .replicate_kernels import Influence, spread_of
 from .score_kernels import (
     STEEP,
     WEAK,
@@ -32,6 +33,11 @@ from .settings import EngineSettings
 
 HIGH_LEVERAGE = 0.9
 """One sample that carries more of a regulator than this makes float32 products unsafe."""
+
+MIN_EFFECTIVE = 3.0
+"""Effective number of replicates below which few large ones decide, and the level is lost."""
+SHARED = 1e-3
+"""Variance of a coefficient over its square by replicates, below which float32 is not enough."""
 
 _FLOOR = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
 """Smallest pivot of a robust variance, relative to its diagonal entry."""
@@ -70,7 +76,7 @@ class ScoreTest:
     test
         ``classical`` or ``robust``.
     k
-        Columns of a basis. With replicates at most a third of their number, and at least 2.
+        Columns of a basis. With replicates at most a third of their effective number, and at least 2.
     memory
         Bytes that the scaled values of all genes may take, once in ``dtype`` and once in float64.
     """
@@ -110,7 +116,7 @@ class ScoreTest:
         self.design = design
         self.levels = design.levels
         if design.n_clusters:
-            k = min(k, max(2, max(n_present(level) for level in self.levels) // 3))
+            k = min(k, max(2, round(max(n_effective(level) for level in self.levels)) // 3))
         self.k = k
         self.n_genes = matrix.shape[1]
         self.targets = Targets(matrix, factors, design.levels)
@@ -123,7 +129,7 @@ class ScoreTest:
         self.bend_df = float(sum(columns_for(len(level.rows), k) - 1 for level in self.levels))
         n_triangle = k * (k + 1) // 2
         simple = test == "classical" or design.n_clusters > 0
-        self.columns = {"y": k} if simple else {"y": k + n_triangle, "y^2": n_triangle + 1}
+        self.columns = {"y": k} if simple else {"y": k + n_triangle, "y^2": n_triangle}
         self.target_status = self._target_status()
         self.regulator_status = self._regulator_status(chunk)
 
@@ -135,7 +141,7 @@ class ScoreTest:
     def _regulator_status(self, chunk: int) -> np.ndarray:
         """Levels of a gene decide whether it has a bend; replicates whether the bend can be tested."""
         status = self.target_status.copy()
-        if self.design.n_clusters and max(n_present(level) for level in self.levels) < self.k + 3:
+        if self.design.n_clusters and not any(self._enough_replicates(level) for level in self.levels):
             status[status == names.OK] = names.TOO_FEW_REPLICATES
             return status
         if self.test == "classical" and self._residual_df(np.array([self.k]))[0] < 1:
@@ -149,6 +155,9 @@ class ScoreTest:
                 three |= (np.diff(part, axis=0) > 0).sum(axis=0) >= 2
             status[genes[~three & (status[genes] == names.OK)]] = names.TOO_FEW_LEVELS
         return status
+
+    def _enough_replicates(self, level: Level) -> bool:
+        return n_present(level) >= self.k + 3 and n_effective(level) >= MIN_EFFECTIVE
 
     def _residual_df(self, n_columns: np.ndarray) -> np.ndarray:
         nuisance = sum(level.covariates.shape[1] for level in self.levels)
@@ -227,8 +236,9 @@ class ScoreTest:
         bend: Law
         association: Law | Either
         if self.design.n_clusters:
-            bend, statistic = self._cluster_law(levels, columns - 1, varies, weak, of_bend=True)
-            association, _ = self._cluster_law(levels, columns, varies, weak, of_bend=False)
+            bend, statistic = self._cluster_law(levels, columns - 1, varies, weak, range(1, self.k))
+            line_law, _ = self._cluster_law(levels, np.minimum(columns, 1), varies, weak, range(1))
+            association = Either((line_law, bend))
         elif self.test == "classical":
             doubt |= line + gain > 1 - WEAK
             rest = np.maximum(1 - line - gain, 1e-30 if exact else 1e-12) / np.maximum(n_rest, 1)
@@ -237,7 +247,8 @@ class ScoreTest:
             statistic = bend.value / np.maximum(bend_df, 1)
             tested = tested & (n_rest >= 1)
         else:
-            bend, association = self._robust_laws(levels, bend_df, all_df, weak)
+            most = n - (len(self.targets.rows) - self._residual_df(np.array([len(levels)])))
+            bend, association = self._robust_laws(levels, bend_df, all_df, most, weak)
             statistic = bend.value
         if exact:  # a target that is the regulator up to rounding has no bend to test
             same = np.broadcast_to(gain < 1e-20, gain.shape)
@@ -254,12 +265,19 @@ class ScoreTest:
         return Outcome(line, gain, upper, bend, association, statistic, n, tested, doubt)
 
     def _robust_laws(
-        self, levels: list[Moments], bend_df: np.ndarray, all_df: np.ndarray, weak: np.ndarray | None
-    ) -> tuple[Law, Law | Either]:
+        self,
+        levels: list[Moments],
+        bend_df: np.ndarray,
+        all_df: np.ndarray,
+        most: np.ndarray,
+        weak: np.ndarray | None,
+    ) -> tuple[Law, Either]:
         """Robust scores of bends and of all columns, added over levels.
 
-        With levels, association may also show in the line that they share (Bonferroni joins both). ``weak``
-        is set where a variance is nearly singular, or is the little that the line of one level leaves.
+        Association may also show in the line, shared by levels (Bonferroni joins both): the score of all
+        columns takes y itself for noise, so that few samples cannot show even an exact line. ``most`` degrees
+        of freedom are left for the line. ``weak`` is set where a variance is nearly singular, or is the
+        little that the line of one level leaves.
         """
         if weak is not None:
             for of in levels:
@@ -274,7 +292,7 @@ class ScoreTest:
             add(quadratic_form(of.variance_null, [of.b, *of.s], [0, *bends], floor, weak) for of in levels),
             all_df,
         )
-        return bend, omnibus if len(levels) == 1 else Either((omnibus, _common_line(levels)))
+        return bend, Either((_common_line(levels, most), omnibus))
 
     def _bound(
         self, levels: list[Moments], gain: np.ndarray, line: np.ndarray, n_rest: np.ndarray
@@ -306,37 +324,30 @@ class ScoreTest:
         n_columns: np.ndarray,
         varies: np.ndarray,
         weak: np.ndarray | None,
-        *,
-        of_bend: bool,
+        of: range,
     ) -> tuple[Law, np.ndarray]:
-        """Hotelling's T2 over replicates, per level (method 6.9); Bonferroni joins levels, which share them.
+        """Wald's test of some coefficients, per level (method 6.9); Bonferroni joins levels: they share replicates.
 
-        ``T2 (D - p) / (p (D - 1)) ~ F(p, D - p)`` for D replicates and p columns.
+        ``T2 (D - p) / (p (D - 1)) ~ F(p, D - p)``, Hotelling's law, for D replicates and p columns.
         """
         shape = levels[0].b.shape
         best = np.zeros(shape)
         statistic = np.zeros(shape)
         n_tests = np.zeros(shape)
-        first = 1 if of_bend else 0
-        columns = list(range(self.k - first))
-        for index, of in enumerate(levels):
-            n_clusters = len(of.clusters)
+        columns = list(range(len(of)))
+        for index, (level, moments) in enumerate(zip(self.levels, levels, strict=True)):
+            n_clusters = len(moments.clusters)
             p = np.broadcast_to(n_columns[index], shape)
             possible = (p >= 1) & (n_clusters >= p + 3) & varies[index]
-            if not possible.any():
+            if not possible.any() or n_effective(level) < MIN_EFFECTIVE:
                 continue
-            scores = [(u if of_bend else y)[first:] for _, u, y in of.clusters]
-            total = [add(score[j] for score in scores) for j in columns]
-            spread = {
-                (i, j): add(score[i] * score[j] for score in scores) - total[i] * total[j] / n_clusters
-                for i in columns
-                for j in columns[i:]
-            }
-            floor = _FLOOR[of.b.dtype]
+            theta = [[moments.b, *moments.s][j] for j in of]
+            spread = spread_of([z.change for z in moments.clusters], of)
+            floor = _FLOOR[moments.b.dtype]
             if weak is not None:  # what the replicates share leaves little of their spread
                 for i in columns:
-                    weak |= spread[i, i] * n_clusters < WEAK * total[i] * total[i]
-            t2 = quadratic_form(spread, total, columns, floor, weak) * ((n_clusters - 1) / n_clusters)
+                    weak |= spread[i, i] * n_clusters < SHARED * theta[i] * theta[i]
+            t2 = quadratic_form(spread, theta, columns, floor, weak)
             p_used = np.where(possible, p, 1)
             f = t2 * (n_clusters - p_used) / (p_used * (n_clusters - 1))
             minus_log_p = np.where(possible, minus_log_sf(f * p_used, p_used, n_clusters - p_used), 0.0)
@@ -352,13 +363,8 @@ class ScoreTest:
         for of in levels:
             variance = of.variance
             if of.clusters:
-                variance = {
-                    (i, j): add(u[i] * u[j] for _, u, _ in of.clusters)
-                    - of.s[i - 1] * of.s[j - 1] / len(of.clusters)
-                    for i in bends
-                    for j in bends
-                    if i <= j
-                }
+                spread = spread_of([z.change for z in of.clusters], bends)
+                variance = {(bends[a], bends[c]): value for (a, c), value in spread.items()}
             for j in bends:
                 present = variance[j, j] > 0
                 unit = [np.where(present, float(i == j), 0.0) for i in bends]
@@ -412,12 +418,21 @@ class ScoreTest:
         return self._combine(levels, columns, np.array(varies)[:, None], n[None], True)
 
 
-def _common_line(levels: list[Moments]) -> Law:
-    """Score of the line summed over levels: finds what many small levels share, on 1 degree of freedom."""
+def _common_line(levels: list[Moments], most: np.ndarray) -> StudentLaw:
+    """The line, summed over levels, against the noise that is left beside it.
+
+    Squared t with the HC3 variance and 1 / sum q_1^4 degrees of freedom: those of that variance where noise
+    is normal and equal (Satterthwaite's; Bell & McCaffrey 2002), so that few far samples do not show a line.
+    """
     score = add(of.b for of in levels)
-    variance = add(of.line_null for of in levels if of.line_null is not None)
-    value = score * score / np.where(variance > 0, variance, np.inf)
-    return Law(value.astype(score.dtype), np.ones((1, 1), dtype=np.int64))
+    variance = add(of.variance[0, 0] for of in levels)
+    nothing = np.finfo(score.dtype).eps ** 2
+    value = np.minimum(score * score / np.maximum(variance, nothing), 1e30)
+    fourth = [of.fourth for of in levels if of.fourth is not None]
+    n_levels = add((of > 0).astype(float) for of in fourth)
+    total = add(fourth)
+    df = n_levels**2 / np.where(total > 0, total, np.inf)
+    return StudentLaw.of(value.astype(score.dtype), np.minimum(df, most))
 
 
 def _rescale(moments: Moments, scale: np.ndarray) -> None:
@@ -427,8 +442,4 @@ def _rescale(moments: Moments, scale: np.ndarray) -> None:
     for matrix in (moments.variance, moments.variance_null):
         for key in matrix:
             matrix[key] = matrix[key] * scale**2
-    if moments.line_null is not None:
-        moments.line_null = moments.line_null * scale**2
-    moments.clusters = [
-        (code, [v * scale for v in u], [v * scale for v in y]) for code, u, y in moments.clusters
-    ]
+    moments.clusters = [Influence(code, [v * scale for v in change]) for code, change in moments.clusters]

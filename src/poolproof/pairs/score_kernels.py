@@ -16,10 +16,12 @@ from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
+from scipy import special
 
 from .._arrays import add, as_slice, dense_columns
 from ..basis import N_COLUMNS, conditioning_bases, orthonormalise, spline_bases
 from .design import Level
+from .replicate_kernels import Influence, influences, leave_out_maps, masked_influences
 
 Tri = dict[tuple[int, int], np.ndarray]
 
@@ -42,13 +44,15 @@ class LevelFeatures:
     with_y: np.ndarray
     """Columns multiplied with y: q_j, then (robust) w q_j q_m q_1, shape ``(c1 * R, n)``."""
     with_y2: np.ndarray
-    """Columns multiplied with y^2: w q_j q_m, then q_1^2 without weight, shape ``((c2 + 1) * R, n)``."""
+    """Columns multiplied with y^2: w q_j q_m, shape ``(c2 * R, n)``."""
     constant: np.ndarray
     """sum_i w q_j q_m q_1^2, shape ``(c2, R)``."""
     n_columns: np.ndarray
     """Columns of each basis, shape ``(R,)``."""
-    basis: np.ndarray
-    """Shape ``(R, k, n)``, in the dtype of the products; used by the cluster form."""
+    fourth: np.ndarray
+    """sum_i q_i1^4, shape ``(R,)``: over one of it is the number of samples that carry the line."""
+    leave_out: np.ndarray
+    """With replicates: see :func:`~poolproof.pairs.replicate_kernels.leave_out_maps`, ``(R, D, k, 2 k)``."""
 
     def take(self, regulators: np.ndarray) -> LevelFeatures:
         """The same for some regulators of the block."""
@@ -62,7 +66,8 @@ class LevelFeatures:
             pick(self.with_y2),
             self.constant[:, regulators],
             self.n_columns[regulators],
-            self.basis[regulators],
+            self.fourth[regulators],
+            self.leave_out[regulators],
         )
 
     def astype(self, dtype: type) -> LevelFeatures:
@@ -72,7 +77,8 @@ class LevelFeatures:
             self.with_y2.astype(dtype),
             self.constant.astype(dtype),
             self.n_columns,
-            self.basis.astype(dtype),
+            self.fourth,
+            self.leave_out.astype(dtype),
         )
 
 
@@ -86,10 +92,10 @@ class Moments:
     """M over all columns, with u."""
     variance_null: Tri = field(default_factory=dict)
     """The same with y in place of u: x explains nothing."""
-    line_null: np.ndarray | None = None
-    """Variance of the line's score where x explains nothing, with the leverage of the constant alone."""
-    clusters: list[tuple[int, list[np.ndarray], list[np.ndarray]]] = field(default_factory=list)
-    """Per replicate: its code, its sums of q_j u, its sums of q_j y."""
+    fourth: np.ndarray | None = None
+    """sum_i q_i1^4, broadcastable to ``(R, m)``."""
+    clusters: list[Influence] = field(default_factory=list)
+    """With replicates: what leaving out each of them changes."""
 
     def at(self, chosen: np.ndarray) -> Moments:
         """What the bound needs of some pairs, flat."""
@@ -97,8 +103,25 @@ class Moments:
             self.b[chosen],
             [s[chosen] for s in self.s],
             {pair: value[chosen] for pair, value in self.variance.items()},
-            clusters=[(code, [v[chosen] for v in u], []) for code, u, _ in self.clusters],
+            clusters=[Influence(code, [v[chosen] for v in change]) for code, change in self.clusters],
         )
+
+
+def least_p_value(levels: tuple[Level, ...], k: int) -> float:
+    """Smallest p-value that the robust test of the bends can give on so many samples, whatever their values.
+
+    The score s'M^-1 s is at most sum (1 - h)^2 (Cauchy & Schwarz), and that at most n less the columns of the
+    linear fit.
+
+    Examples
+    --------
+    >>> level = Level("", np.arange(12), np.full((12, 1), 12**-0.5), np.zeros(12, dtype=int), None)
+    >>> round(least_p_value((level,), 5), 4)
+    0.0016
+    """
+    most = sum(len(level.rows) - level.covariates.shape[1] - 1 for level in levels)
+    df = sum(columns_for(len(level.rows), k) - 1 for level in levels)
+    return float(special.chdtrc(df, max(most, 0)))
 
 
 def columns_for(n: int, k: int) -> int:
@@ -147,16 +170,17 @@ def level_features(x: np.ndarray, level: Level, *, test: str, k: int = N_COLUMNS
     basis, n_columns = level_bases(x, level, k)
     n_regulators, _, n = basis.shape
     columns = np.ascontiguousarray(basis.transpose(1, 0, 2))  # (k, R, n)
+    fourth = (columns[0] ** 4).sum(axis=1)
     if test == "classical" or level.clusters is not None:
         empty = np.zeros((0, n_regulators))
         flat = columns.reshape(-1, n)
-        return LevelFeatures(flat, flat[:0], empty, n_columns, basis)
+        maps = leave_out_maps(basis, level.cluster_slices()) if level.clusters is not None else basis[:, :0]
+        return LevelFeatures(flat, flat[:0], empty, n_columns, fourth, maps)
     leverage = columns[0] ** 2 + (level.covariates**2).sum(axis=1)
     weight = 1.0 / np.maximum(1.0 - leverage, 1e-3) ** 2
     pairs = triangle(k)
     with_y = np.empty((k + len(pairs), n_regulators, n))
-    with_y2 = np.empty((len(pairs) + 1, n_regulators, n))
-    with_y2[-1] = columns[0] ** 2
+    with_y2 = np.empty((len(pairs), n_regulators, n))
     constant = np.empty((len(pairs), n_regulators))
     with_y[:k] = columns
     weighted = weight * columns
@@ -166,7 +190,9 @@ def level_features(x: np.ndarray, level: Level, *, test: str, k: int = N_COLUMNS
         product *= columns[0]
         with_y[k + p] = product
         constant[p] = np.einsum("rn,rn->r", product, columns[0])
-    return LevelFeatures(with_y.reshape(-1, n), with_y2.reshape(-1, n), constant, n_columns, basis[:, :0])
+    return LevelFeatures(
+        with_y.reshape(-1, n), with_y2.reshape(-1, n), constant, n_columns, fourth, basis[:, :0]
+    )
 
 
 def level_moments(features: LevelFeatures, y: np.ndarray, level: Level, *, test: str, k: int) -> Moments:
@@ -176,13 +202,14 @@ def level_moments(features: LevelFeatures, y: np.ndarray, level: Level, *, test:
     """
     n_regulators = len(features.n_columns)
     if level.clusters is not None:
-        return _cluster_moments(features, y, level, k)
+        theta, found = influences(features.leave_out, features.with_y, y, level.cluster_slices())
+        return Moments(theta[0], list(theta[1:]), clusters=found)
     first = (features.with_y @ y.T).reshape(-1, n_regulators, len(y))
     b, s = first[0], list(first[1:k])
     if test == "classical":
         return Moments(b, s)
     second = (features.with_y2 @ (y * y).T).reshape(-1, n_regulators, len(y))
-    moments = Moments(b, s, line_null=second[-1])
+    moments = Moments(b, s, fourth=features.fourth[:, None])
     b2 = b * b
     for p, pair in enumerate(triangle(k)):
         moments.variance_null[pair] = second[p]
@@ -191,22 +218,6 @@ def level_moments(features: LevelFeatures, y: np.ndarray, level: Level, *, test:
         variance += second[p]
         variance += features.constant[p][:, None] * b2
         moments.variance[pair] = variance
-    return moments
-
-
-def _cluster_moments(features: LevelFeatures, y: np.ndarray, level: Level, k: int) -> Moments:
-    """The same with replicates: the variance comes from the scores of whole clusters."""
-    n_regulators = len(features.n_columns)
-    flat = features.with_y
-    total = (flat @ y.T).reshape(k, n_regulators, len(y))
-    moments = Moments(total[0], list(total[1:]))
-    for code, rows in enumerate(level.cluster_slices()):
-        if rows.stop == rows.start:
-            continue
-        of_y = (flat[:, rows] @ y[:, rows].T).reshape(k, n_regulators, len(y))
-        of_line = np.matmul(features.basis[:, :, rows], features.basis[:, 0, rows, None])[:, :, 0].T
-        of_u = of_y - of_line[:, :, None] * total[0]
-        moments.clusters.append((code, list(of_u), list(of_y)))
     return moments
 
 
@@ -287,11 +298,7 @@ def masked_moments(
     moments = Moments(score[:1], [row[None] for row in score[1:]])
     residual = values - score[0][:, None] * own[:, 0]
     if level.clusters is not None:
-        clusters = level.clusters[known]
-        for code in np.unique(clusters):
-            rows = clusters == code
-            of = [np.einsum("mkn,mn->km", own[:, :, rows], v[:, rows]) for v in (residual, values)]
-            moments.clusters.append((int(code), [r[None] for r in of[0]], [r[None] for r in of[1]]))
+        moments.clusters = masked_influences(own, values, score, level.clusters[known])
     elif test == "robust":
         leverage = (nuisance**2).sum(axis=1) + own[:, 0] ** 2
         weight = mask / np.maximum(1 - leverage, 1e-3) ** 2
@@ -299,7 +306,7 @@ def masked_moments(
             weighted = own * (weight * power**2)[:, None]
             full = np.matmul(weighted, own.transpose(0, 2, 1))
             setattr(moments, name, {(j, m): full[None, :, j, m] for j, m in triangle(k)})
-        moments.line_null = ((own[:, 0] * values) ** 2).sum(axis=1)[None]
+        moments.fourth = (own[:, 0] ** 4).sum(axis=1)[None]
     n = mask.sum(axis=1).astype(np.int64)
     return moments, n, masked.n_columns, masked.norm
 
@@ -460,18 +467,13 @@ def bound_pieces(
     bends: dict[int, np.ndarray] = {}
     lines: dict[int, np.ndarray] = {}
     for of in levels:
-        for code, u, _ in of.clusters:
-            bend = add(s * u_j for s, u_j in zip(of.s, u[1:], strict=True)) * inverse_r
+        for code, z in of.clusters:
+            bend = add(s * z_j for s, z_j in zip(of.s, z[1:], strict=True)) * inverse_r
             bends[code] = bends.get(code, 0) + bend
-            lines[code] = lines.get(code, 0) + of.b * u[0] * inverse_b
-    total_bend, total_line = add(bends.values()), add(lines.values())
+            lines[code] = lines.get(code, 0) + of.b * z[0] * inverse_b
     for code, bend in bends.items():
         v_bend += bend**2
         v_line += lines[code] ** 2
         v_both += bend * lines[code]
-    scale = n_clusters / (n_clusters - 1)
-    return (
-        (v_bend - total_bend**2 / n_clusters) * scale,
-        (v_line - total_line**2 / n_clusters) * scale,
-        (v_both - total_bend * total_line / n_clusters) * scale,
-    )
+    scale = (n_clusters - 1) / n_clusters
+    return v_bend * scale, v_line * scale, v_both * scale

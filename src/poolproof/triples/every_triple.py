@@ -20,6 +20,7 @@ from .._random import stream
 from ..basis import N_COLUMNS
 from ..data.expression import Expression, ValueOptions
 from ..pairs.analyst import Analyst
+from ..pairs.batches import at_common_means
 from ..pairs.calls import bh_adjust
 from ..pairs.count_engine import CountTest
 from ..pairs.design import Design
@@ -213,6 +214,8 @@ def screen_triples(
     test = choose_test(expression, wanted)
     within, covariates = as_list(within), as_list(covariates)
     design = plan_design(expression, obs, test, within, replicate, covariates)
+    if test != "corrected":
+        expression, design = at_common_means(expression, design, obs, covariates)
     options = Options(
         correction="poisson" if test == "corrected" else "none",
         margin=margin,
