@@ -7,7 +7,7 @@ import scipy.sparse as sp
 
 from poolproof import linearity
 from poolproof._random import stream
-from poolproof.data.expression import expression_of
+from poolproof.data.expression import ValueOptions
 from poolproof.pairs.batches import at_common_means, predicted_means, to_common_mean
 from poolproof.pairs.design import covariate_columns, make_design, orthonormal
 
@@ -28,7 +28,7 @@ def cells(how, rng, n_genes=30):
 
 
 def prepared(values, obs, **options):
-    expression, obs = expression_of(values, obs, kind="bulk", **{"scale": "additive"} | options)
+    expression, obs = ValueOptions(**{"kind": "bulk", "scale": "additive"} | options).read(values, obs)
     return expression, obs
 
 

@@ -20,14 +20,17 @@ robust_score <- function(linear, bends) {
   drop(crossprod(s, solve(meat, s)))
 }
 
-# T2 (D - p) / (p (D - 1)) with the scores of whole donors; donors are projected out like covariates.
-donor_score <- function(linear, bends, donor) {
-  q <- qr.resid(qr(model.matrix(linear)), bends)
-  s_d <- rowsum(q * residuals(linear), donor)
-  d <- nrow(s_d); p <- ncol(s_d)
-  s <- colSums(s_d)
-  meat <- crossprod(s_d) - tcrossprod(s) / d
-  t2 <- drop(crossprod(s, solve(meat, s))) * (d - 1) / d
+# Wald's test of the bends with the jackknife over donors, each left out of the whole fit in turn; as
+# T2 (D - p) / (p (D - 1)). Donors are projected out like covariates.
+donor_score <- function(spline, data) {
+  of_bends <- function(fit) coef(fit)[grepl("^bends", names(coef(fit)))]
+  gamma <- of_bends(spline)
+  donors <- unique(data$donor)
+  d <- length(donors); p <- length(gamma)
+  change <- sapply(donors, function(one) gamma - of_bends(lm(formula(spline), data[data$donor != one, ])))
+  if (anyNA(change)) return(c(f = NA, df = p, rest = d - p))  # a bend that one donor alone shows
+  spread <- (d - 1) / d * tcrossprod(matrix(change, nrow = p))
+  t2 <- drop(crossprod(gamma, solve(spread, gamma)))
   c(f = t2 * (d - p) / (p * (d - 1)), df = p, rest = d - p)
 }
 
@@ -46,7 +49,7 @@ of_case <- function(data) {
   natural <- update(linear, . ~ . + splines::ns(x, knots = at[2:(length(at) - 1)], Boundary.knots = range(at)))
   stopifnot(all.equal(anova(linear, natural)$F, table$F, tolerance = 1e-8))
   if (covariates == "donor") {
-    of <- donor_score(linear, data$bends, data$donor)
+    of <- donor_score(spline, data)
     statistic <- of[["f"]]
     p_value <- pf(of[["f"]], of[["df"]], of[["rest"]], lower.tail = FALSE)
   } else {

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from poolproof._names import POPULATION_COLUMNS
+from poolproof.verdict.advice import next_steps
 from poolproof.verdict.decision import Evidence, decide
-from poolproof.verdict.next_steps import next_steps
 
 CONTROL = {"rejected": 0.2, "rejected_naive": 0.5, "level": 0.05, "n_pairs": 1000, "bend_share": None}
 

@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 LEAST_LEFT = 1e-3
-"""Share of a direction of the basis that the other replicates must hold; less counts as this much: what rests
-on one replicate alone then has a huge variance."""
+"""Share of a direction of the basis that the other replicates must hold. Where they hold less, the
+coefficient along it rests on one replicate alone, and is 0 without it: the fit of least norm."""
 
 
 class Influence(NamedTuple):
@@ -59,10 +59,12 @@ def leave_out_maps(basis: np.ndarray, slices: Sequence[slice]) -> np.ndarray:
 
 def _maps(gram: np.ndarray) -> np.ndarray:
     held, directions = np.linalg.eigh(gram)
-    inverse = np.matmul(
-        directions / np.maximum(1 - held, LEAST_LEFT)[..., None, :], np.swapaxes(directions, -1, -2)
-    )
-    return np.concatenate([inverse, -np.matmul(inverse, gram)], axis=-1)
+    back = np.swapaxes(directions, -1, -2)
+    left = 1 - held
+    alone = left < LEAST_LEFT
+    inverse = np.matmul(directions * np.where(alone, 0.0, 1 / np.where(alone, 1.0, left))[..., None, :], back)
+    lost = np.matmul(directions * alone[..., None, :], back)
+    return np.concatenate([inverse, lost - np.matmul(inverse, gram)], axis=-1)
 
 
 def influences(

@@ -326,7 +326,7 @@ class ScoreTest:
         weak: np.ndarray | None,
         of: range,
     ) -> tuple[Law, np.ndarray]:
-        """Wald's test of some coefficients, per level (method 6.9); Bonferroni joins levels: they share replicates.
+        """Wald's test of some coefficients, per level (method 6.9); Bonferroni joins the levels.
 
         ``T2 (D - p) / (p (D - 1)) ~ F(p, D - p)``, Hotelling's law, for D replicates and p columns.
         """

@@ -2,7 +2,7 @@
 
 The last room of the data's wing: it imports the hall, data, pairs, triples and pools; report, study and
 cli import it. Read ``decision`` (the rule, one page), ``shape_kernels`` and ``shape`` (what it needs
-beside pairs), ``next_steps`` and ``caveats`` (what it does not say), then ``equation_kernels`` and
+beside pairs), ``advice`` and ``caveats`` (what it does not say), then ``equation_kernels`` and
 ``equations``, ``claims``, ``given_sets``, ``edges`` and ``network`` (what a network claims),
 ``survival``, and ``auditing``, which runs it all.
 """

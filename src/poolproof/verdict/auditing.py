@@ -27,11 +27,11 @@ from ..pairs.settings import MEMORY
 from ..pools.curves import PoolingCurves
 from ..triples.every_triple import Triples, write_triples
 from ..triples.figures import triple_figure_data
+from .advice import next_steps
 from .caveats import label_warnings, limits_of, unused_labels
 from .decision import Evidence, decide
 from .equations import Equations, joint_equations
 from .network import NetworkClaims, judge_network
-from .next_steps import next_steps
 from .shape import Shape, shape_of
 from .survival import Survival, check_how, survival_of
 
