@@ -135,8 +135,8 @@ class Browser:
             self.events.append(message)
         return message
 
-    def open(self, path, width=1440, height=900):
-        """Show a file; ``events`` then holds what happened."""
+    def open(self, path, width=1440, height=900, unfold=True):
+        """Show a file, the parts that are folded at first opened; ``events`` then holds what happened."""
         self(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -148,6 +148,8 @@ class Browser:
         self("Page.navigate", url=path.as_uri())
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self._next()
+        if unfold:
+            self.run("document.querySelectorAll('details.fold').forEach(fold => { fold.open = true })")
 
     def run(self, script):
         """Evaluate an expression in the page; a promise is waited for."""

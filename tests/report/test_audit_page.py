@@ -242,13 +242,13 @@ def test_write_report__refuses_a_broken_folder(folder, tmp_path, missing, junk):
 
 
 @pytest.mark.parametrize(
-    "change", [{"schema_version": 2}, {"verdict": "<b>"}, {"verdict": "compatible"}, {"data": {}}]
+    "change", [{"schema_version": 3}, {"verdict": "<b>"}, {"verdict": "compatible"}, {"data": {}}]
 )
 def test_write_report__refuses_another_schema(folder, tmp_path, change):
     place = shutil.copytree(folder, tmp_path / "copy")
     verdict = json.loads((place / "verdict.json").read_text(encoding="utf-8"))
     write_json(verdict | change, place / "verdict.json")  # bulk is never compatible
-    with pytest.raises(InputError, match="schema version 1"):
+    with pytest.raises(InputError, match="schema version 1 or 2"):
         write_report(place)
 
 
@@ -280,7 +280,7 @@ def test_report__shows_counts_data_and_command(page, folder):
         assert f"{verdict['linearity'][number]:,}" in said
     for word in ("bulk", "additive", "400 samples", "a note with <b>markup</b> and \\x1b[31mcolour"):
         assert word in said
-    assert "poolproof audit '<script>' --out \\x1b[31m" in page.all("code")[0][1]
+    assert any("poolproof audit '<script>' --out \\x1b[31m" in code for _, code in page.all("code"))
 
 
 def test_report__has_a_picture_a_sentence_and_data_for_each_figure(page, folder):
@@ -395,6 +395,7 @@ def test_report__rows_without_javascript_are_those_of_the_tables(page):
     assert names_shown == 3 * triples + middle + 2 * edges + 3 * separations + equations + 2 * pairs
     captions = [c for _, c in page.all("caption")]
     assert captions == [
+        "Bend shares with 95 % intervals",
         "Standard tests of a sample of triples",
         "Listed triples",
         "Triples by middle gene",
@@ -404,7 +405,7 @@ def test_report__rows_without_javascript_are_those_of_the_tables(page):
         "Equations of the network",
         "Strongest pairs",
     ]
-    assert all(a.get("scope") in ("col", "row") for a, _ in page.all("th"))
+    assert all(a.get("scope") in ("col", "row", "colgroup") for a, _ in page.all("th"))
 
 
 def test_report__headings_are_in_order_and_parts_are_named(page):
@@ -908,7 +909,7 @@ def test_browser__every_table_shows_hostile_names_as_text(browser, folder):
             break
     for name in (HOSTILE[0], HOSTILE[2], HOSTILE[4], HOSTILE[9], "<i>A</i>", "abc\\u202edcba\\u202c"):
         assert name in shown
-    inside = "[...document.querySelectorAll('table *')].map(e => e.tagName)"
+    inside = "[...document.querySelectorAll('table:not(.forest) *')].map(e => e.tagName)"
     known = {"CAPTION", "THEAD", "TBODY", "TR", "TH", "TD", "BDI", "BUTTON"}
     assert set(browser.run(inside)) == known
     assert browser.run("typeof window.pwned") == "undefined"
@@ -1034,7 +1035,7 @@ def test_browser__tables_and_pictures_are_known_to_readers_on_a_phone(browser, f
     browser.open(folder / "report.html", width=390)
     nodes = browser("Accessibility.getFullAXTree")["nodes"]
     roles = Counter(node.get("role", {}).get("value") for node in nodes if not node["ignored"])
-    assert roles["table"] == 8
+    assert roles["table"] == 9
     assert roles["row"] >= 8 * 3
     assert roles["columnheader"] >= 30
     assert roles["cell"] + roles["gridcell"] > 100
@@ -1042,6 +1043,26 @@ def test_browser__tables_and_pictures_are_known_to_readers_on_a_phone(browser, f
         named = [n["name"]["value"] for n in nodes if n.get("role", {}).get("value") == role]
         assert named
         assert all(named), role
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 6_000), (390, 9_000)])
+def test_browser__the_answer_comes_first_and_the_rest_is_folded(browser, folder, width, height):
+    browser.open(folder / "report.html", width=width, unfold=False)
+    assert browser.run("document.querySelectorAll('details.fold[open]').length") == 0
+    words = browser.run("document.body.innerText.split(/\\s+/).length")
+    tall = browser.run("document.documentElement.scrollHeight")
+    print(f"{words} words and {tall} px at first sight, {width} px wide")
+    assert words <= 1_200
+    assert tall <= height
+    top = browser.run("document.querySelector('.forest .main').getBoundingClientRect().top")
+    assert top < 1_200, "the picture of the answer is seen without much scrolling"
+
+
+def test_browser__a_link_opens_the_part_that_it_leads_to(browser, folder):
+    browser.open(folder / "report.html", unfold=False)
+    browser.run("document.querySelector('nav a[href=\"#pairs\"]').click()")
+    opened = "[...document.querySelectorAll('details.fold[open]')].map(fold => fold.parentElement.id)"
+    assert browser.run(f"new Promise(done => setTimeout(() => done({opened}), 100))") == ["pairs"]
 
 
 def test_browser__printed_page_is_not_shrunk(browser, folder):
@@ -1147,9 +1168,10 @@ def test_browser__prints(browser, folder):
 def test_browser__works_without_scripts(browser, folder):
     browser("Emulation.setScriptExecutionDisabled", value=True)
     try:
-        browser.open(folder / "report.html")
+        browser.open(folder / "report.html", unfold=False)
     finally:
         browser("Emulation.setScriptExecutionDisabled", value=False)
+    browser.run("document.querySelectorAll('details.fold').forEach(fold => { fold.open = true })")
     assert browser.run("document.querySelector('noscript').innerText").startswith("Without JavaScript")
     assert browser.run("document.querySelectorAll('.controls, .pages').length") == 0
     rows = browser.run(ROWS)

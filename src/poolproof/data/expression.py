@@ -38,6 +38,11 @@ SCALED = (
     "scale, but "
     "a log taken before it cannot be undone"
 )
+SYMBOL_COLUMNS = (
+    *("symbol", "symbols", "genesymbol", "genesymbols", "genename", "genenames", "geneshortname"),
+    *("featurename", "hgncsymbol", "mgisymbol", "externalgenename"),
+)
+"""Names of columns of var that hold symbols, in small letters, without dots and underscores."""
 MANY_POOLS = 100
 """Pools from which the noise of counting can be told and removed."""
 
@@ -249,6 +254,13 @@ def describe(
         f"{printable(name, 40)} to use them"
         for name in elsewhere
     ]
+    if gene_column is None:
+        gene_column = _symbol_column(taken.var, genes)
+        if gene_column is not None:
+            warnings.append(
+                f"gene symbols taken from var column {printable(gene_column, 40)!r}; pass --gene-column to "
+                "name another"
+            )
     depth = find_depth(matrix, obs, method=size_factors, kind=kind, scale=scale_tested)
     warnings += depth.warnings
     settings = {
@@ -418,6 +430,19 @@ def _names(taken: _Taken, warnings: list[str]) -> tuple[np.ndarray, np.ndarray]:
             "pass --orientation genes-in-rows"
         )
     return genes, obs_names
+
+
+def _symbol_column(var: pd.DataFrame, genes: np.ndarray) -> str | None:
+    """The column of var that holds symbols, if the genes are not named by them already."""
+    for column in var.columns:
+        if str(column).lower().replace("_", "").replace(".", "") not in SYMBOL_COLUMNS:
+            continue
+        given = var[column]
+        texts = given.notna() & ~given.astype(str).str.strip().isin(["", "nan", "NA"])
+        other = given.astype(str).to_numpy(dtype=object) != genes
+        if not pd.api.types.is_numeric_dtype(given) and (texts.to_numpy() & other).mean() > 0.5:
+            return str(column)
+    return None
 
 
 def _symbols(var: pd.DataFrame, genes: np.ndarray, column: str | None, warnings: list[str]) -> np.ndarray:

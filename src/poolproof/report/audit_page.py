@@ -20,6 +20,7 @@ from .._checks import InputError, printable
 from .._files import MARK, replace_file
 from ..pairs.figures import CALLS, FIGURES, N_OF_A_CALL, N_SAMPLES, WORDS
 from ..triples.figures import N_POINTS, TRIPLE_FIGURES, TRIPLE_WORDS
+from .answer import answer_of
 from .drawing import LEVEL_COLOURS
 from .page import policy, resource, template, text_of
 from .pictures import curve_pictures, pair_gallery, pictures_of, triple_gallery
@@ -60,21 +61,22 @@ TABLES = {
     "triples": "triples",
     "triple_genes": "triple_genes",
     "curves": "pooling_curves",
+    "population": "population",
 }
 """Tables that an audit may have written, and their files."""
 
 VERDICTS = {
     (names.CONTRADICTED, "bulk"): (
-        "These data contradict affine relations: too many pairs of genes bend. A causal graph learned from "
-        "such pools need not hold in the cells inside them."
+        "These data contradict affine relations: they bend by more than affine equations can make. A causal "
+        "graph learned from such pools need not hold in the cells inside them."
     ),
     (names.CONTRADICTED, "single-cell"): (
-        "These cells contradict affine relations: too many pairs of genes bend. Pooling them can distort the "
-        "causal relations among their genes."
+        "These cells contradict affine relations: they bend by more than affine equations can make. Pooling "
+        "them can distort the causal relations among their genes."
     ),
     (names.COMPATIBLE, "single-cell"): (
-        "These cells are compatible with affine relations: hardly any pair of genes bends, and most are "
-        "shown to be straight. As far as pairs can show, pooling them keeps the form of the relations."
+        "These cells are compatible with affine relations: bends, products and spreads are shown to be "
+        "small. As far as that goes, pooling them keeps the form of the relations."
     ),
     (names.UNDECIDED, "bulk"): (
         "These data cannot tell whether the relations among the genes are affine: they neither contradict "
@@ -86,6 +88,12 @@ VERDICTS = {
     ),
 }
 """The verdict in one sentence, by verdict and kind; bulk is never compatible."""
+
+BENT = (
+    "The relations among these genes are bent, and pools distort what rests on them. Whether their equations "
+    "are bent is not shown: affine equations with common causes can do the same."
+)
+"""Inconclusive, but surely bent."""
 
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 
@@ -160,6 +168,7 @@ def render(
     triples: pd.DataFrame | None = None,
     triple_genes: pd.DataFrame | None = None,
     curves: pd.DataFrame | None = None,
+    population: pd.DataFrame | None = None,
 ) -> str:
     """Return the page as text; arguments are the contents of the result files, ``n_pairs`` all rows there.
 
@@ -181,7 +190,7 @@ def render(
         found=found,
         kind=kind,
         rows="cells" if kind == "single-cell" else "samples",
-        sentence=VERDICTS[verdict["verdict"], kind],
+        sentence=_sentence(verdict),
         command=command if isinstance(command, str) or not command else shlex.join(map(str, command)),
         settings={name: json.dumps(value, ensure_ascii=False) for name, value in verdict["settings"].items()},
         limit=limit,
@@ -189,7 +198,7 @@ def render(
         n_dots=N_SAMPLES,
         n_triple_dots=N_POINTS,
         n_of_a_call=N_OF_A_CALL,
-        interval=_interval(found["share_contradicting"], limit),
+        answer=answer_of(verdict, population, genes),
         pictures=pictures_of(figures),
         gallery=pair_gallery(figures),
         triple_gallery=triple_gallery(figures),
@@ -218,6 +227,15 @@ def render(
             )
         },
     )
+
+
+def _sentence(verdict: Mapping[str, Any]) -> str:
+    """The verdict in one sentence."""
+    share = verdict.get("population")
+    bent = share is not None and share["low"] is not None and share["low"] > verdict["linearity"]["margin"]
+    if verdict["verdict"] == names.UNDECIDED and bent and verdict["data"]["scale_tested"] != "log":
+        return BENT
+    return VERDICTS[verdict["verdict"], verdict["data"]["kind"]]
 
 
 def _table(
@@ -346,13 +364,3 @@ def _count(value: int) -> str:
 
 def _number(value: float) -> str:
     return "–" if pd.isna(value) else f"{value:.2f}".replace("-", "\u2212")
-
-
-def _interval(share: Mapping[str, float | None], limit: float) -> dict[str, float] | None:
-    """Places on a scale of 300 steps: the interval of the contradicting share, and its limit."""
-    estimate, low, high = (share[of] for of in ("estimate", "low", "high"))
-    if estimate is None or low is None or high is None:
-        return None
-    top = min(max(1.4 * high, 2 * limit), 1.0)
-    places = {"estimate": estimate, "low": low, "high": high, "limit": limit}
-    return {name: round(300 * value / top, 1) for name, value in places.items()} | {"top": top}

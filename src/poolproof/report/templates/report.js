@@ -130,3 +130,17 @@ function start(box) {
 }
 
 document.querySelectorAll(".table").forEach(start);
+
+// A part that is folded opens when a link leads to it, and all open on paper.
+function unfold() {
+  const part = location.hash && document.getElementById(location.hash.slice(1));
+  for (const fold of part ? part.querySelectorAll(":scope > details.fold") : []) fold.open = true;
+  if (part) part.scrollIntoView();
+}
+addEventListener("hashchange", unfold);
+unfold();
+const folded = [];
+addEventListener("beforeprint", () => {
+  for (const fold of document.querySelectorAll("details:not([open])")) { fold.open = true; folded.push(fold); }
+});
+addEventListener("afterprint", () => { for (const fold of folded.splice(0)) fold.open = false; });
