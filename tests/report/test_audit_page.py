@@ -242,7 +242,7 @@ def test_write_report__refuses_a_broken_folder(folder, tmp_path, missing, junk):
 
 
 @pytest.mark.parametrize(
-    "change", [{"schema_version": 2}, {"verdict": "<b>"}, {"verdict": "compatible"}, {"data": {}}]
+    "change", [{"schema_version": 3}, {"verdict": "<b>"}, {"verdict": "compatible"}, {"data": {}}]
 )
 def test_write_report__refuses_another_schema(folder, tmp_path, change):
     place = shutil.copytree(folder, tmp_path / "copy")
@@ -250,6 +250,15 @@ def test_write_report__refuses_another_schema(folder, tmp_path, change):
     write_json(verdict | change, place / "verdict.json")  # bulk is never compatible
     with pytest.raises(InputError, match="schema version 1"):
         write_report(place)
+
+
+def test_write_report__reads_what_earlier_versions_wrote(folder, tmp_path):
+    place = shutil.copytree(folder, tmp_path / "copy")
+    verdict = json.loads((place / "verdict.json").read_text(encoding="utf-8"))
+    del verdict["population"]
+    (place / "population.parquet").unlink()
+    write_json(verdict | {"schema_version": 1}, place / "verdict.json")
+    assert write_report(place).is_file()
 
 
 # --- what it says ----------------------------------------------------------------------------------
