@@ -252,6 +252,15 @@ def test_write_report__refuses_another_schema(folder, tmp_path, change):
         write_report(place)
 
 
+def test_write_report__reads_what_earlier_versions_wrote(folder, tmp_path):
+    place = shutil.copytree(folder, tmp_path / "copy")
+    verdict = json.loads((place / "verdict.json").read_text(encoding="utf-8"))
+    del verdict["population"]
+    (place / "population.parquet").unlink()
+    write_json(verdict | {"schema_version": 1}, place / "verdict.json")
+    assert write_report(place).is_file()
+
+
 # --- what it says ----------------------------------------------------------------------------------
 
 

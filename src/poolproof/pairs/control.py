@@ -8,7 +8,7 @@ misled by counting noise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ class SplitControl:
     """Share rejected by the robust test of counts divided by depth."""
     level: float
     n_genes: int
-    bend_share: Share
+    bend_share: Share = field(compare=False)
     """Bend share of either half in the other, over all pairs of halves: 0 but for noise."""
 
     @property

@@ -31,8 +31,11 @@ import numpy as np
 from .design import Level
 from .score_kernels import level_bases, triangle
 
-MAX_LEVERAGE = 0.95
+MAX_LEVERAGE = 0.999
 """Largest leverage that a sample is taken to have."""
+PER_COLUMN = 8
+"""Samples that a column of a basis needs; of samples with one value as many as `PER_VALUE` count."""
+PER_VALUE = 6
 FLOOR = 0.05
 """Smallest share of a replicate's information that is taken to be left beside the fit."""
 
@@ -80,7 +83,7 @@ def score_columns(x: np.ndarray, level: Level, k: int, dtype: type) -> ScoreColu
     dtype
         Of the products.
     """
-    basis, n_columns = level_bases(x, level, k)
+    basis, n_columns = _bases(x, level, k)
     basis = np.where((n_columns > 1)[:, None, None], basis, 0.0)
     n_regulators, _, n = basis.shape
     leverage = (level.covariates**2).sum(axis=1) + np.einsum("rkn,rkn->rn", basis, basis)
@@ -99,6 +102,34 @@ def score_columns(x: np.ndarray, level: Level, k: int, dtype: type) -> ScoreColu
     return ScoreColumns(
         basis, weight, with_y.reshape(-1, n), squares.reshape(-1, n).astype(dtype), n_columns > 1
     )
+
+
+def _bases(x: np.ndarray, level: Level, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bases with as many columns as the values of each regulator can carry, by x alone.
+
+    Where 80 of 100 samples are off, five columns would rest on 20: HC2 is then too small if these are also
+    the noisy ones, and bends appear.
+    """
+    wanted = np.array([min(k, max(2, n_telling(values) // PER_COLUMN)) for values in x.T])
+    basis = np.zeros((x.shape[1], k, len(x)))
+    n_columns = np.zeros(x.shape[1], dtype=np.int64)
+    for size in np.unique(wanted):
+        chosen = wanted == size
+        part, n_columns[chosen] = level_bases(x[:, chosen], level, int(size))
+        basis[chosen, :size] = part
+    return basis, n_columns
+
+
+def n_telling(values: np.ndarray) -> int:
+    """Samples, of which at most `PER_VALUE` of one value count.
+
+    Examples
+    --------
+    >>> n_telling(np.array([0.0] * 80 + [1.0, 2.0]))
+    8
+    """
+    counts = np.unique(values, return_counts=True)[1]
+    return int(np.minimum(counts, PER_VALUE).sum())
 
 
 def score_sums(columns: ScoreColumns, y: np.ndarray, level: Level, weights: list[np.ndarray]) -> LevelSums:
