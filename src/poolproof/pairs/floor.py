@@ -34,7 +34,9 @@ LARGEST = 500
 N_COPIES = 19
 """Copies with affine equations from which the law of the excess is learnt."""
 TOLERANCE = 0.005
-"""Excess that is never evidence: what the approximations made here came to in affine data (tests)."""
+"""Excess that is never evidence, whatever the copies say."""
+RELATIVE_TOLERANCE = 0.05
+"""The same as a part of the share: what factors too many or too weak to be found came to in affine data."""
 LEVEL = 0.025
 BLOCK = 32
 
@@ -69,7 +71,8 @@ class AffineFloor:
             return float("nan")
         spread = self.law.std(ddof=1) * np.sqrt(1 + 1 / n)
         point = self.law.mean() + stats.t.ppf(1 - LEVEL, n - 1) * spread
-        return float(max(point, self.law.max(), TOLERANCE))
+        least = max(TOLERANCE, RELATIVE_TOLERANCE * self.bend_share)
+        return float(max(point, self.law.max(), least))
 
     @property
     def decided(self) -> bool:
@@ -146,7 +149,7 @@ def affine_floor(
     Notes
     -----
     Evidence of bent equations is an excess above the 97.5 % point of its law in the copies (t quantile for
-    one more draw, their largest, or 0.005, whichever is largest). No law of a factor is estimated and none
+    one more draw, their largest, 0.005 or a twentieth of the share, whichever is largest). No law of a factor is estimated and none
     is assumed: factors may depend on each other in any way, so states, composition and batches that no
     label tells are affine causes too. Bends of genes that all follow one bent function of a hidden cause are
     affine in it, and give no evidence.

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
-from ..basis import N_COLUMNS, orthonormalise, spline_bases, standardise
+from ..basis import orthonormalise, spline_bases, standardise
 
-MAX_FACTORS = 20
-"""Factors of a level at most; of n samples and G genes also at most n / 10 and G / 3."""
+MAX_FACTORS = 40
+"""Factors of a level at most; of n samples and G genes also at most n / 5 and G / 3."""
 N_SPLITS = 4
 """Ways of halving the genes."""
 N_FLIPPED = 4
@@ -35,6 +35,8 @@ N_COMMUNALITY = 20
 TOLERANCE = 0.003
 """Change of a communality that ends their iteration."""
 N_ROTATIONS = 100
+N_COLUMNS = 3
+"""Columns of a basis of a gene's line: the line and two bends, which find what is smooth with less noise."""
 CLEARLY = 1.15
 """Times that a factor must be as strong as the strongest of the copies: the residual of a fit has had its
 own noise fitted too, and comes out a little stronger or weaker than they are."""
@@ -44,6 +46,9 @@ SCORE_RIDGE = 0.01
 """Added to the information on a factor, which a well measured one has 10 to 100 of."""
 INSTRUMENT_RIDGE = 0.003
 """Added to the covariance of the two halves' factors, in which a well measured one has variance 1."""
+SHRINKAGE = 2.5
+"""Times its variance that is taken off the square of a bend: 1 makes it best on average, more leaves genes
+that do not bend beyond noise as they are, so that the floor is not made of noise."""
 BIN = 25
 """Samples among which the noises of an affine copy are shuffled, so that their spread still grows."""
 
@@ -87,7 +92,7 @@ def find_factors(standard: np.ndarray, generator: np.random.Generator) -> np.nda
     correlation = standard.T @ standard / n
     unique = np.ones(n_genes)
     loadings = np.zeros((n_genes, 0))
-    for n_factors in range(1, min(MAX_FACTORS, n // 10, n_genes // 3) + 1):
+    for n_factors in range(1, min(MAX_FACTORS, n // 5, n_genes // 3) + 1):
         directions = np.linalg.qr(loadings / np.sqrt(unique)[:, None])[0]
         rest = standard / np.sqrt(unique)
         rest = rest - (rest @ directions) @ directions.T
@@ -153,8 +158,8 @@ def factor_curves(
     -----
     Per gene x with factors F_P of its own half (x left out) and F_Q of the other: slopes a by instruments,
     F_P'F_Q a = F_P'x; u = x - F_Q a; bends q_j of x's line in F_P, made orthogonal to 1 and F_P;
-    c = sum_j q_j q_j'u, shrunk by 1 - V / |c|^2 where V is the variance of c (James & Stein 1961), so that
-    what is noise is left in place.
+    c = sum_j q_j q_j'u, shrunk by 1 - 2.5 V / |c|^2 where V is the variance of c (after James & Stein 1961),
+    so that what is noise is left in place.
     """
     n_genes = values.shape[1]
     standard, varies = standardise(values)
@@ -229,7 +234,9 @@ def _gene_bend(scores: _HalfScores, gene: int, own: np.ndarray, basis: np.ndarra
     coefficients = bends @ rest
     explained = float(coefficients @ coefficients)
     noise = float(((bends**2) @ (rest - coefficients @ bends) ** 2).sum())
-    return coefficients @ bends * max(0.0, 1 - noise / explained) if explained > 0 else np.zeros(n)
+    return (
+        coefficients @ bends * max(0.0, 1 - SHRINKAGE * noise / explained) if explained > 0 else np.zeros(n)
+    )
 
 
 def affine_copy(straight: np.ndarray, lines: np.ndarray, generator: np.random.Generator) -> np.ndarray:
