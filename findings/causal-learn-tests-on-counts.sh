@@ -3,8 +3,8 @@
 # Guess: the discrete tests chisq and gsq hold their 5 % on small whole counts, or reject too rarely where cells of the
 #   table are empty.
 # Seen: of independent Poisson counts (mean 2, 100 samples), given two more such counts, chisq rejects about half and gsq
-#   about four in five at 5 %. With a mean of 0.5 it is about 8 %. No warning: the degrees of freedom count only the levels seen in
-#   each stratum, and every stratum holds a handful of samples.
+#   about four in five at 5 %; with a mean of 0.5 both reject about 8 %. No warning, though a stratum holds only a
+#   handful of samples.
 # Matters: running PC on raw molecule counts with a discrete test keeps most edges between independent genes.
 set -euo pipefail
 folder=$(mktemp -d)
