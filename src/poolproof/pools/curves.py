@@ -12,7 +12,7 @@ from anndata import AnnData
 from tqdm.auto import tqdm
 
 from .. import _names as names
-from .._checks import InputError, check_column, check_share, printable
+from .._checks import InputError, check_column, check_share, check_whole, printable
 from .._notebook import summary_html
 from ..data.expression import Expression, ValueOptions
 from ..pairs.plan import as_list, choose_test
@@ -203,9 +203,9 @@ def pooling_curves(
     """
     sizes = LADDER if sizes is None else _check_sizes(sizes)
     for name, value, least in (("repeats", repeats, 1), ("n_genes", n_genes, 2)):
-        _check_whole(name, value, least)
+        check_whole(name, value, least)
     if n_pools is not None:
-        _check_whole("n_pools", n_pools, MIN_PER_STRATUM)
+        check_whole("n_pools", n_pools, MIN_PER_STRATUM)
     for name, share in (("fdr", fdr), ("margin", margin), ("min_r2", min_r2)):
         check_share(name, share)
     expression, obs = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column).read(
@@ -266,16 +266,10 @@ def pooling_curves(
 def _check_sizes(sizes: Any) -> tuple[int, ...]:
     several = isinstance(sizes, Iterable) and not isinstance(sizes, (str, bytes))
     given = list(sizes) if several else [sizes]
-    for size in given:
-        _check_whole("sizes", size, 1)
-    if not any(size > 1 for size in given):
+    found = {check_whole("sizes", size, 1) for size in given}
+    if found <= {1}:
         raise InputError("sizes must name a number of cells above 1; found none; 1 is always among them")
-    return tuple(sorted({1, *(int(size) for size in given)}))
-
-
-def _check_whole(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise InputError(f"{name} must be a whole number of at least {least}; found {printable(value)!r}")
+    return tuple(sorted({1, *found}))
 
 
 def _check_cells(expression: Expression) -> None:
