@@ -288,15 +288,12 @@ JUDGES = (
     "poolproof.theory.axis",
     "poolproof.theory.coincidence",
     "poolproof.theory.forms",
-    "poolproof.theory.forms",
     "poolproof.theory.one_edge",
     "poolproof.theory.separations",
     "poolproof.theory.pooled_model",
     "poolproof.theory.independence",
     "poolproof.theory.enumeration",
-    "poolproof.theory.pooled_model",
     "poolproof.theory.breaks",
-    "poolproof.theory.conditions",
     "poolproof.theory.conditions",
 )
 """Modules whose rules ``check`` answers with."""
