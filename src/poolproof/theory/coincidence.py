@@ -183,25 +183,6 @@ def bends_of(states: Sequence[Sequence[sympy.Expr]], values: Sequence[sympy.Expr
     return np.array([float(v / size) for v in left])
 
 
-def is_affine_on(
-    states: Sequence[Sequence[sympy.Expr]], values: np.ndarray, rounding: float | None = None
-) -> bool:
-    """Tell whether functions are affine on the states up to rounding.
-
-    Parameters
-    ----------
-    states, values, rounding
-        As in :func:`smallest_coincidence`.
-
-    Examples
-    --------
-    >>> is_affine_on([(sympy.Integer(0),), (sympy.Integer(7),)], np.array([3.0, -1.0]))
-    True
-    """
-    values = np.asarray(values, dtype=float).reshape(len(states), -1)
-    return not np.any(_affine_residuals(_whole_rows(states), values, rounding))
-
-
 def _whole_rows(states: Sequence[Sequence[sympy.Expr]]) -> np.ndarray:
     """One row for each coordinate, scaled to whole numbers where it is rational."""
     rows = []
