@@ -343,7 +343,7 @@ def _draw(
             f"expected at most {room.sum():,} pools of {sizes[-1]:,} cells, as many as there is room for; "
             f"found {pools:,}; ask for fewer or smaller pools"
         )
-    n_pools = room if pools is None else _share_out(pools, room)
+    n_pools = room if pools is None else _in_proportion(pools, room)
     by_name = adata.obs_names.is_unique
     if not by_name:
         notes.append("names of cells are not unique: the draws depend on the order of the cells")
@@ -360,12 +360,12 @@ def _draw(
     return Members(tuple(unique_names(names)[0]), np.concatenate(drawn), each, each)
 
 
-def _share_out(total: int, room: np.ndarray) -> np.ndarray:
+def _in_proportion(total: int, room: np.ndarray) -> np.ndarray:
     """Whole numbers in proportion to ``room`` that add up to ``total``, by largest remainders.
 
     Examples
     --------
-    >>> _share_out(5, np.array([6, 3, 1])).tolist()
+    >>> _in_proportion(5, np.array([6, 3, 1])).tolist()
     [3, 2, 0]
     """
     share, left = np.divmod(total * room, room.sum())
