@@ -8,7 +8,7 @@ survives at every K iff f is affine on the states.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import lcm
@@ -163,16 +163,8 @@ def bends_of(states: Sequence[Sequence[sympy.Expr]], values: Sequence[sympy.Expr
         raise TimeoutError("its values on its finite support are no real numbers")
     exact = all(v.is_Rational for v in (*values, *(x for state in states for x in state)))
     number = sympy.Rational if exact else (lambda v: sympy.N(v, EXACT_DIGITS))
-    place = {tuple(state): i for i, state in enumerate(states)}
     first, shown = tuple(states[0]), [number(v) for v in values]
-    slopes = []
-    for j, start in enumerate(first):
-        other = next((state[j] for state in states if state[j] != start), None)
-        if other is None:
-            slopes.append(sympy.Integer(0))
-            continue
-        beside = place[(*first[:j], other, *first[j + 1 :])]
-        slopes.append((shown[beside] - shown[0]) / number(other - start))
+    slopes = _slopes_at_first(states, shown, number)
     left = [
         value - shown[0] - sum(c * number(x - at) for c, x, at in zip(slopes, state, first, strict=True))
         for value, state in zip(shown, states, strict=True)
@@ -181,6 +173,24 @@ def bends_of(states: Sequence[Sequence[sympy.Expr]], values: Sequence[sympy.Expr
     if size == 0 or (not exact and size <= 10.0**-50 * max(abs(v) for v in shown)):
         return np.zeros(len(states))
     return np.array([float(v / size) for v in left])
+
+
+def _slopes_at_first(
+    states: Sequence[Sequence[sympy.Expr]],
+    values: Sequence[sympy.Expr],
+    number: Callable[[sympy.Expr], sympy.Expr],
+) -> list[sympy.Expr]:
+    """Slope in each coordinate, from the first state to one beside it; 0 where the coordinate is constant."""
+    place = {tuple(state): i for i, state in enumerate(states)}
+    first, slopes = tuple(states[0]), []
+    for j, start in enumerate(first):
+        other = next((state[j] for state in states if state[j] != start), None)
+        if other is None:
+            slopes.append(sympy.Integer(0))
+            continue
+        beside = place[(*first[:j], other, *first[j + 1 :])]
+        slopes.append((values[beside] - values[0]) / number(other - start))
+    return slopes
 
 
 def _whole_rows(states: Sequence[Sequence[sympy.Expr]]) -> np.ndarray:

@@ -91,27 +91,18 @@ def survival_of(
     curves
         ``auto``: where the samples are single cells; ``none``.
     """
+    options = _options(result, triple_margin, check_threads(threads), memory, progress)
     screened = confirmation = drawn = None
     notes: list[str] = []
-    settings = result.settings
-    corrected = result.summary["test"] == "corrected"
-    options = Options(
-        correction="poisson" if corrected else "none",
-        margin=triple_margin,
-        min_r2=settings["min_r2"],
-        overdispersion=settings["overdispersion"] or 0.0,
-        k=settings["k"] or N_COLUMNS,
-        seed=result.seed,
-        threads=check_threads(threads),
-        memory=memory,
-        progress=progress,
-    )
     if triples != "none" and result.associations is not None:
-        n = sum(len(level.rows) for level in result.design.levels)
-        long = corrected or result.design.n_clusters > 0
-        budget = None if triples == "all" else AUTO_PRODUCTS / n if long else AUTO_TRIPLES
         screened = screen_associated(
-            result.expression, result.design, result.associations, None, options, settings, most=budget
+            result.expression,
+            result.design,
+            result.associations,
+            None,
+            options,
+            result.settings,
+            most=None if triples == "all" else _affordable(result),
         )
         confirmation = confirm_triples(screened, result.associations, options)
     elif triples == "all":
@@ -120,11 +111,34 @@ def survival_of(
         try:
             drawn = _curves(result, obs, screened, threads, progress)
             notes += [text for text in drawn.warnings if text not in result.warnings]
-            if settings["covariates"]:
+            if result.settings["covariates"]:
                 notes.append("pooling curves leave out the covariates: pools have no one value of them")
         except InputError as error:
             notes.append(f"no pooling curves: {error}")
     return Survival(screened, confirmation, drawn, tuple(notes))
+
+
+def _options(result: Linearity, margin: float, threads: int, memory: float, progress: bool) -> Options:
+    """Triples are tested as the pairs were."""
+    settings = result.settings
+    return Options(
+        correction="poisson" if result.summary["test"] == "corrected" else "none",
+        margin=margin,
+        min_r2=settings["min_r2"],
+        overdispersion=settings["overdispersion"] or 0.0,
+        k=settings["k"] or N_COLUMNS,
+        seed=result.seed,
+        threads=threads,
+        memory=memory,
+        progress=progress,
+    )
+
+
+def _affordable(result: Linearity) -> float:
+    """Triples that are screened unless all are asked for: fewer where each takes a product over samples."""
+    if result.summary["test"] == "corrected" or result.design.n_clusters > 0:
+        return AUTO_PRODUCTS / sum(len(level.rows) for level in result.design.levels)
+    return AUTO_TRIPLES
 
 
 def _curves(
