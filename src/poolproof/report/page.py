@@ -40,7 +40,7 @@ def template(name: str, filters: Mapping[str, Callable[..., Any]]) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= SHARED_FILTERS | filters
+    environment.filters |= {**SHARED_FILTERS, **filters}
     return environment.get_template(name)
 
 

@@ -303,19 +303,23 @@ def _controls(controls: Controls) -> str | None:
     judged = [row for row in controls if row["inside"] is not None]
     if not judged:
         return None
-    outside = [f"{row['control']} of {row['dataset']}" for row in judged if not row["inside"]]
     permuted = [row["n_associated"] for row in controls if row["control"] == "permuted"]
     sizes = [row["share_rejected"] for row in controls if row["control"] == AFFINE and row["n_tested"]]
     power = [row["share_found"] for row in judged if row["control"] == HILL]
     n_shown = sum(n > 0 for n in permuted)
     said = [
-        f"{len(judged) - len(outside)} of {len(judged)} controls are inside their bands",
-        f" (outside: {', '.join(outside)})" if outside else "",
+        _inside_their_bands(judged),
         f". Permuted genes show an associated pair in {n_shown} of {len(permuted)} data sets",
         f"; affine relations are rejected at 5 % in {_range(sizes)}" if sizes else "",
         f"; of bent ones {_range(power)} are found" if power else "",
     ]
     return f"{''.join(said)}."
+
+
+def _inside_their_bands(judged: Controls) -> str:
+    outside = [f"{row['control']} of {row['dataset']}" for row in judged if not row["inside"]]
+    said = f"{len(judged) - len(outside)} of {len(judged)} controls are inside their bands"
+    return f"{said} (outside: {', '.join(outside)})" if outside else said
 
 
 def _range(shares: Sequence[float]) -> str:

@@ -163,16 +163,26 @@ def bends_of(states: Sequence[Sequence[sympy.Expr]], values: Sequence[sympy.Expr
         raise TimeoutError("its values on its finite support are no real numbers")
     exact = all(v.is_Rational for v in (*values, *(x for state in states for x in state)))
     number = sympy.Rational if exact else (lambda v: sympy.N(v, EXACT_DIGITS))
-    first, shown = tuple(states[0]), [number(v) for v in values]
+    shown = [number(v) for v in values]
     slopes = _slopes_at_first(states, shown, number)
     left = [
-        value - shown[0] - sum(c * number(x - at) for c, x, at in zip(slopes, state, first, strict=True))
+        value - shown[0] - _along(slopes, state, states[0], number)
         for value, state in zip(shown, states, strict=True)
     ]
     size = max(abs(v) for v in left)
     if size == 0 or (not exact and size <= 10.0**-50 * max(abs(v) for v in shown)):
         return np.zeros(len(states))
     return np.array([float(v / size) for v in left])
+
+
+def _along(
+    slopes: Sequence[sympy.Expr],
+    state: Sequence[sympy.Expr],
+    start: Sequence[sympy.Expr],
+    number: Callable[[sympy.Expr], sympy.Expr],
+) -> sympy.Expr:
+    """Rise of the affine function from one state to another."""
+    return sum(c * number(x - at) for c, x, at in zip(slopes, state, start, strict=True))
 
 
 def _slopes_at_first(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
@@ -45,18 +45,15 @@ def types_differ(
     if len(equations) == len(mechanisms) and len({m.expression.sympy for m in equations.values()}) == 1:
         return algebraic_form(next(iter(equations.values())), supports, cores, pooling)  # other noise only
     rule = "cell types differ in this mechanism: the pool shows its form only beside its composition"
-    for one, two in combinations(equations, 2):
-        pair = {name: equations[name] for name in (one, two)}
-        witness = _type_witness(pair, supports, cores, pooling)
-        if witness is not None:
-            return Form(FAILS, LAW, rule, witness)
     kernels = {name: m for name, m in mechanisms.items() if isinstance(m, Kernel)}
-    for one, two in combinations(kernels, 2):
-        pair_of_laws = {name: kernels[name] for name in (one, two)}
-        witness = _kernel_type_witness(pair_of_laws, supports, cores, pooling)
-        if witness is not None:
-            return Form(FAILS, LAW, rule, witness)
-    return Form(FAILS, LAW, rule)
+    witnesses = chain(
+        (_type_witness(dict(two), supports, cores, pooling) for two in combinations(equations.items(), 2)),
+        (
+            _kernel_type_witness(dict(two), supports, cores, pooling)
+            for two in combinations(kernels.items(), 2)
+        ),
+    )
+    return Form(FAILS, LAW, rule, next((witness for witness in witnesses if witness is not None), None))
 
 
 def _kernel_type_witness(

@@ -219,23 +219,11 @@ def _finite_parent(
 ) -> Edge:
     """On finitely many values the log characteristic function may be affine by lack of values between."""
     states = [(v,) for v in supports_on_axis(mechanism, supports, aggregation)[parent].values]
-    undecided = Edge(UNKNOWN, f"could not be decided for {parent}")
     try:
-        exact = _exact_steps(mechanism, parent, supports, aggregation)
-        if exact is None and not _is_alone_and_binary(mechanism, supports):
-            if not _adds_apart(mechanism, parent, supports, aggregation):
-                moves = _moved_by_others(mechanism, parent, supports, aggregation)
-                rule = f"what {parent} adds depends on the other parents"
-                return Edge(FAIL, rule) if moves else undecided
-            if len(states) <= 2:
-                return Edge(PASS, f"{parent} has two values")
-            columns, rounding = _bent_columns(mechanism, parent, supports, aggregation)
-            if columns is None:
-                return undecided
-        elif exact is None or len(states) <= 2:
-            return Edge(PASS, f"{parent} has two values")
-        else:
-            columns, rounding = np.stack([bends_of(states, steps) for steps in exact], axis=1), None
+        bends = _bends_on_values(mechanism, parent, supports, aggregation)
+        if isinstance(bends, Edge):
+            return bends
+        columns, rounding = bends
         if not np.any(columns):
             of_all_laws = isinstance(mechanism, Kernel) or _is_separable(mechanism, supports, aggregation)
             return Edge(PASS, f"affine on the values of {parent}", any_law=of_all_laws)
@@ -246,6 +234,32 @@ def _finite_parent(
         rule = f"no {n_cells} values of {parent} have the sum of {n_cells} others"
         return Edge(PASS, rule, any_cells=False, any_law=False)
     return Edge(FAIL, f"from {found.n_cells} cells, equal sums of {parent} give different laws")
+
+
+def _bends_on_values(
+    mechanism: Equation | Kernel, parent: str, supports: Mapping[str, Support], aggregation: Aggregation
+) -> tuple[np.ndarray, float | None] | Edge:
+    """What a parent adds to the law beyond an affine part, a row for each of its values, and its rounding.
+
+    None for exact numbers; the answer itself where it shows without them.
+    """
+    states = [(v,) for v in supports_on_axis(mechanism, supports, aggregation)[parent].values]
+    two_values = Edge(PASS, f"{parent} has two values")
+    exact = _exact_steps(mechanism, parent, supports, aggregation)
+    if exact is not None:
+        if len(states) <= 2:
+            return two_values
+        return np.stack([bends_of(states, steps) for steps in exact], axis=1), None
+    if _is_alone_and_binary(mechanism, supports):
+        return two_values
+    undecided = Edge(UNKNOWN, f"could not be decided for {parent}")
+    if not _adds_apart(mechanism, parent, supports, aggregation):
+        moves = _moved_by_others(mechanism, parent, supports, aggregation)
+        return Edge(FAIL, f"what {parent} adds depends on the other parents") if moves else undecided
+    if len(states) <= 2:
+        return two_values
+    columns, rounding = _bent_columns(mechanism, parent, supports, aggregation)
+    return undecided if columns is None else (columns, rounding)
 
 
 def _exact_steps(
