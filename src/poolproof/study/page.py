@@ -325,7 +325,7 @@ def render_study(summary: Mapping[str, Any], drawn: Sequence[Drawn]) -> str:
             "pictures": [],
         }
         parts.setdefault(picture.name, part)["pictures"].append(_shown(picture, part["sentence"]))
-    filters = {"interval": _interval, "number": _number}
+    filters: dict[str, Callable[..., str]] = {"interval": _interval, "number": _number}
     return template("study_page.html.j2", filters).render(
         policy=policy(style, ""),
         style=Markup(style),
