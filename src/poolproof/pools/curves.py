@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -202,12 +202,7 @@ def pooling_curves(
     (True, True)
     """
     sizes = LADDER if sizes is None else _check_sizes(sizes)
-    for name, value, least in (("repeats", repeats, 1), ("n_genes", n_genes, 2)):
-        check_whole(name, value, least)
-    if n_pools is not None:
-        check_whole("n_pools", n_pools, MIN_PER_STRATUM)
-    for name, share in (("fdr", fdr), ("margin", margin), ("min_r2", min_r2)):
-        check_share(name, share)
+    _check_numbers(repeats, n_genes, n_pools, {"fdr": fdr, "margin": margin, "min_r2": min_r2})
     expression, obs = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column).read(
         adata, obs
     )
@@ -270,6 +265,15 @@ def _check_sizes(sizes: Any) -> tuple[int, ...]:
     if found <= {1}:
         raise InputError("sizes must name a number of cells above 1; found none; 1 is always among them")
     return tuple(sorted({1, *found}))
+
+
+def _check_numbers(repeats: int, n_genes: int, n_pools: int | None, shares: Mapping[str, float]) -> None:
+    check_whole("repeats", repeats, 1)
+    check_whole("n_genes", n_genes, 2)
+    if n_pools is not None:
+        check_whole("n_pools", n_pools, MIN_PER_STRATUM)
+    for name, share in shares.items():
+        check_share(name, share)
 
 
 def _check_cells(expression: Expression) -> None:

@@ -161,8 +161,7 @@ def bends_of(states: Sequence[Sequence[sympy.Expr]], values: Sequence[sympy.Expr
     """
     if not all(v.is_real and v.is_finite for v in values):
         raise TimeoutError("its values on its finite support are no real numbers")
-    exact = all(v.is_Rational for v in (*values, *(x for state in states for x in state)))
-    number = sympy.Rational if exact else (lambda v: sympy.N(v, EXACT_DIGITS))
+    number, resolution = _number_of([*values, *(x for state in states for x in state)])
     shown = [number(v) for v in values]
     slopes = _slopes_at_first(states, shown, number)
     left = [
@@ -170,9 +169,16 @@ def bends_of(states: Sequence[Sequence[sympy.Expr]], values: Sequence[sympy.Expr
         for value, state in zip(shown, states, strict=True)
     ]
     size = max(abs(v) for v in left)
-    if size == 0 or (not exact and size <= 10.0**-50 * max(abs(v) for v in shown)):
+    if size <= resolution * max(abs(v) for v in shown):
         return np.zeros(len(states))
     return np.array([float(v / size) for v in left])
+
+
+def _number_of(values: Sequence[sympy.Expr]) -> tuple[Callable[[sympy.Expr], sympy.Expr], float]:
+    """How to calculate with values, and up to which size, relative to them, a difference is 0."""
+    if all(v.is_Rational for v in values):
+        return sympy.Rational, 0.0
+    return (lambda v: sympy.N(v, EXACT_DIGITS)), 10.0**-50
 
 
 def _along(
