@@ -70,6 +70,24 @@ def check_share(name: str, value: float) -> float:
     return number
 
 
+def check_whole(name: str, value: object, least: int) -> int:
+    """Return ``value`` as an int if it is a whole number of at least ``least``; True and 2.0 are none.
+
+    Raises
+    ------
+    InputError
+        It is not.
+
+    Examples
+    --------
+    >>> check_whole("n_pools", np.int64(20), 1)
+    20
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise InputError(f"{name} must be a whole number of at least {least}; found {printable(value)!r}")
+    return int(value)
+
+
 def check_threads(threads: int | None) -> int:
     """Return how many threads to use; None: all processors.
 
@@ -85,9 +103,7 @@ def check_threads(threads: int | None) -> int:
     """
     if threads is None:
         return os.cpu_count() or 1
-    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
-        raise InputError(f"threads must be a whole number of at least 1; found {printable(threads)!r}")
-    return int(threads)
+    return check_whole("threads", threads, 1)
 
 
 def check_column(columns: Iterable[str], name: str, *, where: str, option: str) -> str:

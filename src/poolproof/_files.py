@@ -66,10 +66,9 @@ def result_folder(folder: str | Path, *, force: bool = False) -> Iterator[Path]:
             for left_from in {home, folder.parent}:
                 _sweep(left_from, prefix)
             place = Path(tempfile.mkdtemp(prefix=prefix, dir=home))
-            alive = os.open(place, os.O_RDONLY)
-            fcntl.flock(alive, fcntl.LOCK_EX)
+            alive = take(place, wait=True)
     except OSError as error:
-        raise _not_written(folder, error) from error
+        raise not_written(folder, error) from error
     try:
         yield place
         _move_in(place, folder, force)
@@ -79,7 +78,7 @@ def result_folder(folder: str | Path, *, force: bool = False) -> Iterator[Path]:
             with suppress(OSError):
                 parent.rmdir()
         if isinstance(error, OSError) and error.errno in NOT_WRITABLE:
-            raise _not_written(folder, error) from error
+            raise not_written(folder, error) from error
         raise
     finally:
         os.close(alive)
@@ -87,17 +86,34 @@ def result_folder(folder: str | Path, *, force: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def hold(folder: Path) -> Iterator[int]:
-    """Wait until no other run changes a folder, and keep the others waiting; gives its file descriptor."""
-    handle = os.open(folder, os.O_RDONLY)
+def hold(folder: Path, *, wait: bool = True) -> Iterator[int]:
+    """Keep other runs from a folder, as `take` does, for the time of a block."""
+    handle = take(folder, wait=wait)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
         yield handle
     finally:
         os.close(handle)
 
 
-def _not_written(folder: Path, error: OSError) -> InputError:
+def take(folder: Path, *, wait: bool) -> int:
+    """Lock a folder; gives the file descriptor, which holds it until it is closed or the process ends.
+
+    Raises
+    ------
+    BlockingIOError
+        Another run holds it, and we do not wait.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def not_written(folder: Path, error: OSError) -> InputError:
+    """What to say where results cannot be written."""
     reason = os.strerror(error.errno) if error.errno else type(error).__name__
     return InputError(f"--out {printable(folder)} cannot be written to: {reason}; name another folder")
 
@@ -123,17 +139,8 @@ def _sweep(parent: Path, prefix: str) -> None:
     for left in parent.iterdir():
         if not left.name.startswith(prefix):
             continue
-        try:
-            handle = os.open(left, os.O_RDONLY)
-        except OSError:
-            continue
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(OSError), hold(left, wait=False):  # else somebody holds it, or has removed it
             shutil.rmtree(left, ignore_errors=True)
-        except OSError:
-            pass
-        finally:
-            os.close(handle)
 
 
 def _move_in(place: Path, folder: Path, force: bool) -> None:

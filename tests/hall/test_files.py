@@ -17,7 +17,16 @@ import pytest
 from helpers import missing
 
 from poolproof import InputError
-from poolproof._files import RESULTS, ParquetStream, result_folder, to_json, write_json, write_parquet
+from poolproof._files import (
+    RESULTS,
+    ParquetStream,
+    hold,
+    result_folder,
+    take,
+    to_json,
+    write_json,
+    write_parquet,
+)
 
 
 def fill(place, text="new", names=("pairs.parquet", "verdict.json")):
@@ -238,6 +247,13 @@ def test_folder__the_lock_is_released(tmp_path):
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     finally:
         os.close(handle)
+
+
+def test_hold__one_that_does_not_wait_is_told(tmp_path):
+    with hold(tmp_path), pytest.raises(BlockingIOError):
+        take(tmp_path, wait=False)
+    with hold(tmp_path, wait=False) as handle:
+        assert os.fstat(handle).st_ino == tmp_path.stat().st_ino
 
 
 def test_folder__verdict_is_first_out_and_last_in(tmp_path, monkeypatch):

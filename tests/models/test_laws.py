@@ -253,17 +253,13 @@ def test_make_law__bounds_the_number_of_values():
 # Supports.
 
 
-def test_support__contains_and_convexity():
+def test_support__contains():
     assert interval(0, 1).contains(0)
     assert not interval(0, 1).contains(1.1)
     assert integers(0, inf).contains(7)
     assert not integers(0, inf).contains(7.5)
     assert finite([0.1, 2]).contains(0.1)
     assert not finite([0.1, 2]).contains(1)
-    assert interval(0, 1).is_convex
-    assert finite([3]).is_convex
-    assert not finite([0, 1]).is_convex
-    assert not integers(0, inf).is_convex
 
 
 def test_support__union():

@@ -288,21 +288,18 @@ JUDGES = (
     "poolproof.theory.axis",
     "poolproof.theory.coincidence",
     "poolproof.theory.forms",
-    "poolproof.theory.forms",
     "poolproof.theory.one_edge",
     "poolproof.theory.separations",
     "poolproof.theory.pooled_model",
     "poolproof.theory.independence",
     "poolproof.theory.enumeration",
-    "poolproof.theory.pooled_model",
     "poolproof.theory.breaks",
-    "poolproof.theory.conditions",
     "poolproof.theory.conditions",
 )
 """Modules whose rules ``check`` answers with."""
 RULE_ARGUMENT = {"Form": 2, "Edge": 1, "TimeoutError": 0}
 """Place of the rule among the arguments."""
-SAYS_RULES = ("_axis_words", "rule_text")
+SAYS_RULES = ("_axis_words", "_rule_of", "rule_text")
 """Functions that add to a rule."""
 
 

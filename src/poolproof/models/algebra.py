@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import reduce
 from operator import add, mul
@@ -130,18 +130,25 @@ def _exact(expr: sympy.Expr, values: Mapping[sympy.Symbol, Fraction]) -> Fractio
         if base == 0 and expr.exp < 0:
             raise _IrrationalError
         return Fraction(base ** int(expr.exp))
-    if expr.func not in (sympy.Add, sympy.Mul, sympy.Max, sympy.Min, sympy.Abs, sympy.Heaviside):
+    if expr.func not in _RATIONAL:
         raise _IrrationalError
-    parts = [_exact(part, values) for part in expr.args]
-    if expr.is_Add:
-        return sum(parts, Fraction(0))
-    if expr.is_Mul:
-        return reduce(mul, parts)
-    if expr.func is sympy.Abs:
-        return abs(parts[0])
-    if expr.func is sympy.Heaviside:
-        return Fraction(1) if parts[0] > 0 else parts[1] if parts[0] == 0 else Fraction(0)
-    return max(parts) if expr.func is sympy.Max else min(parts)
+    return _RATIONAL[expr.func]([_exact(part, values) for part in expr.args])
+
+
+def _step(parts: Sequence[Fraction]) -> Fraction:
+    at, middle = parts
+    return middle if at == 0 else Fraction(int(at > 0))
+
+
+_RATIONAL: Mapping[Any, Callable[[list[Fraction]], Fraction]] = {
+    sympy.Add: lambda parts: sum(parts, Fraction(0)),
+    sympy.Mul: lambda parts: reduce(mul, parts),
+    sympy.Max: max,
+    sympy.Min: min,
+    sympy.Abs: lambda parts: abs(parts[0]),
+    sympy.Heaviside: _step,
+}
+"""Functions that map rationals to rationals, of the values of their arguments."""
 
 
 # Polynomials and affine maps.
@@ -197,14 +204,7 @@ def _affine(expr: sympy.Expr) -> tuple[dict[str, sympy.Expr], sympy.Expr] | None
     if expr.is_Symbol:
         return {expr.name: sympy.Integer(1)}, sympy.Integer(0)
     if expr.is_Add:
-        parts = [_affine(part) for part in expr.args]
-        total: dict[str, sympy.Expr] = {}
-        for part in parts:
-            if part is None:
-                return None
-            for name, coefficient in part[0].items():
-                total[name] = total.get(name, 0) + coefficient
-        return total, sympy.Add(*(part[1] for part in parts if part is not None))
+        return _sum_of_affine([_affine(part) for part in expr.args])
     if expr.is_Mul:
         varying = [part for part in expr.args if part.free_symbols]
         inner = _affine(varying[0]) if len(varying) == 1 else None
@@ -213,3 +213,17 @@ def _affine(expr: sympy.Expr) -> tuple[dict[str, sympy.Expr], sympy.Expr] | None
         factor = sympy.Mul(*(part for part in expr.args if not part.free_symbols))
         return {name: factor * c for name, c in inner[0].items()}, factor * inner[1]
     return None
+
+
+def _sum_of_affine(
+    parts: Sequence[tuple[dict[str, sympy.Expr], sympy.Expr] | None],
+) -> tuple[dict[str, sympy.Expr], sympy.Expr] | None:
+    """Sum of affine parts; None if one is not affine."""
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    total: dict[str, sympy.Expr] = {}
+    for coefficients, _ in known:
+        for name, coefficient in coefficients.items():
+            total[name] = total.get(name, 0) + coefficient
+    return total, sympy.Add(*(constant for _, constant in known))

@@ -55,7 +55,7 @@ class Guard:
 
 
 @dataclass(frozen=True)
-class Expression:
+class Formula:
     """A formula in the genes' values and the noise N."""
 
     text: str
@@ -79,7 +79,7 @@ class Expression:
 
 def parse_expression(
     text: object, names: Iterable[str], where: str = "equation", *, noise: bool = True
-) -> Expression:
+) -> Formula:
     """Read a formula.
 
     Parameters
@@ -115,7 +115,7 @@ def parse_expression(
 
 def parse_call(
     text: object, names: Iterable[str], where: str, signatures: Mapping[str, tuple[str, ...]]
-) -> tuple[str, tuple[Expression, ...]]:
+) -> tuple[str, tuple[Formula, ...]]:
     """Read one of some known calls, whose arguments are formulas: ``poisson(1 + 2*Y)``.
 
     Raises
@@ -170,14 +170,14 @@ class _Builder:
         self.noise = noise
         self.guards: list[Guard] = []
 
-    def expression(self, node: ast.expr) -> Expression:
+    def expression(self, node: ast.expr) -> Formula:
         self.guards = []
         built = self.build(node)
         if any(
             number and not 1 / _MAX_VALUE <= abs(number) <= _MAX_VALUE for number in built.atoms(sympy.Number)
         ):
             raise self.source.error("a constant is out of bounds (1e-100 to 1e100)", node)
-        return Expression(self.source.segment(node), built, tuple(dict.fromkeys(self.guards)))
+        return Formula(self.source.segment(node), built, tuple(dict.fromkeys(self.guards)))
 
     def build(self, node: ast.expr) -> sympy.Expr:
         if isinstance(node, ast.Constant):

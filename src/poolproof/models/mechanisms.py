@@ -15,7 +15,7 @@ from scipy import special
 
 from .._checks import InputError, printable
 from .algebra import NOISE, NOISE_NAME, affine_parts, gene_symbol
-from .expressions import Expression, Guard, Need, parse_call, parse_expression
+from .expressions import Formula, Guard, Need, parse_call, parse_expression
 from .laws import Law, parse_law
 from .ranges import range_of
 from .support import Support, finite, integers, interval
@@ -32,7 +32,7 @@ _MAX_POISSON = 1e15  # what the generator takes
 class Equation:
     """A structural equation X = f(parents, N), N drawn from the gene's own noise law."""
 
-    expression: Expression
+    expression: Formula
     noise: Law | None
     """None where N does not occur."""
 
@@ -140,7 +140,7 @@ def parse_equation(
 class Kernel(ABC):
     """A law given the parents: its parameters are formulas in them, and no noise is named."""
 
-    arguments: tuple[Expression, ...]
+    arguments: tuple[Formula, ...]
     law: ClassVar[str] = ""
     signature: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[Need, ...]] = ()
@@ -191,10 +191,6 @@ class Kernel(ABC):
                 )
             found.append(np.clip(one, 0, 1) if need == "probability" else one)
         return found
-
-    def conditional_mean(self, values: Values) -> np.ndarray:
-        """E[X | parents], shape ``(n,)``."""
-        return self.cumulants(values, 1)[0]
 
     def cumulants(self, values: Values, order: int = 4) -> np.ndarray:
         """Cumulants given the parents, orders 1 to ``order`` <= 4, shape ``(order, n)``."""
@@ -417,8 +413,8 @@ def parse_kernel(text: object, names: Iterable[str], where: str = "kernel") -> K
     Examples
     --------
     >>> kernel = parse_kernel("poisson(1 + 2*Y)", ["Y"])
-    >>> kernel.conditional_mean({"Y": np.array([0.0, 1.0])})
-    array([1., 3.])
+    >>> kernel.cumulants({"Y": np.array([0.0, 1.0])}, 1)
+    array([[1., 3.]])
     """
     signatures = {name: kind.signature for name, kind in KERNELS.items()}
     name, arguments = parse_call(text, names, where, signatures)

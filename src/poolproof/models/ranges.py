@@ -18,7 +18,7 @@ import sympy
 
 from .._checks import InputError, printable
 from .algebra import constant_value, evaluate_sympy, exact_value
-from .expressions import FAULTS, Expression, Guard, Need
+from .expressions import FAULTS, Formula, Guard, Need
 from .support import MAX_STATES, Support, finite, integers, interval
 
 Supports = Mapping[sympy.Symbol, Support]
@@ -332,7 +332,7 @@ Rewrite = Callable[[sympy.Expr], tuple[sympy.Expr, Supports]]
 
 
 def check_defined(
-    formula: Expression | Iterable[Guard], supports: Supports, where: str, rewrite: Rewrite | None = None
+    formula: Formula | Iterable[Guard], supports: Supports, where: str, rewrite: Rewrite | None = None
 ) -> None:
     """Refuse a formula that is undefined somewhere on the support of its variables.
 
@@ -364,7 +364,7 @@ def check_defined(
     ...
     poolproof._checks.InputError: here: 1/(1 - Y) is undefined: 1 - Y can be 0 (it ranges over -inf to 1)
     """
-    for guard in formula.guards if isinstance(formula, Expression) else formula:
+    for guard in formula.guards if isinstance(formula, Formula) else formula:
         if is_met(guard, supports):
             continue
         argument, bases = (guard.argument, supports) if rewrite is None else rewrite(guard.argument)

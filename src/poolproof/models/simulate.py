@@ -14,7 +14,7 @@ import pandas as pd
 from anndata import AnnData
 from tqdm.auto import tqdm
 
-from .._checks import InputError, check_choice, check_threads, printable
+from .._checks import InputError, check_choice, check_threads, check_whole, printable
 from ..aggregation import COMPOSITION, MAPPED, Aggregation
 from .laws import Law
 from .model_file import Model, cell_number, read_model
@@ -228,9 +228,8 @@ def _check_options(
     threads: int | None,
     memory: float,
 ) -> None:
-    for name, whole in (("pools", pools), ("threads", 1 if threads is None else threads)):
-        if isinstance(whole, bool) or not isinstance(whole, (int, np.integer)) or whole < 1:
-            raise InputError(f"{name} must be a whole number of at least 1; found {printable(whole)!r}")
+    check_whole("pools", pools, 1)
+    check_threads(threads)
     _check_number("heterogeneity", heterogeneity, least=0.0)
     if composition is not None:
         _check_number("composition", composition, above=0.0)

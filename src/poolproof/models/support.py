@@ -53,11 +53,6 @@ class Support:
         return np.array([float(value) for value in self.values])
 
     @property
-    def is_convex(self) -> bool:
-        """Whether it is an interval or one value."""
-        return self.kind == "interval" or len(self.values) == 1
-
-    @property
     def is_point(self) -> bool:
         """Whether it is one value."""
         return self.low == self.high

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .._checks import InputError, check_column, printable
+from .._checks import InputError, check_column, check_whole, printable
 from .._random import stream
 from ..aggregation import OTHER, Aggregation, parse_aggregation
 from ..data.io import unique_names
@@ -174,16 +174,9 @@ def _names(columns: str | Sequence[str]) -> tuple[str, ...]:
 def _check_sizes(size: Any) -> tuple[int, ...]:
     several = isinstance(size, Iterable) and not isinstance(size, (str, bytes))
     given = list(size) if several else [size]
-    for k in given:
-        _check_whole("size", k)
     if not given:
         raise InputError("size must be a whole number of at least 1, or several; found none")
-    return tuple(sorted({int(k) for k in given}))
-
-
-def _check_whole(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise InputError(f"{name} must be a whole number of at least 1; found {printable(value)!r}")
+    return tuple(sorted({check_whole("size", k, 1) for k in given}))
 
 
 def _check_request(
@@ -202,8 +195,8 @@ def _check_request(
     if sizes is None and (within or pools is not None):
         raise InputError("within and pools go with size only; to pool by label, name the columns in by")
     if pools is not None:
-        _check_whole("pools", pools)
-    _check_whole("min_cells", min_cells)
+        check_whole("pools", pools, 1)
+    check_whole("min_cells", min_cells, 1)
     if sizes is not None and min_cells != 1:
         raise InputError("min_cells goes with by and assignment only: with size every pool has size cells")
 
@@ -350,7 +343,7 @@ def _draw(
             f"expected at most {room.sum():,} pools of {sizes[-1]:,} cells, as many as there is room for; "
             f"found {pools:,}; ask for fewer or smaller pools"
         )
-    n_pools = room if pools is None else _share_out(pools, room)
+    n_pools = room if pools is None else _in_proportion(pools, room)
     by_name = adata.obs_names.is_unique
     if not by_name:
         notes.append("names of cells are not unique: the draws depend on the order of the cells")
@@ -367,12 +360,12 @@ def _draw(
     return Members(tuple(unique_names(names)[0]), np.concatenate(drawn), each, each)
 
 
-def _share_out(total: int, room: np.ndarray) -> np.ndarray:
+def _in_proportion(total: int, room: np.ndarray) -> np.ndarray:
     """Whole numbers in proportion to ``room`` that add up to ``total``, by largest remainders.
 
     Examples
     --------
-    >>> _share_out(5, np.array([6, 3, 1])).tolist()
+    >>> _in_proportion(5, np.array([6, 3, 1])).tolist()
     [3, 2, 0]
     """
     share, left = np.divmod(total * room, room.sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from anndata import AnnData
 from tqdm.auto import tqdm
 
 from .. import _names as names
-from .._checks import InputError, check_column, check_share, printable
+from .._checks import InputError, check_column, check_share, check_whole, printable
 from .._notebook import summary_html
 from ..data.expression import Expression, ValueOptions
 from ..pairs.plan import as_list, choose_test
@@ -202,12 +202,7 @@ def pooling_curves(
     (True, True)
     """
     sizes = LADDER if sizes is None else _check_sizes(sizes)
-    for name, value, least in (("repeats", repeats, 1), ("n_genes", n_genes, 2)):
-        _check_whole(name, value, least)
-    if n_pools is not None:
-        _check_whole("n_pools", n_pools, MIN_PER_STRATUM)
-    for name, share in (("fdr", fdr), ("margin", margin), ("min_r2", min_r2)):
-        check_share(name, share)
+    _check_numbers(repeats, n_genes, n_pools, {"fdr": fdr, "margin": margin, "min_r2": min_r2})
     expression, obs = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column).read(
         adata, obs
     )
@@ -266,16 +261,19 @@ def pooling_curves(
 def _check_sizes(sizes: Any) -> tuple[int, ...]:
     several = isinstance(sizes, Iterable) and not isinstance(sizes, (str, bytes))
     given = list(sizes) if several else [sizes]
-    for size in given:
-        _check_whole("sizes", size, 1)
-    if not any(size > 1 for size in given):
+    found = {check_whole("sizes", size, 1) for size in given}
+    if found <= {1}:
         raise InputError("sizes must name a number of cells above 1; found none; 1 is always among them")
-    return tuple(sorted({1, *(int(size) for size in given)}))
+    return tuple(sorted({1, *found}))
 
 
-def _check_whole(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise InputError(f"{name} must be a whole number of at least {least}; found {printable(value)!r}")
+def _check_numbers(repeats: int, n_genes: int, n_pools: int | None, shares: Mapping[str, float]) -> None:
+    check_whole("repeats", repeats, 1)
+    check_whole("n_genes", n_genes, 2)
+    if n_pools is not None:
+        check_whole("n_pools", n_pools, MIN_PER_STRATUM)
+    for name, share in shares.items():
+        check_share(name, share)
 
 
 def _check_cells(expression: Expression) -> None:

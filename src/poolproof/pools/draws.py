@@ -168,19 +168,19 @@ def plan_pools(strata: Strata, regime: str, sizes: Sequence[int], n_pools: int) 
     (1, 2, 5)
     """
     for n in range(len(sizes), 0, -1):
-        chosen, pools = _share_out(strata.sizes, strata.sizes // sizes[n - 1], n_pools)
+        chosen, pools = _strata_with_room(strata.sizes, strata.sizes // sizes[n - 1], n_pools)
         if len(chosen):
             return Plan(regime, tuple(sizes[:n]), strata.take(chosen), pools, np.arange(len(chosen)))
     nothing = np.zeros(0, dtype=int)
     return Plan(regime, (), strata.take(nothing), nothing, nothing)
 
 
-def _share_out(n_cells: np.ndarray, room: np.ndarray, n_pools: int) -> tuple[np.ndarray, np.ndarray]:
+def _strata_with_room(n_cells: np.ndarray, room: np.ndarray, n_pools: int) -> tuple[np.ndarray, np.ndarray]:
     """Strata to draw from, in their order, and pools of each; none where there is no room.
 
     Examples
     --------
-    >>> _share_out(np.array([90, 30, 500]), np.array([45, 15, 250]), 100)
+    >>> _strata_with_room(np.array([90, 30, 500]), np.array([45, 15, 250]), 100)
     (array([0, 2]), array([45, 55]))
     """
     nothing = np.zeros(0, dtype=int)

@@ -31,9 +31,14 @@ def beyond_depth(values: np.ndarray, depth: np.ndarray | None, groups: np.ndarra
     """
     depth = np.ones(len(values)) if depth is None else depth
     total = np.bincount(groups, weights=depth)
-    sums = np.zeros((len(total), values.shape[1]))
+    return values - depth[:, None] * (_sums_inside(values, groups) / total[:, None])[groups]
+
+
+def _sums_inside(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Sums of each group, shape ``(n_groups, n_genes)``."""
+    sums = np.zeros((groups.max() + 1, values.shape[1]))
     np.add.at(sums, groups, values)
-    return values - depth[:, None] * (sums / total[:, None])[groups]
+    return sums
 
 
 def mean_cumulants(values: np.ndarray, strata: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -109,10 +114,8 @@ def correlations(values: np.ndarray, strata: np.ndarray) -> tuple[np.ndarray, in
     Shape ``(n_genes, n_genes)``, 0 where a gene is constant or has missing values; and n less the number of
     strata.
     """
-    sums = np.zeros((strata.max() + 1, values.shape[1]))
-    np.add.at(sums, strata, values)
     n = np.bincount(strata)
-    centred = values - (sums / n[:, None])[strata]
+    centred = values - (_sums_inside(values, strata) / n[:, None])[strata]
     largest = np.abs(values).max(axis=0)
     length = np.sqrt((centred**2).sum(axis=0))
     varies = length > 1e-9 * np.sqrt(len(values)) * largest  # not so where one is missing

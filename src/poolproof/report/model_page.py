@@ -137,7 +137,7 @@ def render(
     """
     style = resource("report.css") + resource("model_page.css")
     script = resource("report.js")
-    filters = {"limit": limit_text, "count": "{:,}".format}
+    filters = {"limit": limit_text}
     edges = [(parent, gene) for gene, parents in genes.items() for parent in parents]
     status = edge_status(summary, edges)
     forms, independences = summary["mechanisms"], summary["separations"]

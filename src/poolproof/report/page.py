@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from importlib.resources import files
@@ -39,7 +40,7 @@ def template(name: str, filters: Mapping[str, Callable[..., Any]]) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"text": text_of, "name": name_of, "plural": plural, **filters}
+    environment.filters |= {**SHARED_FILTERS, **filters}
     return environment.get_template(name)
 
 
@@ -68,6 +69,50 @@ def name_of(value: object) -> Markup:
 def plural(n: int, word: str) -> str:
     """A count with its noun."""
     return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"
+
+
+def share_text(value: float | None) -> str:
+    """A share in per cent; a dash where it is not known.
+
+    Examples
+    --------
+    >>> share_text(0.125), share_text(None)
+    ('12.5%', '–')
+    """
+    return "–" if value is None or value != value else f"{value:.1%}"
+
+
+def when(value: object) -> str:
+    """Date and time of a result file, readable.
+
+    Examples
+    --------
+    >>> when("2026-01-02T03:04:05.678+00:00")
+    '2026-01-02 03:04 UTC'
+    """
+    return re.sub(r"^([\d-]+)T(\d\d:\d\d).*\+00:00$", r"\1 \2 UTC", text_of(value))
+
+
+def count_text(value: int) -> str:
+    """A count, its thousands apart."""
+    return f"{value:,}"
+
+
+def unbroken(text: str) -> str:
+    """A sentence without a line break before a per cent sign."""
+    return text.replace(" %", "\u00a0%")
+
+
+SHARED_FILTERS: Mapping[str, Callable[..., Any]] = {
+    "text": text_of,
+    "name": name_of,
+    "plural": plural,
+    "share": share_text,
+    "when": when,
+    "count": count_text,
+    "unbroken": unbroken,
+}
+"""What every template may use."""
 
 
 def json_of(value: Any) -> Markup:

@@ -303,18 +303,24 @@ def _controls(controls: Controls) -> str | None:
     judged = [row for row in controls if row["inside"] is not None]
     if not judged:
         return None
-    outside = [f"{row['control']} of {row['dataset']}" for row in judged if not row["inside"]]
     permuted = [row["n_associated"] for row in controls if row["control"] == "permuted"]
     sizes = [row["share_rejected"] for row in controls if row["control"] == AFFINE and row["n_tested"]]
-    power = [row["share_found"] for row in controls if row["control"] == HILL and row["inside"] is not None]
-    text = f"{len(judged) - len(outside)} of {len(judged)} controls are inside their bands"
-    text += f" (outside: {', '.join(outside)})" if outside else ""
+    power = [row["share_found"] for row in judged if row["control"] == HILL]
     n_shown = sum(n > 0 for n in permuted)
-    text += f". Permuted genes show an associated pair in {n_shown} of {len(permuted)} data sets"
-    text += (
-        f"; affine relations are rejected at 5 % in {_percent(min(sizes))} to {_percent(max(sizes))}"
-        if sizes
-        else ""
-    )
-    text += f"; of bent ones {_percent(min(power))} to {_percent(max(power))} are found" if power else ""
-    return f"{text}."
+    said = [
+        _inside_their_bands(judged),
+        f". Permuted genes show an associated pair in {n_shown} of {len(permuted)} data sets",
+        f"; affine relations are rejected at 5 % in {_range(sizes)}" if sizes else "",
+        f"; of bent ones {_range(power)} are found" if power else "",
+    ]
+    return f"{''.join(said)}."
+
+
+def _inside_their_bands(judged: Controls) -> str:
+    outside = [f"{row['control']} of {row['dataset']}" for row in judged if not row["inside"]]
+    said = f"{len(judged) - len(outside)} of {len(judged)} controls are inside their bands"
+    return f"{said} (outside: {', '.join(outside)})" if outside else said
+
+
+def _range(shares: Sequence[float]) -> str:
+    return f"{_percent(min(shares))} to {_percent(max(shares))}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -326,14 +325,7 @@ def render_study(summary: Mapping[str, Any], drawn: Sequence[Drawn]) -> str:
             "pictures": [],
         }
         parts.setdefault(picture.name, part)["pictures"].append(_shown(picture, part["sentence"]))
-    filters: dict[str, Callable[..., str]] = {
-        "share": _share,
-        "interval": _interval,
-        "count": _count,
-        "when": _when,
-        "number": _number,
-        "unbroken": _unbroken,
-    }
+    filters: dict[str, Callable[..., str]] = {"interval": _interval, "number": _number}
     return template("study_page.html.j2", filters).render(
         policy=policy(style, ""),
         style=Markup(style),
@@ -360,27 +352,10 @@ def _shown(picture: Drawn, sentence: str) -> dict[str, Any]:
     )
 
 
-def _share(value: float | None) -> str:
-    return "–" if value is None or pd.isna(value) else f"{value:.1%}"
-
-
 def _interval(share: Mapping[str, float | None]) -> str:
     low, high = share["low"], share["high"]
     return "" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}"
 
 
-def _count(value: int) -> str:
-    return f"{value:,}"
-
-
-def _unbroken(text: str) -> str:
-    """No line break before a per cent sign."""
-    return text.replace(" %", "\u00a0%")
-
-
 def _number(value: float) -> str:
     return f"{value:g}"
-
-
-def _when(value: object) -> str:
-    return re.sub(r"^([\d-]+)T(\d\d:\d\d).*\+00:00$", r"\1 \2 UTC", str(value))

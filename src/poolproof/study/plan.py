@@ -31,7 +31,7 @@ STEPS = (
     "controls",
     "edges",
 )
-"""What is done with a data set, each on its own; see _study_steps.py."""
+"""What is done with a data set, each on its own; see ``steps``."""
 
 
 @dataclass(frozen=True)
@@ -89,17 +89,8 @@ def choose_entries(
     InputError
         A name is not one of the study, or a path is given for a data set that comes with us.
     """
-    listed = _content()["datasets"]
-    known = {name: known_datasets()[name] for name in listed}
-    for name in (*(only or ()), *paths):
-        find_entry(name, known, "data set of the study")
-    for name, path in paths.items():
-        if known[name].place != USER:
-            raise InputError(f"{name} comes with poolproof and needs no file; found {printable(path, 200)}")
-        if only is not None and name not in only:
-            raise InputError(f"a file is given for {name}, which --only leaves out; name it there too")
-        if not path.is_file():
-            raise InputError(f"expected a file of {name}; found none at {printable(path, 200)}")
+    known = {name: known_datasets()[name] for name in study_names()}
+    _check_chosen(only, paths, known)
     entries, left_out = [], {}
     for name, dataset in known.items():
         if only is not None and name not in only:
@@ -112,6 +103,21 @@ def choose_entries(
         found = "; ".join(f"{name}: {why}" for name, why in left_out.items())
         raise InputError(f"expected data sets to study; found none: {found or 'no name is given'}")
     return entries, left_out
+
+
+def _check_chosen(
+    only: Sequence[str] | None, paths: Mapping[str, Path], known: Mapping[str, Dataset]
+) -> None:
+    """Names and files that the user gives: known, wanted, and there."""
+    for name in (*(only or ()), *paths):
+        find_entry(name, known, "data set of the study")
+    for name, path in paths.items():
+        if known[name].place != USER:
+            raise InputError(f"{name} comes with poolproof and needs no file; found {printable(path, 200)}")
+        if only is not None and name not in only:
+            raise InputError(f"a file is given for {name}, which --only leaves out; name it there too")
+        if not path.is_file():
+            raise InputError(f"expected a file of {name}; found none at {printable(path, 200)}")
 
 
 def key_of(entry: Entry, step: str, seed: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -27,7 +26,7 @@ from tqdm.auto import tqdm
 
 from .. import _names as names
 from .._checks import InputError, check_threads, printable
-from .._files import FIGURES, MARK, NOT_WRITABLE, replace_file, to_json, write_parquet
+from .._files import FIGURES, MARK, NOT_WRITABLE, not_written, replace_file, take, to_json, write_parquet
 from .._notebook import summary_html
 from .._random import stream
 from ..data.datasets import fetch_dataset, load_dataset
@@ -197,7 +196,7 @@ def _held(folder: Path, force: bool) -> Iterator[Path]:
     try:
         handle = _lock(folder, made)
     except OSError as error:
-        raise _not_writable(folder, error) from error
+        raise not_written(folder, error) from error
     try:
         for pattern in (*LEFT_BY_THE_KILLED, *([f"{PARTS}/*.json"] if force else [])):
             for path in folder.glob(pattern):
@@ -205,7 +204,7 @@ def _held(folder: Path, force: bool) -> Iterator[Path]:
         yield folder.resolve()
     except OSError as error:
         if error.errno in NOT_WRITABLE:
-            raise _not_writable(folder, error) from error
+            raise not_written(folder, error) from error
         raise
     finally:
         with suppress(OSError):  # it holds something
@@ -227,21 +226,12 @@ def _lock(folder: Path, made: list[Path]) -> int:
     made += [path for path in (*reversed(folder.parents), folder) if not path.exists()]
     for name in (PARTS, AUDITS):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / PARTS, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
+        return take(folder / PARTS, wait=False)
+    except BlockingIOError as error:
         raise InputError(
             f"--out {printable(folder)} is in use by another study; wait for it, or name another folder"
         ) from error
-    return handle
-
-
-def _not_writable(folder: Path, error: OSError) -> InputError:
-    return InputError(
-        f"--out {printable(folder)} cannot be written to: {error.strerror or error}; name another folder"
-    )
 
 
 def _fetch(tasks: Sequence[_Task], progress: bool) -> dict[str, str]:

@@ -8,7 +8,7 @@ survives at every K iff f is affine on the states.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import lcm
@@ -161,45 +161,52 @@ def bends_of(states: Sequence[Sequence[sympy.Expr]], values: Sequence[sympy.Expr
     """
     if not all(v.is_real and v.is_finite for v in values):
         raise TimeoutError("its values on its finite support are no real numbers")
-    exact = all(v.is_Rational for v in (*values, *(x for state in states for x in state)))
-    number = sympy.Rational if exact else (lambda v: sympy.N(v, EXACT_DIGITS))
+    number, resolution = _number_of([*values, *(x for state in states for x in state)])
+    shown = [number(v) for v in values]
+    slopes = _slopes_at_first(states, shown, number)
+    left = [
+        value - shown[0] - _along(slopes, state, states[0], number)
+        for value, state in zip(shown, states, strict=True)
+    ]
+    size = max(abs(v) for v in left)
+    if size <= resolution * max(abs(v) for v in shown):
+        return np.zeros(len(states))
+    return np.array([float(v / size) for v in left])
+
+
+def _number_of(values: Sequence[sympy.Expr]) -> tuple[Callable[[sympy.Expr], sympy.Expr], float]:
+    """How to calculate with values, and up to which size, relative to them, a difference is 0."""
+    if all(v.is_Rational for v in values):
+        return sympy.Rational, 0.0
+    return (lambda v: sympy.N(v, EXACT_DIGITS)), 10.0**-50
+
+
+def _along(
+    slopes: Sequence[sympy.Expr],
+    state: Sequence[sympy.Expr],
+    start: Sequence[sympy.Expr],
+    number: Callable[[sympy.Expr], sympy.Expr],
+) -> sympy.Expr:
+    """Rise of the affine function from one state to another."""
+    return sum(c * number(x - at) for c, x, at in zip(slopes, state, start, strict=True))
+
+
+def _slopes_at_first(
+    states: Sequence[Sequence[sympy.Expr]],
+    values: Sequence[sympy.Expr],
+    number: Callable[[sympy.Expr], sympy.Expr],
+) -> list[sympy.Expr]:
+    """Slope in each coordinate, from the first state to one beside it; 0 where the coordinate is constant."""
     place = {tuple(state): i for i, state in enumerate(states)}
-    first, shown = tuple(states[0]), [number(v) for v in values]
-    slopes = []
+    first, slopes = tuple(states[0]), []
     for j, start in enumerate(first):
         other = next((state[j] for state in states if state[j] != start), None)
         if other is None:
             slopes.append(sympy.Integer(0))
             continue
         beside = place[(*first[:j], other, *first[j + 1 :])]
-        slopes.append((shown[beside] - shown[0]) / number(other - start))
-    left = [
-        value - shown[0] - sum(c * number(x - at) for c, x, at in zip(slopes, state, first, strict=True))
-        for value, state in zip(shown, states, strict=True)
-    ]
-    size = max(abs(v) for v in left)
-    if size == 0 or (not exact and size <= 10.0**-50 * max(abs(v) for v in shown)):
-        return np.zeros(len(states))
-    return np.array([float(v / size) for v in left])
-
-
-def is_affine_on(
-    states: Sequence[Sequence[sympy.Expr]], values: np.ndarray, rounding: float | None = None
-) -> bool:
-    """Tell whether functions are affine on the states up to rounding.
-
-    Parameters
-    ----------
-    states, values, rounding
-        As in :func:`smallest_coincidence`.
-
-    Examples
-    --------
-    >>> is_affine_on([(sympy.Integer(0),), (sympy.Integer(7),)], np.array([3.0, -1.0]))
-    True
-    """
-    values = np.asarray(values, dtype=float).reshape(len(states), -1)
-    return not np.any(_affine_residuals(_whole_rows(states), values, rounding))
+        slopes.append((values[beside] - values[0]) / number(other - start))
+    return slopes
 
 
 def _whole_rows(states: Sequence[Sequence[sympy.Expr]]) -> np.ndarray:

@@ -45,33 +45,37 @@ def model_verdict(
     """The verdict, its reasons, and the edges that survive."""
     forms = {m["gene"]: m["ffc"] for m in mechanisms}
     surviving = [[p, g] for p, g in pooled.graph.edges if _edge_survives(pooled, p, g, forms[g])]
-    failing = [m["gene"] for m in mechanisms if m["ffc"] == FAILS]
-    n_broken = sum(s["cic"] == FAILS for s in separations)
-    n_open = sum(s["cic"] == UNDECIDED or s["quantifier"] == LIMIT for s in separations if s["cic"] != FAILS)
-    reasons = [_count_sentence("mechanism", forms.values(), "keep their form")]
-    reasons.append(_count_sentence("d-separation", [s["cic"] for s in separations], "hold in pools"))
-    if n_broken:
-        verdict = PARTIAL if surviving else NOT_RECOVERABLE
-        reasons.append(f"{len(surviving)} of {pooled.graph.number_of_edges()} edges survive.")
-    elif n_open:
-        verdict = UNDECIDED
-        n_limit = sum(s["cic"] == HOLDS and s["quantifier"] == LIMIT for s in separations)
-        if n_limit:
-            reasons.append(f"Of those that hold, {n_limit} hold for many cells; here that is open.")
-    elif failing:
-        verdict = MARKOV_CLASS
-        reasons.append("All conditional independences hold: the graph up to its Markov class.")
-    elif UNDECIDED in forms.values():
-        verdict = UNDECIDED
-    else:
-        directed, why = _directions(pooled)
-        verdict = RECOVERABLE if directed else MARKOV_CLASS
-        reasons.append(why)
+    verdict, why = _decide(pooled, list(forms.values()), separations, len(surviving))
+    reasons = [
+        _count_sentence("mechanism", forms.values(), "keep their form"),
+        _count_sentence("d-separation", [s["cic"] for s in separations], "hold in pools"),
+        *([why] if why else []),
+    ]
     if lost:
         reasons.append(
             f"Dependences that fade as pools grow, their partial correlation 0 in the limit: {len(lost)}."
         )
     return {"verdict": verdict, "reasons": reasons, "surviving_edges": surviving}
+
+
+def _decide(
+    pooled: PooledModel, forms: Sequence[str], separations: Sequence[Mapping[str, Any]], n_surviving: int
+) -> tuple[str, str | None]:
+    """The verdict, and what else there is to say of it."""
+    kept = [s for s in separations if s["cic"] != FAILS]
+    if len(kept) < len(separations):
+        why = f"{n_surviving} of {pooled.graph.number_of_edges()} edges survive."
+        return (PARTIAL if n_surviving else NOT_RECOVERABLE), why
+    if any(s["cic"] == UNDECIDED or s["quantifier"] == LIMIT for s in kept):
+        n_limit = sum(s["cic"] == HOLDS and s["quantifier"] == LIMIT for s in kept)
+        why = f"Of those that hold, {n_limit} hold for many cells; here that is open."
+        return UNDECIDED, why if n_limit else None
+    if FAILS in forms:
+        return MARKOV_CLASS, "All conditional independences hold: the graph up to its Markov class."
+    if UNDECIDED in forms:
+        return UNDECIDED, None
+    directed, why = _directions(pooled)
+    return (RECOVERABLE if directed else MARKOV_CLASS), why
 
 
 def _edge_survives(pooled: PooledModel, parent: str, child: str, ffc: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
@@ -45,18 +45,15 @@ def types_differ(
     if len(equations) == len(mechanisms) and len({m.expression.sympy for m in equations.values()}) == 1:
         return algebraic_form(next(iter(equations.values())), supports, cores, pooling)  # other noise only
     rule = "cell types differ in this mechanism: the pool shows its form only beside its composition"
-    for one, two in combinations(equations, 2):
-        pair = {name: equations[name] for name in (one, two)}
-        witness = _type_witness(pair, supports, cores, pooling)
-        if witness is not None:
-            return Form(FAILS, LAW, rule, witness)
     kernels = {name: m for name, m in mechanisms.items() if isinstance(m, Kernel)}
-    for one, two in combinations(kernels, 2):
-        pair_of_laws = {name: kernels[name] for name in (one, two)}
-        witness = _kernel_type_witness(pair_of_laws, supports, cores, pooling)
-        if witness is not None:
-            return Form(FAILS, LAW, rule, witness)
-    return Form(FAILS, LAW, rule)
+    witnesses = chain(
+        (_type_witness(dict(two), supports, cores, pooling) for two in combinations(equations.items(), 2)),
+        (
+            _kernel_type_witness(dict(two), supports, cores, pooling)
+            for two in combinations(kernels.items(), 2)
+        ),
+    )
+    return Form(FAILS, LAW, rule, next((witness for witness in witnesses if witness is not None), None))
 
 
 def _kernel_type_witness(
@@ -194,21 +191,16 @@ def kernel_witness(
     grids = {name: readable_values(supports[name], cores[name]) for name in mechanism.parents}
     weights = np.array(pooling.two_weights())
     rng = np.random.default_rng(0)
-    best: tuple[float, list[list[dict[str, float]]], list[list[float]]] | None = None
+    best: tuple[float, list[list[dict[str, float]]], list[np.ndarray]] | None = None
     for _ in range(400):
         first, second = ({n: float(rng.choice(g)) for n, g in grids.items()} for _ in range(2))
-        if parent not in first or first[parent] == second[parent]:
+        pools = _equal_pools(first, second, parent, supports, weights)
+        if pools is None:
             continue
-        middle = float(np.dot(weights, [first[parent], second[parent]]) / weights.sum())
-        pools = [[first, second], [first | {parent: middle}, second | {parent: middle}]]
-        if not supports[parent].contains(middle):
-            if weights[0] != weights[1] or len(mechanism.parents) == 1:
-                continue
-            pools[1] = [first | {parent: second[parent]}, second | {parent: first[parent]}]
         cumulants = [_pooled_cumulants(mechanism, pool, weights) for pool in pools]
         gap = np.abs(np.subtract(*cumulants)) / (np.abs(cumulants[0]) + np.abs(cumulants[1]) + 1e-12)
         if np.isfinite(gap).all() and gap.max() > max(1e-6, 0 if best is None else best[0]):
-            best = float(gap.max()), pools, [list(map(float, c)) for c in cumulants]
+            best = float(gap.max()), pools, cumulants
     if best is None:
         return None
     shown = [
@@ -217,11 +209,29 @@ def kernel_witness(
             "pooled": {
                 "values": {n: float(np.dot(weights, [cell[n] for cell in pool])) for n in mechanism.parents}
             },
-            "child_cumulants": cumulants,
+            "child_cumulants": list(map(float, cumulants)),
         }
         for pool, cumulants in zip(best[1], best[2], strict=True)
     ]
     return completed({"pools": shown, "same_noise": True}, pooling)
+
+
+def _equal_pools(
+    first: dict[str, float],
+    second: dict[str, float],
+    parent: str,
+    supports: Supports,
+    weights: np.ndarray,
+) -> list[list[dict[str, float]]] | None:
+    """Two cells, and two others with the same sums that differ in one parent; None where there are none."""
+    if parent not in first or first[parent] == second[parent]:
+        return None
+    middle = float(np.dot(weights, [first[parent], second[parent]]) / weights.sum())
+    if supports[parent].contains(middle):
+        return [[first, second], [first | {parent: middle}, second | {parent: middle}]]
+    if weights[0] != weights[1] or len(first) == 1:
+        return None
+    return [[first, second], [first | {parent: second[parent]}, second | {parent: first[parent]}]]
 
 
 def _pooled_cumulants(
@@ -300,47 +310,63 @@ def searched_form(
     pooling: Pooling,
 ) -> Form:
     """Change the parents of some cells at an unchanged pooled value, and see whether the child's changes."""
-    n_cells = pooling.largest
-    name = pooling.linear.name
-    if n_cells > MOST_CELLS_TRIED:
-        n_cells = MOST_CELLS_TRIED
-    of, inner = with_noise(mechanism, supports, cores)
-    rng = np.random.default_rng(0)
+    n_cells = min(pooling.largest, MOST_CELLS_TRIED)
     n_tries = N_TRIES // n_cells
-    first = {n: rng.choice(readable_values(of[n], inner[n]), (n_tries, n_cells)) for n in of}
-    second = dict(first)
-    changed = rng.random((n_tries, n_cells)) < 0.3
-    for parent in mechanism.parents:
-        drawn = rng.choice(readable_values(of[parent], inner[parent]), (n_tries, n_cells))
-        second[parent] = np.where(changed, drawn, first[parent])
-    pooled = [
-        {n: pooling.linear.pool_blocks(v[:, :, None])[:, 0] for n, v in p.items()} for p in (first, second)
-    ]
-    equal = np.all([pooled[0][n] == pooled[1][n] for n in mechanism.parents], axis=0)
-    children = [
-        np.broadcast_to(mechanism.expression.evaluate(p), (n_tries, n_cells)) for p in (first, second)
-    ]
-    sums = [pooling.linear.pool_blocks(c[:, :, None])[:, 0] for c in children]
+    name = pooling.linear.name
+    cells = _changed_cells(mechanism, *with_noise(mechanism, supports, cores), (n_tries, n_cells))
+    children = [np.broadcast_to(mechanism.expression.evaluate(p), (n_tries, n_cells)) for p in cells]
+    before, after = ({n: _pooled_rows(v, pooling) for n, v in p.items()} for p in cells)
+    equal = np.all([before[n] == after[n] for n in mechanism.parents], axis=0)
+    sums = [_pooled_rows(child, pooling) for child in children]
     gap = np.abs(sums[0] - sums[1]) / (np.abs(sums[0]) + np.abs(sums[1]) + 1e-12)
     hits = np.flatnonzero(equal & (gap > 1e-6))
     if not len(hits):
         return Form(UNDECIDED, LAW, f"no algebra for {name}, and no witness was found in {n_tries:,} pools")
-    cost = [np.sum([p[n][h] != first[n][h] for p in (second,) for n in of]) for h in hits]
-    best = hits[int(np.argmin(cost))]
-    shown: list[dict[str, Any]] = []
-    for values, child, total in zip((first, second), children, sums, strict=True):
-        cells = [
-            {"values": {n: float(values[n][best, i]) for n in of}, "child": float(child[best, i])}
-            for i in range(n_cells)
-        ]
-        at = {n: float(pooling.linear.pool_blocks(values[n][best][None, :, None])[0, 0]) for n in of}
-        shown.append({"cells": counted(cells), "pooled": {"values": at, "child": float(total[best])}})
-    difference = shown[1]["pooled"]["child"] - shown[0]["pooled"]["child"]
-    witness = {"pools": shown, "difference": difference, "same_noise": True}
+    cost = [sum((cells[1][n][h] != v[h]).sum() for n, v in cells[0].items()) for h in hits]
+    witness = _witness_of_pool(int(hits[int(np.argmin(cost))]), cells, children, sums, pooling)
     if n_cells < pooling.largest:
         rule = f"no algebra for {name}; it fails in pools of {n_cells} cells"
         return Form(UNDECIDED, LAW, rule, completed(witness, pooling))
     return Form(FAILS, LAW, f"a witness under {name}", completed(witness, pooling))
+
+
+def _changed_cells(
+    mechanism: Equation, supports: Supports, cores: Cores, shape: tuple[int, int]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Cells of many pools, shape ``(n_pools, n_cells)`` a variable; and the same, some parents drawn anew."""
+    rng = np.random.default_rng(0)
+    first = {n: rng.choice(readable_values(supports[n], cores[n]), shape) for n in supports}
+    second = dict(first)
+    changed = rng.random(shape) < 0.3
+    for parent in mechanism.parents:
+        drawn = rng.choice(readable_values(supports[parent], cores[parent]), shape)
+        second[parent] = np.where(changed, drawn, first[parent])
+    return first, second
+
+
+def _pooled_rows(values: np.ndarray, pooling: Pooling) -> np.ndarray:
+    """Pooled value of each row of cells."""
+    return np.asarray(pooling.linear.pool_blocks(values[:, :, None])[:, 0])
+
+
+def _witness_of_pool(
+    at: int,
+    cells: Sequence[Mapping[str, np.ndarray]],
+    children: Sequence[np.ndarray],
+    sums: Sequence[np.ndarray],
+    pooling: Pooling,
+) -> dict[str, Any]:
+    """One of many pools, before and after its change, in words of a witness."""
+    shown: list[dict[str, Any]] = []
+    for values, child, total in zip(cells, children, sums, strict=True):
+        listed = [
+            {"values": {n: float(v[at, i]) for n, v in values.items()}, "child": float(child[at, i])}
+            for i in range(child.shape[1])
+        ]
+        pooled = {n: float(_pooled_rows(v[at][None], pooling)[0]) for n, v in values.items()}
+        shown.append({"cells": counted(listed), "pooled": {"values": pooled, "child": float(total[at])}})
+    difference = shown[1]["pooled"]["child"] - shown[0]["pooled"]["child"]
+    return {"pools": shown, "difference": difference, "same_noise": True}
 
 
 def judge_form(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from .affine_form import FAILS, HOLDS, LAW, LIMIT, UNDECIDED, UNIFORM
 from .enumeration import independent_in_pools
-from .one_edge import FAIL, PASS
+from .one_edge import FAIL, PASS, Edge
 from .pooled_model import PooledModel, hides_number
 from .separations import Separation, kept, kept_for_this_law
 
@@ -81,20 +81,23 @@ def _decide(pooled: PooledModel, statement: Separation) -> tuple[str, str, str]:
 def _proof(pooled: PooledModel, statement: Separation) -> tuple[str, str]:
     """Quantifier and rule of a statement that the graph of pools keeps."""
     genes = _ancestors(pooled.graph, statement)
-    edges = [(g, p) for g in genes for p in pooled.graph.predecessors(g)]
-    found = [pooled.families[g].edges[p] for g, p in edges]
+    found = [pooled.families[g].edges[p] for g in genes for p in pooled.graph.predecessors(g)]
     passing = [e for e in found if e.status == PASS]
     uniform = all(e.any_cells and e.any_law for e in passing)
-    if not edges or (not passing and not statement.given):
-        rule = "no common cause"
-    elif not all(e.any_cells for e in passing):
-        rule = "sums of this many cells tell all that matters of their cells"
-    elif len(passing) == len(found):
-        affine = all(e.any_weights for e in passing)
-        rule = "affine equations" if affine else "every law is affine in its parents' cells"
-    else:
-        rule = "the edges that pass the one-edge criterion separate them"
-    return (UNIFORM if uniform else LAW), rule
+    return (UNIFORM if uniform else LAW), _rule_of(passing, len(found), bool(statement.given))
+
+
+def _rule_of(passing: Sequence[Edge], n_edges: int, is_given: bool) -> str:
+    """The rule that keeps a statement, from the edges above its genes that pass."""
+    if not n_edges or (not passing and not is_given):
+        return "no common cause"
+    if not all(e.any_cells for e in passing):
+        return "sums of this many cells tell all that matters of their cells"
+    if len(passing) < n_edges:
+        return "the edges that pass the one-edge criterion separate them"
+    if all(e.any_weights for e in passing):
+        return "affine equations"
+    return "every law is affine in its parents' cells"
 
 
 def _number_breaks(pooled: PooledModel, statement: Separation) -> bool:
@@ -119,16 +122,21 @@ def _uniform(pooled: PooledModel, statement: Separation, cic: str, quantifier: s
     equal = pooled.has_algebra and pooled.weights is None and pooled.cells_are_alike
     if not equal or pooled.largest < 4 or len(statement.given) != 1:
         return UNDECIDED
-    (middle,) = statement.given
-    x, z = statement.x, statement.y
-    local = pooled.graph.subgraph({x, z, middle})
-    if nx.ancestors(pooled.graph, middle) - {x, z} or len(local.edges) != 2:
-        return UNDECIDED
-    arms = [g for g in (x, z) if local.has_edge(middle, g)]
-    ends = [g for g in (x, z) if set(pooled.graph.predecessors(g)) - {middle}]
-    if ends or not arms or any(pooled.families[g].edges[middle].status != FAIL for g in arms):
+    arms = _arms(pooled.graph, statement)
+    if not arms or any(pooled.families[g].edges[statement.given[0]].status != FAIL for g in arms):
         return UNDECIDED
     return FAILS
+
+
+def _arms(graph: nx.DiGraph, statement: Separation) -> list[str]:
+    """Ends that the middle gene acts on, in a fork or a chain that nothing else enters; else none."""
+    (middle,) = statement.given
+    ends = (statement.x, statement.y)
+    if nx.ancestors(graph, middle) - {*ends} or len(graph.subgraph({*ends, middle}).edges) != 2:
+        return []
+    if any(set(graph.predecessors(end)) - {middle} for end in ends):
+        return []
+    return [end for end in ends if graph.has_edge(middle, end)]
 
 
 def _limit(pooled: PooledModel, statement: Separation) -> tuple[float | None, float]:

@@ -7,21 +7,26 @@ so that several parents may pass one by one, and those that do not stand in for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
-from math import comb, fsum, isfinite
 
 import numpy as np
 import sympy
 
 from ..aggregation import Aggregation
-from ..models.algebra import NOISE, evaluate_sympy, exact_value, gene_symbol
-from ..models.families import MAX_ORDER, Law
+from ..models.algebra import NOISE, exact_value, gene_symbol
 from ..models.mechanisms import Equation, Kernel
 from ..models.support import Support, exact_number
-from .axis import AxisEquation, constant_derivative, on_axis, unequal_weights
-from .coincidence import ROUNDING, affine_rest, bends_of, smallest_coincidence, weighted_coincidence
+from .axis import constant_derivative, on_axis, unequal_weights
+from .coincidence import affine_rest, bends_of, smallest_coincidence, weighted_coincidence
+from .conditional_law import (
+    cumulant_gap,
+    has_affine_mean,
+    has_no_constant,
+    law_given_parents,
+    supports_on_axis,
+)
 
 PASS, FAIL, UNKNOWN = "pass", "fail", "unknown"
 CLEARLY_BENT = 1e-3
@@ -30,21 +35,10 @@ CLEARLY = 1e6
 """Times the size of rounding: from here on a difference between laws is none of rounding or integration."""
 MOST_ROUNDING = 1e-10
 """Rounding of a characteristic function beyond which nothing is read off it."""
-N_STEPS = 32
 MOST_VALUES = 200
 """Values of a parent that are tried where others matter too; and combinations of those."""
 MAX_CELLS = 20_000
 """Cells whose law is worked out at once."""
-CANCELLED = 1e-14
-"""What is left of terms that cancel, relative to them, if it is the rounding of moments."""
-_MEANS: dict[str, Callable[..., sympy.Expr]] = {
-    "poisson": lambda rate: rate,
-    "binomial": lambda n, p: n * p,
-    "gamma": lambda shape, scale: shape * scale,
-    "negative_binomial": lambda mean, size: mean,
-    "normal": lambda mean, sd: mean,
-    "bernoulli": lambda p: p,
-}
 
 
 @dataclass(frozen=True)
@@ -95,25 +89,15 @@ def judge_family(
         Largest number of cells in a pool.
     """
     linear = aggregation.inner or aggregation
-    weights = unequal_weights(linear)
     mechanisms = [m for i, m in enumerate(mechanisms) if m not in mechanisms[:i]]
     slopes = [_slopes(m, supports, linear) for m in mechanisms]
-    parents = list(dict.fromkeys(p for m in mechanisms for p in m.parents))
+    parents = dict.fromkeys(p for m in mechanisms for p in m.parents)
+    edges = {
+        p: _judge_edge(mechanisms, p, [s.get(p) for s in slopes], supports, linear, n_cells) for p in parents
+    }
+    no_constant = all(has_no_constant(m, linear) for m in mechanisms)
     differs = len(mechanisms) > 1
-    edges = {}
-    for parent in parents:
-        found = [s.get(parent) for s in slopes]
-        if all(isinstance(s, Slope) for s in found) and len(set(found)) == 1:
-            edges[parent] = _passing(mechanisms[0])
-        elif differs:
-            rule = "cell types have different coefficients"
-            edges[parent] = Edge(FAIL if all(s is not None for s in found) else UNKNOWN, rule)
-        else:
-            edges[parent] = _bent(mechanisms[0], parent, supports, linear, n_cells, found[0])
-        if weights is not None and not edges[parent].any_weights:
-            edges[parent] = _under_weights(mechanisms, parent, supports, linear, weights, edges[parent])
-    no_constant = all(_without_constant(m, linear, supports) for m in mechanisms)
-    mean = all(_mean_affine(m, supports, linear) for m in mechanisms) if not differs else None
+    mean = None if differs else all(has_affine_mean(m, supports, linear) for m in mechanisms)
     return Family(edges, no_constant, mean, differs)
 
 
@@ -122,6 +106,28 @@ class Slope:
     """What a parent multiplies in the log characteristic function: (name of the term, coefficient)."""
 
     terms: tuple[tuple[str, sympy.Expr], ...]
+
+
+def _judge_edge(
+    mechanisms: Sequence[Equation | Kernel],
+    parent: str,
+    slopes: Sequence[Slope | bool | None],
+    supports: Mapping[str, Support],
+    aggregation: Aggregation,
+    n_cells: int,
+) -> Edge:
+    """Judge one parent from its slope in each mechanism, for the weights that cells have."""
+    if all(isinstance(slope, Slope) for slope in slopes) and len(set(slopes)) == 1:
+        edge = _passing(mechanisms[0])
+    elif len(mechanisms) > 1:
+        status = FAIL if all(slope is not None for slope in slopes) else UNKNOWN
+        edge = Edge(status, "cell types have different coefficients")
+    else:
+        edge = _bent(mechanisms[0], parent, supports, aggregation, n_cells, slopes[0])
+    weights = unequal_weights(aggregation)
+    if weights is None or edge.any_weights:
+        return edge
+    return _under_weights(mechanisms, parent, supports, aggregation, weights, edge)
 
 
 def _passing(mechanism: Equation | Kernel) -> Edge:
@@ -176,7 +182,7 @@ def _bent(
         return _finite_parent(mechanism, parent, supports, aggregation, n_cells)
     if slope is False and _is_separable(mechanism, supports, aggregation):
         return Edge(FAIL, f"not affine in {parent}")
-    gap = None if of_kernel else _cumulant_gap(mechanism, parent, supports, aggregation)
+    gap = None if of_kernel else cumulant_gap(mechanism, parent, supports, aggregation)
     if gap is not None and gap > CLEARLY_BENT:
         return Edge(FAIL, f"a conditional cumulant is not affine in {parent}")
     return Edge(UNKNOWN, f"could not be decided for {parent}")
@@ -212,24 +218,12 @@ def _finite_parent(
     n_cells: int,
 ) -> Edge:
     """On finitely many values the log characteristic function may be affine by lack of values between."""
-    states = [(v,) for v in _supports_on_axis(mechanism, supports, aggregation)[parent].values]
-    undecided = Edge(UNKNOWN, f"could not be decided for {parent}")
+    states = [(v,) for v in supports_on_axis(mechanism, supports, aggregation)[parent].values]
     try:
-        exact = _exact_steps(mechanism, parent, supports, aggregation)
-        if exact is None and not _is_alone_and_binary(mechanism, supports):
-            if not _adds_apart(mechanism, parent, supports, aggregation):
-                moves = _moved_by_others(mechanism, parent, supports, aggregation)
-                rule = f"what {parent} adds depends on the other parents"
-                return Edge(FAIL, rule) if moves else undecided
-            if len(states) <= 2:
-                return Edge(PASS, f"{parent} has two values")
-            columns, rounding = _bent_columns(mechanism, parent, supports, aggregation)
-            if columns is None:
-                return undecided
-        elif exact is None or len(states) <= 2:
-            return Edge(PASS, f"{parent} has two values")
-        else:
-            columns, rounding = np.stack([bends_of(states, steps) for steps in exact], axis=1), None
+        bends = _bends_on_values(mechanism, parent, supports, aggregation)
+        if isinstance(bends, Edge):
+            return bends
+        columns, rounding = bends
         if not np.any(columns):
             of_all_laws = isinstance(mechanism, Kernel) or _is_separable(mechanism, supports, aggregation)
             return Edge(PASS, f"affine on the values of {parent}", any_law=of_all_laws)
@@ -240,6 +234,32 @@ def _finite_parent(
         rule = f"no {n_cells} values of {parent} have the sum of {n_cells} others"
         return Edge(PASS, rule, any_cells=False, any_law=False)
     return Edge(FAIL, f"from {found.n_cells} cells, equal sums of {parent} give different laws")
+
+
+def _bends_on_values(
+    mechanism: Equation | Kernel, parent: str, supports: Mapping[str, Support], aggregation: Aggregation
+) -> tuple[np.ndarray, float | None] | Edge:
+    """What a parent adds to the law beyond an affine part, a row for each of its values, and its rounding.
+
+    None for exact numbers; the answer itself where it shows without them.
+    """
+    states = [(v,) for v in supports_on_axis(mechanism, supports, aggregation)[parent].values]
+    two_values = Edge(PASS, f"{parent} has two values")
+    exact = _exact_steps(mechanism, parent, supports, aggregation)
+    if exact is not None:
+        if len(states) <= 2:
+            return two_values
+        return np.stack([bends_of(states, steps) for steps in exact], axis=1), None
+    if _is_alone_and_binary(mechanism, supports):
+        return two_values
+    undecided = Edge(UNKNOWN, f"could not be decided for {parent}")
+    if not _adds_apart(mechanism, parent, supports, aggregation):
+        moves = _moved_by_others(mechanism, parent, supports, aggregation)
+        return Edge(FAIL, f"what {parent} adds depends on the other parents") if moves else undecided
+    if len(states) <= 2:
+        return two_values
+    columns, rounding = _bent_columns(mechanism, parent, supports, aggregation)
+    return undecided if columns is None else (columns, rounding)
 
 
 def _exact_steps(
@@ -257,7 +277,7 @@ def _exact_steps(
     else:
         terms = [on_axis(mechanism, supports, aggregation, noise_too=False).expression]
     symbol = gene_symbol(parent)
-    values = _supports_on_axis(mechanism, supports, aggregation)[parent].values
+    values = supports_on_axis(mechanism, supports, aggregation)[parent].values
     found = []
     for term in terms:
         moving = sympy.expand(term).as_independent(symbol, as_Add=True)[1]
@@ -299,14 +319,14 @@ def _moved_by_others(
     mechanism: Equation | Kernel, parent: str, supports: Mapping[str, Support], aggregation: Aggregation
 ) -> bool:
     """Tell whether what a parent adds to the law clearly differs between values of the other parents."""
-    of = _supports_on_axis(mechanism, supports, aggregation)
+    of = supports_on_axis(mechanism, supports, aggregation)
     values = of[parent].floats
     others = [p for p in mechanism.parents if p != parent]
     tried = max(1, min(MOST_VALUES, MAX_CELLS // len(values)))
     rest = np.array(list(islice(product(*(of[p].sample_grid(4) for p in others)), tried)), dtype=float)
     cells = {p: np.repeat(rest[:, i], len(values)) for i, p in enumerate(others)}
     cells[parent] = np.tile(values, len(rest))
-    mean, parts, rounding = _law_of(mechanism, supports, aggregation, cells)
+    mean, parts, rounding = law_given_parents(mechanism, supports, aggregation, cells)
     table = np.column_stack([mean, parts[0]]).reshape(len(rest), len(values), -1)
     steps = table - table[:, :1]
     return bool(np.abs(steps - steps[:1]).max() > CLEARLY * rounding)
@@ -319,11 +339,11 @@ def _bent_columns(
 
     One column of zeros where none is; None where some may be.
     """
-    of = _supports_on_axis(mechanism, supports, aggregation)
+    of = supports_on_axis(mechanism, supports, aggregation)
     others = {p: float(of[p].sample_grid(3)[0]) for p in mechanism.parents if p != parent}
     values = of[parent].floats
     cells = {p: np.full(len(values), v) for p, v in others.items()} | {parent: values}
-    mean, parts, rounding = _law_of(mechanism, supports, aggregation, cells)
+    mean, parts, rounding = law_given_parents(mechanism, supports, aggregation, cells)
     columns = np.column_stack([mean, parts[0]])
     left = np.abs(affine_rest(values[None], columns)).max(axis=0)
     if not np.isfinite(left).all() or rounding > MOST_ROUNDING:
@@ -333,15 +353,6 @@ def _bent_columns(
         return (None if (left > rounding).any() else np.zeros((len(values), 1))), rounding
     order = np.argsort(-left, kind="stable")
     return columns[:, order[: min(int(clear.sum()), 8)]], rounding
-
-
-def _supports_on_axis(
-    mechanism: Equation | Kernel, supports: Mapping[str, Support], aggregation: Aggregation
-) -> dict[str, Support]:
-    if isinstance(mechanism, Kernel):
-        return {p: supports[p] for p in mechanism.parents}
-    equation = on_axis(mechanism, supports, aggregation, noise_too=False)
-    return {symbol.name: equation.supports[symbol] for symbol in equation.parents}
 
 
 def _under_weights(
@@ -354,9 +365,9 @@ def _under_weights(
 ) -> Edge:
     """Cells of unequal weights keep a multiple of the parent plus noise, and what their sums tell apart."""
     if supports[parent].kind == "finite" and len(mechanisms) == 1 and mechanisms[0].parents == (parent,):
-        support = _supports_on_axis(mechanisms[0], supports, aggregation)[parent]
+        support = supports_on_axis(mechanisms[0], supports, aggregation)[parent]
         cells = {parent: support.floats}
-        mean, parts, rounding = _law_of(mechanisms[0], supports, aggregation, cells, weights)
+        mean, parts, rounding = law_given_parents(mechanisms[0], supports, aggregation, cells, weights)
         by_weight = np.array(weights)[:, None, None] * mean[None, :, None]
         try:
             if not np.isfinite(parts).all() or rounding > MOST_ROUNDING:
@@ -373,190 +384,3 @@ def _under_weights(
     if found.status != PASS:
         return found
     return Edge(FAIL, "unequal weights keep only a multiple of the parent plus noise")
-
-
-def _law_of(
-    mechanism: Equation | Kernel,
-    supports: Mapping[str, Support],
-    aggregation: Aggregation,
-    cells: Mapping[str, np.ndarray],
-    weights: Sequence[float] = (1.0,),
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """The law of the child given its parents, in units of its largest standard deviation.
-
-    Parameters
-    ----------
-    cells
-        Values of the parents on the axis, each of shape ``(n,)``.
-    weights
-        Of cells.
-
-    Returns
-    -------
-    Conditional means, shape ``(n,)``; real and imaginary parts of the log characteristic functions of the
-    centred and weighted children, shape ``(n_weights, n, 2 * n_u)``; and the size of rounding in both.
-
-    Notes
-    -----
-    Up to one over the standard deviation a characteristic function is at least 1/2 and winds around nothing,
-    and shows all that a law differs in: much below, only its variance.
-    """
-    largest = max(abs(w) for w in weights)
-    steps = [np.linspace(0, w / largest, N_STEPS + 1)[1:] for w in weights]
-    if isinstance(mechanism, Kernel):
-        mean, variance = mechanism.cumulants(cells, 2)
-        sd = float(np.sqrt(np.max(variance))) or 1.0
-        parts = []
-        for u in steps:
-            log_cf = mechanism.log_cf(cells, u / sd) - 1j * mean[:, None] * (u / sd)
-            parts.append(np.hstack([log_cf.real, np.angle(np.exp(1j * log_cf.imag))]))
-        return mean / sd, np.array(parts), ROUNDING * (10 + np.abs(mean).max() / sd)
-    equation = on_axis(mechanism, supports, aggregation, noise_too=False)
-    expression = equation.expression.as_coeff_Add()[1]  # what is the same in all cells only adds rounding
-    child, probabilities = _child_at_nodes(expression, mechanism.noise, cells)
-    mean = np.array([fsum(row) for row in child * probabilities])
-    centred = child - mean[:, None]
-    sd = float(np.sqrt((centred**2 * probabilities).sum(axis=1).max()))
-    size = float(np.abs(mean).max())
-    if not sd > ROUNDING * size:
-        sd = size or 1.0
-        centred = np.zeros_like(centred)
-    parts = []
-    for u in steps:
-        cf = np.stack([(np.exp(1j * centred * at) * probabilities).sum(axis=1) for at in u / sd], axis=1)
-        parts.append(np.hstack([np.log(np.abs(cf)), np.angle(cf)]))
-    return mean / sd, np.array(parts), ROUNDING * (10 + size / sd)
-
-
-def _child_at_nodes(
-    expression: sympy.Expr, noise: Law | None, cells: Mapping[str, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The child at nodes of its noise, shape ``(n, n_nodes)``, and their probabilities."""
-    nodes, weights = (np.zeros(1), np.ones(1)) if noise is None else noise.quadrature(128)
-    n = len(next(iter(cells.values())))
-    values = {p: np.repeat(v[:, None], len(nodes), axis=1) for p, v in cells.items()}
-    values[NOISE.name] = np.broadcast_to(nodes, (n, len(nodes)))
-    return np.broadcast_to(evaluate_sympy(expression, values), (n, len(nodes))), weights
-
-
-def _cumulant_gap(
-    mechanism: Equation | Kernel, parent: str, supports: Mapping[str, Support], aggregation: Aggregation
-) -> float | None:
-    """Largest relative departure of the first three conditional cumulants from affine in one parent."""
-    if isinstance(mechanism, Kernel):
-        of = {p: supports[p] for p in mechanism.parents}
-    else:
-        equation = on_axis(mechanism, supports, aggregation, noise_too=False)
-        of = {symbol.name: equation.supports[symbol] for symbol in equation.parents}
-    grid = np.asarray(of[parent].sample_grid(9), dtype=float)
-    others = {p: float(np.median(s.sample_grid(9))) for p, s in of.items() if p != parent}
-    cells = {p: np.full(len(grid), v) for p, v in others.items()} | {parent: grid}
-    with np.errstate(all="ignore"):
-        if isinstance(mechanism, Kernel):
-            cumulants = np.asarray(mechanism.cumulants(cells, 3), dtype=float)
-        else:
-            cumulants = _equation_cumulants(equation, cells)
-    gaps = []
-    scale = np.sqrt(np.abs(cumulants[1]).max()) if len(cumulants) > 1 else 0.0
-    scale = max(scale, np.abs(cumulants[0]).max())
-    for order, row in enumerate(cumulants, start=1):
-        if not np.isfinite(row).all() or np.ptp(row) <= 1e-9 * scale**order:
-            continue
-        line = np.polyval(np.polyfit(grid, row, 1), grid)
-        gaps.append(np.abs(row - line).max() / np.ptp(row))
-    return max(gaps) if gaps else None
-
-
-def _equation_cumulants(equation: AxisEquation, cells: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Mean, variance and third cumulant of the child given its parents, on the axis."""
-    n = len(next(iter(cells.values())))
-    if equation.noise is None:
-        return np.broadcast_to(evaluate_sympy(equation.expression, cells), n)[None].astype(float)
-    child, weights = _child_at_nodes(equation.expression, equation.noise, cells)
-    mean = child @ weights
-    centred = child - mean[:, None]
-    return np.stack([mean, centred**2 @ weights, centred**3 @ weights])
-
-
-# --- constants and means -----------------------------------------------------------------------------------
-
-
-def _without_constant(
-    mechanism: Equation | Kernel, aggregation: Aggregation, supports: Mapping[str, Support]
-) -> bool:
-    """Tell whether a pooled gene carries nothing that grows with the number of cells beyond its parents."""
-    if aggregation.kind != "linear":
-        return False
-    if isinstance(mechanism, Equation):
-        affine = mechanism.affine()
-        if affine is None:
-            return False
-        _, of_noise, constant = affine
-        silent = mechanism.noise is None or of_noise == 0
-        return bool(silent and constant == 0 and mechanism.parents)
-    natural = mechanism.natural()
-    if natural is None or not mechanism.parents:
-        return False
-    zero = {gene_symbol(p): 0 for p in mechanism.parents}
-    return all(sympy.simplify(term.subs(zero)) == 0 for _, term in natural)
-
-
-def _mean_affine(
-    mechanism: Equation | Kernel, supports: Mapping[str, Support], aggregation: Aggregation
-) -> bool:
-    """Tell whether E[child | parents] is surely affine in all parents jointly."""
-    symbols = [gene_symbol(p) for p in mechanism.parents]
-    if isinstance(mechanism, Equation):
-        equation = on_axis(mechanism, supports, aggregation, noise_too=False)
-        if any(equation.is_rough_in(v) for v in symbols):
-            return False
-        coefficients = [sympy.diff(equation.expression, s) for s in symbols]
-        mean = [_mean_over_noise(c, mechanism) for c in coefficients]
-        return all(m is not None and not m.free_symbols for m in mean)
-    if aggregation.kind != "linear":
-        return False
-    mean = _MEANS[mechanism.law](*mechanism.formulas)
-    return all(not sympy.simplify(sympy.diff(mean, s)).free_symbols for s in symbols)
-
-
-def _mean_over_noise(expression: sympy.Expr, mechanism: Equation) -> sympy.Expr | None:
-    """E over N of a polynomial in N; None for anything else. What cancels up to rounding is no term."""
-    if mechanism.noise is None or NOISE not in expression.free_symbols:
-        return sympy.simplify(expression)
-    polynomial = expression.as_poly(NOISE)
-    if polynomial is None:
-        return None
-    total: dict[sympy.Expr, sympy.Expr] = {}
-    size: dict[sympy.Expr, sympy.Expr] = {}
-    for (power,), coefficient in polynomial.terms():
-        moment = _moment(mechanism.noise, power)
-        if moment is None:
-            return None
-        for term, factor in sympy.expand(coefficient).as_coefficients_dict().items():
-            total[term] = total.get(term, sympy.Integer(0)) + factor * moment
-            size[term] = size.get(term, sympy.Integer(0)) + abs(factor * moment)
-    kept = [term * number for term, number in total.items() if abs(number) > CANCELLED * size[term]]
-    return sympy.simplify(sympy.Add(*kept))
-
-
-def _moment(law: Law, power: int) -> sympy.Expr | None:
-    """E N^power: exact for finite laws, else from cumulants, and beyond their orders by quadrature.
-
-    No sum of it may depend on how a library adds: a symmetric law has odd moments of exactly 0.
-    """
-    if law.atoms is not None:
-        return sympy.Add(*(exact_number(p) * value**power for value, p in law.atoms))
-    if power <= MAX_ORDER:
-        moments = [1.0]
-        for order in range(1, power + 1):
-            terms = (
-                comb(order - 1, k - 1) * law.cumulant(k) * moments[order - k] for k in range(1, order + 1)
-            )
-            moments.append(sum(terms))
-        moment = moments[power]
-    else:
-        nodes, weights = law.quadrature(64)
-        terms = nodes**power * weights
-        moment, size = fsum(terms), fsum(np.abs(terms))
-        moment = 0.0 if abs(moment) <= 1e-12 * size else moment
-    return exact_number(moment) if isfinite(moment) else None

@@ -29,7 +29,7 @@ SMALLEST_REST = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Moments:
+class PoolMoments:
     """Moments of one cell, or what pooling makes of them."""
 
     covariances: np.ndarray
@@ -41,7 +41,7 @@ class Moments:
 
         Examples
         --------
-        >>> Moments(np.array([[[1.0, 0.5], [0.5, 1.0]]]), True).partial_correlation(0, 1, [])
+        >>> PoolMoments(np.array([[[1.0, 0.5], [0.5, 1.0]]]), True).partial_correlation(0, 1, [])
         (0.5, 0.0)
         """
         chosen = [x, y, *given]
@@ -61,7 +61,7 @@ def _partial(covariance: np.ndarray) -> float:
     return float(np.clip(a[0, 1] / size, -1, 1)) if size > SMALLEST_REST * scale else np.nan
 
 
-def pool_moments(scm: SCM, aggregation: Aggregation, cells: int | Law, seed: int) -> Moments | None:
+def pool_moments(scm: SCM, aggregation: Aggregation, cells: int | Law, seed: int) -> PoolMoments | None:
     """Covariances of pools up to a factor, as the number of cells grows; None where there is no algebra.
 
     Sums and means of alike, independent cells have the covariances of one cell. A random number nu adds
@@ -90,11 +90,11 @@ def pool_moments(scm: SCM, aggregation: Aggregation, cells: int | Law, seed: int
         means, covariances = (np.array([d[i] for d in draws]) for i in (0, 1))
         exact = False
     if linear.kind == "composition":
-        return Moments(np.array([_closed(m, c) for m, c in zip(means, covariances, strict=True)]), exact)
+        return PoolMoments(np.array([_closed(m, c) for m, c in zip(means, covariances, strict=True)]), exact)
     if isinstance(cells, Law) and not linear.divides_by_cells and linear.kind == "linear":
         factor = cells.variance / cells.mean
         covariances = covariances + factor * means[:, :, None] * means[:, None, :]
-    return Moments(covariances, exact)
+    return PoolMoments(covariances, exact)
 
 
 def _drawn(scm: SCM, aggregation: Aggregation, seed: int, repeat: int) -> tuple[np.ndarray, np.ndarray]:
@@ -178,7 +178,7 @@ class PooledModel:
         }
 
     @cached_property
-    def moments(self) -> Moments | None:
+    def moments(self) -> PoolMoments | None:
         """Covariances of pools of many cells."""
         return pool_moments(self.scm, self.model.aggregation, self.model.cells, self.seed)
 

@@ -64,10 +64,3 @@ def triple_positions(
     return at[
         sound
     ], f"{int(sound.sum()):,} triples judged, {left_out:,} left out: a gene unknown or repeated"
-
-
-def whole_number(name: str, value: int, least: int) -> int:
-    """The value, where it is a whole number that is large enough."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise InputError(f"{name} must be a whole number of at least {least}; found {printable(value)!r}")
-    return int(value)

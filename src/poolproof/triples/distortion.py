@@ -14,14 +14,14 @@ from scipy import stats
 
 from .. import _names as names
 from .._arrays import in_threads
-from .._checks import InputError, check_choice, check_threads, printable
+from .._checks import InputError, check_choice, check_threads, check_whole, printable
 from .._notebook import summary_html
 from ..basis import N_COLUMNS
 from ..data.expression import Expression, ValueOptions
 from ..pairs.design import Design
 from ..pairs.every_pair import progress_bar
 from ..pairs.plan import as_list, choose_test, plan_design
-from .choice import middle_genes, whole_number
+from .choice import middle_genes
 from .gram import BLOCK, Sums
 from .score_gram import ScoreGram
 
@@ -192,7 +192,7 @@ def pooling_distortion(
     check_choice("correction", correction, ("auto", *names.CORRECTIONS))
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise InputError(f"dtype must be float32 or float64; found {printable(dtype, 40)}")
-    k = whole_number("k", k, 2)
+    k = check_whole("k", k, 2)
     expression, obs = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column).read(
         adata, obs
     )

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from .. import _names as names
-from .._checks import InputError, check_choice, check_threads, printable
+from .._checks import InputError, check_choice, check_threads, check_whole, printable
 from .._files import write_parquet
 from .._notebook import summary_html
 from .._random import stream
@@ -28,7 +28,7 @@ from ..pairs.every_pair import check_options, progress_bar
 from ..pairs.plan import Task, as_list, choose_test, plan_design
 from ..pairs.screening import Associations, Rule
 from ..pairs.settings import EngineSettings
-from .choice import draw_middle, middle_genes, triple_positions, whole_number
+from .choice import draw_middle, middle_genes, triple_positions
 from .count_conditioner import CountConditioner
 from .distortion import Distortion, distortion_of
 from .partial import Conditioner
@@ -202,7 +202,7 @@ def screen_triples(
     check_choice("correction", correction, ("auto", *names.CORRECTIONS))
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise InputError(f"dtype must be float32 or float64; found {printable(dtype, 40)}")
-    n_listed, k = whole_number("n_listed", n_listed, 1), whole_number("k", k, 2)
+    n_listed, k = check_whole("n_listed", n_listed, 1), check_whole("k", k, 2)
     expression, obs = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column).read(
         adata, obs
     )

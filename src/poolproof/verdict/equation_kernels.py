@@ -213,10 +213,8 @@ def _fit_columns(
     if n < 2 * per_column:  # a constant and a line
         return TOO_FEW_SAMPLES
     bases = [spline_basis(parent, k) for parent in parents.T]
-    fixed = [np.full((n, 1), n**-0.5), covariates]
-    if donors is not None:
-        fixed.append((donors[:, None] == np.unique(donors)).astype(np.float64))
-    outside = _span(np.hstack(fixed), np.empty((n, 0)))
+    own_bends = [basis[:, 1:] for basis in bases]
+    outside = _fixed_columns(n, covariates, donors)
     if outside.shape[1] >= n - 1:
         return TOO_FEW_SAMPLES
     lines = _span(np.hstack([basis[:, :1] for basis in bases]), outside)
@@ -224,19 +222,16 @@ def _fit_columns(
     if lines.shape[1] == 0 or free @ free <= _EXACT**2 * (y @ y):
         return CONSTANT
     affine = np.hstack([outside, lines])
-    own_bends = [basis[:, 1:] for basis in bases]
     bends = _span(np.hstack(own_bends), affine)
     if bends.shape[1] == 0:
         return TOO_FEW_LEVELS
-    n_donors = 0 if donors is None else len(np.unique(donors))
-    own_columns = affine.shape[1] + bends.shape[1] - max(n_donors - 1, 0)
-    if n < per_column * own_columns + max(n_donors - 1, 0):
-        return TOO_FEW_SAMPLES
-    if donors is not None and n_donors < max(lines.shape[1], bends.shape[1]) + 3:
-        return TOO_FEW_REPLICATES
+    n_donors = None if donors is None else len(np.unique(donors))
+    short = _what_is_short(n, affine.shape[1], lines.shape[1], bends.shape[1], n_donors, per_column)
+    if short is not None:
+        return short
 
     explains = np.hstack([lines, bends])
-    if donors is not None and n_donors < explains.shape[1] + 3:
+    if n_donors is not None and n_donors < explains.shape[1] + 3:
         explains = lines  # too few donors for all columns: association by the lines alone
     residual = _exact_zero(_residual(y, affine), free, y)
     weight = 1.0 if donors is not None else _per_leverage(affine)
@@ -253,6 +248,26 @@ def _fit_columns(
         influence_bends=(bends @ s) * residual * weight,
         donors=donors,
     )
+
+
+def _fixed_columns(n: int, covariates: np.ndarray, donors: np.ndarray | None) -> np.ndarray:
+    """Orthonormal columns of what is not asked about: the mean, the covariates, the mean of each donor."""
+    fixed = [np.full((n, 1), n**-0.5), covariates]
+    if donors is not None:
+        fixed.append((donors[:, None] == np.unique(donors)).astype(np.float64))
+    return _span(np.hstack(fixed), np.empty((n, 0)))
+
+
+def _what_is_short(
+    n: int, n_affine: int, n_lines: int, n_bends: int, n_donors: int | None, per_column: int
+) -> str | None:
+    """A status where there are too few samples or donors for the columns."""
+    n_offsets = 0 if n_donors is None else n_donors - 1
+    if n < per_column * (n_affine + n_bends - n_offsets) + n_offsets:
+        return TOO_FEW_SAMPLES
+    if n_donors is not None and n_donors < max(n_lines, n_bends) + 3:
+        return TOO_FEW_REPLICATES
+    return None
 
 
 def _edge_scores(

@@ -91,27 +91,18 @@ def survival_of(
     curves
         ``auto``: where the samples are single cells; ``none``.
     """
+    options = _options(result, triple_margin, check_threads(threads), memory, progress)
     screened = confirmation = drawn = None
     notes: list[str] = []
-    settings = result.settings
-    corrected = result.summary["test"] == "corrected"
-    options = Options(
-        correction="poisson" if corrected else "none",
-        margin=triple_margin,
-        min_r2=settings["min_r2"],
-        overdispersion=settings["overdispersion"] or 0.0,
-        k=settings["k"] or N_COLUMNS,
-        seed=result.seed,
-        threads=check_threads(threads),
-        memory=memory,
-        progress=progress,
-    )
     if triples != "none" and result.associations is not None:
-        n = sum(len(level.rows) for level in result.design.levels)
-        long = corrected or result.design.n_clusters > 0
-        budget = None if triples == "all" else AUTO_PRODUCTS / n if long else AUTO_TRIPLES
         screened = screen_associated(
-            result.expression, result.design, result.associations, None, options, settings, most=budget
+            result.expression,
+            result.design,
+            result.associations,
+            None,
+            options,
+            result.settings,
+            most=None if triples == "all" else _affordable(result),
         )
         confirmation = confirm_triples(screened, result.associations, options)
     elif triples == "all":
@@ -120,11 +111,34 @@ def survival_of(
         try:
             drawn = _curves(result, obs, screened, threads, progress)
             notes += [text for text in drawn.warnings if text not in result.warnings]
-            if settings["covariates"]:
+            if result.settings["covariates"]:
                 notes.append("pooling curves leave out the covariates: pools have no one value of them")
         except InputError as error:
             notes.append(f"no pooling curves: {error}")
     return Survival(screened, confirmation, drawn, tuple(notes))
+
+
+def _options(result: Linearity, margin: float, threads: int, memory: float, progress: bool) -> Options:
+    """Triples are tested as the pairs were."""
+    settings = result.settings
+    return Options(
+        correction="poisson" if result.summary["test"] == "corrected" else "none",
+        margin=margin,
+        min_r2=settings["min_r2"],
+        overdispersion=settings["overdispersion"] or 0.0,
+        k=settings["k"] or N_COLUMNS,
+        seed=result.seed,
+        threads=threads,
+        memory=memory,
+        progress=progress,
+    )
+
+
+def _affordable(result: Linearity) -> float:
+    """Triples that are screened unless all are asked for: fewer where each takes a product over samples."""
+    if result.summary["test"] == "corrected" or result.design.n_clusters > 0:
+        return AUTO_PRODUCTS / sum(len(level.rows) for level in result.design.levels)
+    return AUTO_TRIPLES
 
 
 def _curves(
@@ -179,47 +193,16 @@ def survives(linearity: Mapping[str, Any], triples: Mapping[str, Any] | None, ki
     >>> found["sentences"][0]
     '1 of 4 associated ordered pairs are affine by equivalence: pools show the line of their cells.'
     """
-    n = linearity["n_associated"]
     cells = kind == "single-cell"
-    sentences = []
-    if n:
-        sentences += [
-            f"{linearity['n_affine']:,} of {n:,} associated ordered pairs are affine by equivalence: "
-            + (
-                "pools show the line of their cells."
-                if cells
-                else "nothing in these pools speaks against a line in their cells, and nothing proves it."
-            ),
-            f"{linearity['n_nonlinear']:,} are non-linear: "
-            + (
-                "the curve that pools show is not that of their cells."
-                if cells
-                else "affine cells would not bend, unless composition or differences between samples do it."
-            ),
-            f"Of {linearity['n_inconclusive']:,} neither can be told.",
-        ]
+    sentences = _said_of_pairs(linearity, cells) if linearity["n_associated"] else []
     counts: dict[str, int | None] = dict.fromkeys(("survive", "lost", "undetermined"))
     if triples is not None and triples["n_screened"]:
-        dependent = triples["n_dependent"] - triples["n_hidden"]
         counts = {
-            "survive": triples["n_kept"] + dependent,
+            "survive": triples["n_kept"] + triples["n_dependent"] - triples["n_hidden"],
             "lost": triples["n_distorted"] + triples["n_hidden"],
             "undetermined": triples["n_undetermined"],
         }
-        what = "pools" if cells else "further pooling"
-        sentences += [
-            f"Of {triples['n_screened']:,} triples, {what} would keep {triples['n_kept']:,} separations and "
-            f"{dependent:,} dependences,",
-            f"and would turn {triples['n_distorted']:,} separations into false edges and hide "
-            f"{triples['n_hidden']:,} dependences;",
-            f"{triples['n_undetermined']:,} cannot be told with these {'cells' if cells else 'samples'}.",
-        ]
-        sentences[-3:] = [" ".join(sentences[-3:])]
-        if not cells:
-            sentences.append(
-                "Separations of bulk samples are those of the pools: whether their cells have them, "
-                "bulk data cannot say."
-            )
+        sentences += _said_of_triples(triples, cells)
     return {
         "n_pairs_affine": linearity["n_affine"],
         "n_pairs_nonlinear": linearity["n_nonlinear"],
@@ -227,3 +210,39 @@ def survives(linearity: Mapping[str, Any], triples: Mapping[str, Any] | None, ki
         **{f"n_triples_{name}": value for name, value in counts.items()},
         "sentences": sentences,
     }
+
+
+def _said_of_pairs(linearity: Mapping[str, Any], cells: bool) -> list[str]:
+    affine = (
+        "pools show the line of their cells."
+        if cells
+        else "nothing in these pools speaks against a line in their cells, and nothing proves it."
+    )
+    bent = (
+        "the curve that pools show is not that of their cells."
+        if cells
+        else "affine cells would not bend, unless composition or differences between samples do it."
+    )
+    return [
+        f"{linearity['n_affine']:,} of {linearity['n_associated']:,} associated ordered pairs are affine by "
+        f"equivalence: {affine}",
+        f"{linearity['n_nonlinear']:,} are non-linear: {bent}",
+        f"Of {linearity['n_inconclusive']:,} neither can be told.",
+    ]
+
+
+def _said_of_triples(triples: Mapping[str, Any], cells: bool) -> list[str]:
+    what = "pools" if cells else "further pooling"
+    said = [
+        f"Of {triples['n_screened']:,} triples, {what} would keep {triples['n_kept']:,} separations and "
+        f"{triples['n_dependent'] - triples['n_hidden']:,} dependences, and would turn "
+        f"{triples['n_distorted']:,} separations into false edges and hide {triples['n_hidden']:,} "
+        f"dependences; {triples['n_undetermined']:,} cannot be told with these "
+        f"{'cells' if cells else 'samples'}."
+    ]
+    if not cells:
+        said.append(
+            "Separations of bulk samples are those of the pools: whether their cells have them, "
+            "bulk data cannot say."
+        )
+    return said
