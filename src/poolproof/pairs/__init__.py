@@ -8,7 +8,8 @@ blocks), ``calls`` (from p-values to calls), ``table``, then ``settings``, ``pla
 ``population_kernels`` and ``population_counts`` (the algebra), ``population_measures`` (one interface),
 ``population_pass`` (sums over all pairs), ``population_sets``, ``modules`` and ``intervals``. ``control``
 splits counts in two, ``donors`` leaves replicates out, ``agreement`` asks the robust bound before a count
-pair is called affine; ``fitted``, ``figures`` and ``anndata_slots`` serve pictures and AnnData.
+pair is called affine, ``bursts`` guards against bursty targets; ``fitted``, ``figures`` and
+``anndata_slots`` serve pictures and AnnData.
 """
 
 from __future__ import annotations
