@@ -1,22 +1,15 @@
 """The bend share: kernels against explicit sums, influences against the jackknife, sets, files, orders."""
 
-import json
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from poolproof import audit, linearity
-from poolproof import _names as names
 from poolproof.basis import spline_basis
-from poolproof.pairs import Population, make_design
-from poolproof.pairs import population_pass, population_sets
+from poolproof.pairs import make_design, population_pass
 from poolproof.pairs.count_engine import CountTest
 from poolproof.pairs.count_kernels import factorial_moment
-from poolproof.pairs.intervals import share_of
-from poolproof.pairs.modules import modules_of
 from poolproof.pairs.population_measures import CountMeasure, Measure, ScoreMeasure
 from poolproof.pairs.population_pass import Sums, sum_pairs, variances
 from poolproof.pairs.score_engine import ScoreTest
@@ -94,7 +87,9 @@ def test_robust_sums_are_those_of_explicit_regressions() -> None:
         others = genes != gene
         bends = (scores[1:] ** 2 - variance[1:]).sum(axis=0)
         np.testing.assert_allclose(found.bend[gene, others], bends[others], atol=1e-13)
-        np.testing.assert_allclose(found.line[gene, others], (scores[0] ** 2 - variance[0])[others], atol=1e-13)
+        np.testing.assert_allclose(
+            found.line[gene, others], (scores[0] ** 2 - variance[0])[others], atol=1e-13
+        )
 
 
 def test_count_sums_are_those_of_explicit_moments() -> None:
@@ -147,9 +142,7 @@ def test_missing_values_change_only_the_samples_that_a_pair_has() -> None:
     holes[:10, 0] = np.nan
     measure, rest = score_measure(holes), score_measure(values[10:])
     genes = np.arange(values.shape[1])
-    found, expected = (
-        of.sums(of.columns(genes), of.targets(genes), [])[0] for of in (measure, rest)
-    )
+    found, expected = (of.sums(of.columns(genes), of.targets(genes), [])[0] for of in (measure, rest))
     np.testing.assert_allclose(found.bend[0, 1:], expected.bend[0, 1:], atol=1e-12)
     # knots are placed by all samples that the regulator has
     np.testing.assert_allclose(found.line[1:, 0], expected.line[1:, 0], atol=0.01)
@@ -170,9 +163,7 @@ def test_the_explicit_form_for_missing_values_is_that_of_products(clustered: boo
     plain = score_measure(values[:60], **{name: of[:60] for name, of in columns.items()})
     some = np.array([0, 1, 2, 4])
     weight = np.ones((4, 4)) - np.eye(4)
-    found, expected = (
-        of.sums(of.columns(some), of.targets(some), [weight])[0] for of in (measure, plain)
-    )
+    found, expected = (of.sums(of.columns(some), of.targets(some), [weight])[0] for of in (measure, plain))
     np.testing.assert_allclose((found.bend * weight), expected.bend * weight, atol=1e-12)
     np.testing.assert_allclose((found.line * weight), expected.line * weight, atol=1e-12)
     size = expected.own[0][0].shape[1]

@@ -13,6 +13,7 @@ from .. import _names as names
 from .._arrays import add, as_slice, dense_columns
 from ..data.expression import Expression
 from .agreement import reliability, smooth_upper, with_strata
+from .bursts import guarded_wald
 from .calls import minus_log_sf, share_upper
 from .count_kernels import (
     BENDS,
@@ -35,9 +36,17 @@ from .count_kernels import (
     level_estimates,
 )
 from .design import Design, Level
-from .donors import MAX_SHARE, Shares, enough_replicates, shares_of
+from .donors import (
+    bends_left_out,
+    bound_from_replicates,
+    enough_replicates,
+    hotelling,
+    jackknife,
+    ratio,
+    replicate_sizes,
+    shares_of,
+)
 from .outcome import Either, Law, Outcome
-from .score_kernels import WEAK
 from .settings import EngineSettings
 
 Z_COUNTS = 1.959963984540054
@@ -47,6 +56,8 @@ N_BENDS = 2
 CLOSE = 2e-3
 """Relative distance from the margin within which screening leaves a bound to float64."""
 TARGETS_AT_ONCE = 256
+SIGNIFICANT = 5.991464547107979
+"""Statistic of a bend at 5 %: below it, it need not be guarded."""
 
 Pieces = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Variance of the size of the bend, of the line, and their covariance."""
@@ -139,7 +150,7 @@ class CountTest:
         self.weight = [len(level.rows) / self.n for level in self.levels]
         self._kept: dict[np.dtype, list[CountTargets]] = {}
         self._projected = [with_strata(level) for level in self.levels] if agree_below else []
-        self._donors = [_sizes(level) for level in self.levels]
+        self._donors = [replicate_sizes(level) for level in self.levels]
         self._enough_replicates = [enough_replicates(sizes, N_BENDS) for sizes in self._donors]
         chunks = [np.arange(i, min(i + chunk, self.n_genes)) for i in range(0, self.n_genes, chunk)]
         self.unit = np.concatenate([self._unit(genes) for genes in chunks])
@@ -254,9 +265,39 @@ class CountTest:
         ]
         estimates = [level_estimates(f, m) for f, m in zip(features.levels, moments, strict=True)]
         usable = np.stack([enough_together(f, t) for f, t in zip(features.levels, blocks, strict=True)])
+        if not self.design.n_clusters:
+            self._guard(features, moments, estimates, usable, np.arange(self.n_genes)[targets])
         result = self._combine(features, blocks, moments, estimates, usable, exact)
         self._agree(result, features, np.arange(self.n_genes)[targets], usable, bound_from)
         return result
+
+    def _guard(
+        self,
+        features: BlockFeatures,
+        moments: list[CountMoments],
+        estimates: list[CountLevel],
+        usable: np.ndarray,
+        genes: np.ndarray,
+    ) -> None:
+        """Put guarded statistics in place where bends look significant; see `bursts`."""
+        for i, (f, of, e) in enumerate(zip(features.levels, moments, estimates, strict=True)):
+            wanted = usable[i] & (e.wald > SIGNIFICANT) & (features.regulators[:, None] != genes)
+            for r in np.flatnonzero(wanted.any(axis=1)):
+                at = np.flatnonzero(wanted[r])
+                columns = f.f[:, r].astype(np.float64)
+                for low in range(0, len(at), TARGETS_AT_ONCE):
+                    some = at[low : low + TARGETS_AT_ONCE]
+                    block = self.target_blocks(genes[some], np.float64)[i]
+                    sizes = np.bincount(self.levels[i].strata)
+                    e.wald[r, some] = guarded_wald(
+                        columns,
+                        block.centred,
+                        (sizes @ block.mean) / sizes.sum(),
+                        (of.mean[1][r, some], of.mean[2][r, some]),
+                        (e.omega[0][r, some], e.omega[1][r, some], e.omega[2][r, some]),
+                        (of.square[0, r, some], of.square[1, r, some], of.square[2, r, some]),
+                        e.wald[r, some],
+                    )
 
     def _agree(
         self,
@@ -420,12 +461,12 @@ class CountTest:
             shares = shares_of(sizes, np.stack([own[2, :, 0] for _, _, own in sums]))
             use = use & (shares.effective >= N_BENDS + 1)
             slopes = shares.left_out([a[0] for _, a, _ in sums])
-            t2, nearly = _hotelling(*_bends_left_out(sums, shares, e.b))
+            t2, nearly = hotelling(*bends_left_out(sums, shares, e.b))
             weak |= use & nearly
             statistic_level = t2 * (shares.df + 1 - N_BENDS) / (N_BENDS * shares.df)
             lam_bend = minus_log_sf(statistic_level * N_BENDS, N_BENDS, shares.df + 1 - N_BENDS)
             whole = add(a[0] for _, a, _ in sums)
-            lam_line = minus_log_sf(_ratio(whole**2, _spread(slopes, slopes)), 1, shares.df)
+            lam_line = minus_log_sf(ratio(whole**2, jackknife(slopes, slopes)), 1, shares.df)
             statistic = np.where(use & (lam_bend > lam[0]), statistic_level, statistic)
             lam = [
                 np.where(use, np.maximum(old, new), old)
@@ -446,70 +487,10 @@ class CountTest:
                 for (code, _, _), part in zip(sums, shares.left_out(parts), strict=True):
                     of[code] = of.get(code, 0) + np.where(use, share * part, 0)
         laws = [Law(np.maximum(value - np.log(np.maximum(n_tests, 1)), 0), None) for value in lam]
-        pieces = _cluster_pieces(bends, lines, _inverse_root(bend), _inverse_root(line))
+        pieces = bound_from_replicates(
+            list(bends.values()), list(lines.values()), _inverse_root(bend), _inverse_root(line)
+        )
         return (laws[0], laws[1]), statistic, pieces, n_tests > 0, weak, df_bound
-
-
-def _sizes(level: Level) -> np.ndarray:
-    """Cells of each replicate that has any, shape ``(D,)``."""
-    return np.array([n for rows in level.cluster_slices() if (n := rows.stop - rows.start)])
-
-
-def _bends_left_out(
-    sums: list[tuple[int, list[np.ndarray], np.ndarray]], shares: Shares, b: np.ndarray
-) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
-    """By how much leaving out each replicate changes n times g_2 and g_3; and the two totals.
-
-    Without a replicate the slope is b - e / V, V = n V1, e = (A - b H) / (1 - H / V) with its sums A of a_1
-    and H of H_11, and the k_j change with it: together by R_j e / V beyond the replicate's own psi_j.
-    """
-    spread = add(own[2] for _, _, own in sums)
-    changes = []
-    for _, a, own in sums:
-        left = 1 - np.clip(_ratio(own[2], spread), 0, MAX_SHARE)
-        slope = _ratio(a[0] - b * own[2], spread) / left
-        changes.append([a[j + 1] + (slope - b) * own[j] for j in range(N_BENDS)])
-    totals = [add(a[j + 1] - b * own[j] for _, a, own in sums) for j in range(N_BENDS)]
-    first, second = (
-        [(change[j] - h * totals[j]) / (1 - h) for change, h in zip(changes, shares.share, strict=True)]
-        for j in range(N_BENDS)
-    )
-    return first, second, totals
-
-
-def _spread(first: list[np.ndarray], second: list[np.ndarray]) -> np.ndarray:
-    """Covariance of two totals by the jackknife: what leaving out each of D replicates changes."""
-    return add(v * w for v, w in zip(first, second, strict=True)) * ((len(first) - 1) / len(first))
-
-
-def _cluster_pieces(
-    bends: dict[int, np.ndarray], lines: dict[int, np.ndarray], inverse_r: np.ndarray, inverse_b: np.ndarray
-) -> Pieces:
-    """Variances of r and B and their covariance from what leaving out each replicate changes."""
-    if len(bends) < 2:
-        return np.zeros_like(inverse_r), np.zeros_like(inverse_r), np.zeros_like(inverse_r)
-    tilts, rises = list(bends.values()), list(lines.values())
-    return (
-        _spread(tilts, tilts) * inverse_r**2,
-        _spread(rises, rises) * inverse_b**2,
-        _spread(tilts, rises) * inverse_r * inverse_b,
-    )
-
-
-def _hotelling(
-    first: list[np.ndarray], second: list[np.ndarray], totals: list[np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """T2 = s'M^-1 s, M the jackknife spread of two totals s; and where M is nearly singular."""
-    s1, s2 = totals
-    d = len(first)
-    m11, m12, m22 = _spread(first, first), _spread(first, second), _spread(second, second)
-    determinant = m11 * m22 - m12 * m12
-    weak = (determinant < WEAK * m11 * m22) | (m11 * d < WEAK * s1 * s1) | (m22 * d < WEAK * s2 * s2)
-    return _ratio(m22 * s1 * s1 - 2 * m12 * s1 * s2 + m11 * s2 * s2, determinant), weak
-
-
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    return np.where(below > 0, above / np.where(below > 0, below, 1), 0.0)
 
 
 def _inverse_root(value: np.ndarray) -> np.ndarray:

@@ -381,6 +381,8 @@ class CountMoments:
     """Covariances of a_j and a_m, j <= m, 0-based."""
     with_own: list[list[np.ndarray]]
     """Covariance of a_j with each own term of x: ``with_own[j][own]``."""
+    square: np.ndarray
+    """Part of ``cov`` of a_2 and a_3 that is the mean of y^2 times products of F: 22, 23, 33."""
 
 
 def count_moments(features: CountFeatures, targets: CountTargets, level: Level) -> CountMoments:
@@ -420,7 +422,7 @@ def count_moments(features: CountFeatures, targets: CountTargets, level: Level) 
         ]
         for j in range(3)
     ]
-    return CountMoments(n, mean, cov, with_own)
+    return CountMoments(n, mean, cov, with_own, square[3:] / n)
 
 
 def cluster_sums(

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._arrays import add
+from .design import Level
+from .score_kernels import WEAK
 
 MAX_SHARE = 0.9
 """Largest share of a whole that one replicate is taken to hold."""
@@ -89,3 +91,65 @@ def enough_replicates(sizes: np.ndarray, n_parameters: int) -> bool:
     if len(sizes) < n_parameters + N_SPARE:
         return False
     return bool(sizes.sum() ** 2 >= (n_parameters + 1) * (sizes.astype(np.float64) ** 2).sum())
+
+
+def replicate_sizes(level: Level) -> np.ndarray:
+    """Cells of each replicate that has any, shape ``(D,)``."""
+    return np.array([n for rows in level.cluster_slices() if (n := rows.stop - rows.start)])
+
+
+def bends_left_out(
+    sums: list[tuple[int, list[np.ndarray], np.ndarray]], shares: Shares, b: np.ndarray
+) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+    """By how much leaving out each replicate changes n times g_2 and g_3; and the two totals.
+
+    Without a replicate the slope is b - e / V, V = n V1, e = (A - b H) / (1 - H / V) with its sums A of a_1
+    and H of H_11, and the k_j change with it: together by R_j e / V beyond the replicate's own psi_j.
+    """
+    spread = add(own[2] for _, _, own in sums)
+    changes = []
+    for _, a, own in sums:
+        left = 1 - np.clip(ratio(own[2], spread), 0, MAX_SHARE)
+        slope = ratio(a[0] - b * own[2], spread) / left
+        changes.append([a[j + 1] + (slope - b) * own[j] for j in range(2)])
+    totals = [add(a[j + 1] - b * own[j] for _, a, own in sums) for j in range(2)]
+    first, second = (
+        [(change[j] - h * totals[j]) / (1 - h) for change, h in zip(changes, shares.share, strict=True)]
+        for j in range(2)
+    )
+    return first, second, totals
+
+
+def jackknife(first: list[np.ndarray], second: list[np.ndarray]) -> np.ndarray:
+    """Covariance of two totals by the jackknife: what leaving out each of D replicates changes."""
+    return add(v * w for v, w in zip(first, second, strict=True)) * ((len(first) - 1) / len(first))
+
+
+def hotelling(
+    first: list[np.ndarray], second: list[np.ndarray], totals: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """T2 = s'M^-1 s, M the jackknife spread of two totals s; and where M is nearly singular."""
+    s1, s2 = totals
+    d = len(first)
+    m11, m12, m22 = jackknife(first, first), jackknife(first, second), jackknife(second, second)
+    determinant = m11 * m22 - m12 * m12
+    weak = (determinant < WEAK * m11 * m22) | (m11 * d < WEAK * s1 * s1) | (m22 * d < WEAK * s2 * s2)
+    return ratio(m22 * s1 * s1 - 2 * m12 * s1 * s2 + m11 * s2 * s2, determinant), weak
+
+
+def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """The first over the second; 0 where that is not above 0."""
+    return np.where(below > 0, above / np.where(below > 0, below, 1), 0.0)
+
+
+def bound_from_replicates(
+    tilts: list[np.ndarray], rises: list[np.ndarray], inverse_r: np.ndarray, inverse_b: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Variances of the sizes r and B of bend and line and their covariance, from the changes of both."""
+    if len(tilts) < 2:
+        return np.zeros_like(inverse_r), np.zeros_like(inverse_r), np.zeros_like(inverse_r)
+    return (
+        jackknife(tilts, tilts) * inverse_r**2,
+        jackknife(rises, rises) * inverse_b**2,
+        jackknife(tilts, rises) * inverse_r * inverse_b,
+    )

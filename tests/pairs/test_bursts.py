@@ -1,0 +1,64 @@
+"""The guard against bursty targets, against sums taken cell by cell."""
+
+import numpy as np
+import pytest
+
+from poolproof.pairs.bursts import KURTOSIS, RELATIVE_VARIANCE, guarded_wald
+
+
+def slow(f, y, ybar, bends, omega, square, wald):
+    n = len(y)
+    x = f[0]
+    slope = sum(y * x) / sum(x * x)
+    m, u2 = ybar + slope * x, (y - slope * x) ** 2
+    high = x > np.quantile(x, 2 / 3)
+    system = np.array([[1, (m[~high] ** 2).mean()], [1, (m[high] ** 2).mean()]])
+    c0, c2 = np.linalg.solve(system, [u2[~high].mean(), u2[high].mean()])
+    if c2 < 0:
+        c0, c2 = u2.mean(), 0.0
+    elif c0 < 0:
+        c0, c2 = 0.0, u2.mean() / (m**2).mean()
+    v = c0 + c2 * m**2
+    kurtosis = (u2**2).mean() / (v**2).mean()
+    relative = kurtosis * (f[1] ** 4 * v**2).sum() / (f[1] ** 2 * v).sum() ** 2
+    changed = [
+        whole - part + (f[j] * f[k] * (v + (m - ybar) ** 2)).mean()
+        for (j, k), whole, part in zip(((1, 1), (1, 2), (2, 2)), omega, square, strict=True)
+    ]
+    matrix = np.array([[changed[0], changed[1]], [changed[1], changed[2]]])
+    value = n * np.array(bends) @ np.linalg.solve(matrix, bends)
+    guarded = kurtosis > KURTOSIS and relative > RELATIVE_VARIANCE
+    return (min(value, wald) if guarded else wald), guarded
+
+
+@pytest.mark.parametrize("on", [0.05, 1.0])
+def test_guarded_wald__as_cell_by_cell(on):
+    rng = np.random.default_rng(3)
+    n, m = 400, 12
+    level = np.exp(1.3 * rng.normal(size=n))
+    y = (0.3 + 0.7 * level) * (rng.random((m, n)) < on) * rng.gamma(4.0, 0.25, (m, n)) / on
+    f = np.stack([level**j - (level**j).mean() for j in (1, 2, 3)])
+    f[1:] -= (f[1:] @ f[0] / (f[0] @ f[0]))[:, None] * f[0]
+    ybar = y.mean(axis=1)
+    y = y - ybar[:, None]
+    bends = tuple(f[j] @ y.T / n for j in (1, 2))
+    square = tuple((f[j] * f[k]) @ (y * y).T / n for j, k in ((1, 1), (1, 2), (2, 2)))
+    omega = tuple(value * 1.1 for value in square)
+    wald = np.full(m, 50.0)
+    found = guarded_wald(f, y, ybar, bends, omega, square, wald)
+    guarded = []
+    for i in range(m):
+        at = [tuple(float(v[i]) for v in part) for part in (bends, omega, square)]
+        expected, was = slow(f, y[i], ybar[i], *at, wald[i])
+        guarded.append(was)
+        assert found[i] == pytest.approx(expected, rel=1e-8)
+    assert any(guarded) == (on < 1)
+    assert (found <= wald).all()
+
+
+def test_guarded_wald__a_copy_is_left_alone():
+    x = np.random.default_rng(0).gamma(2.0, size=200)
+    f = np.stack([x**j - (x**j).mean() for j in (1, 2, 3)])
+    one = np.ones(1)
+    kept = guarded_wald(f, f[:1], one, (one, one), (one, 0 * one, one), (one, 0 * one, one), 7 * one)
+    assert kept.tolist() == [7.0]
