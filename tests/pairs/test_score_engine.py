@@ -89,7 +89,7 @@ def slow_pair(x, y, levels, *, test="robust", k=5):
         spread += towards @ variance @ towards.T
     p_bend, p_all = stats.chi2.sf([statistic, explained], [df_bend, df_all])
     # or by the line that the levels share, with degrees of freedom rounded down to those of the tables
-    df = max(d for d in (*range(1, 21), 24, 30, 40, 60, 100, 200) if d <= max(1, len(levels) ** 2 / fourth))
+    df = max(d for d in (*range(1, 13), 15, 20, 30, 50, 100, 300) if d <= max(1, len(levels) ** 2 / fourth))
     p_all = min(1.0, 2 * min(p_all, 2 * stats.t.sf(abs(common) / np.sqrt(common_variance), df)))
     return Slow(line, gain, statistic, p_bend, p_all, bound(r, size, spread))
 

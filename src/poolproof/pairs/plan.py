@@ -15,7 +15,7 @@ from .._checks import InputError, check_choice, printable
 from ..data.expression import Expression
 from ..data.matching import match_edges, match_genes, table_of
 from .count_engine import usable_cells
-from .count_kernels import MIN_TOTAL
+from .count_kernels import MIN_SEEN, MIN_TOTAL
 from .design import Design, make_design
 
 
@@ -45,7 +45,8 @@ def choose_test(expression: Expression, test: str) -> str:
             "robust, or --layer to name the layer that holds counts"
         )
     if test == "auto":
-        return "corrected" if counts and expression.umi_like else "robust"
+        enough = len(expression.obs_names) >= MIN_SEEN  # the corrected test needs so many cells with y
+        return "corrected" if counts and expression.umi_like and enough else "robust"
     return test
 
 
