@@ -149,10 +149,10 @@ def affine_floor(
     Notes
     -----
     Evidence of bent equations is an excess above the 97.5 % point of its law in the copies (t quantile for
-    one more draw, their largest, 0.005 or a twentieth of the share, whichever is largest). No law of a factor is estimated and none
-    is assumed: factors may depend on each other in any way, so states, composition and batches that no
-    label tells are affine causes too. Bends of genes that all follow one bent function of a hidden cause are
-    affine in it, and give no evidence.
+    one more draw, their largest, 0.005 or a twentieth of the share, whichever is largest). No law of a factor
+    is estimated and none is assumed: factors may depend on each other in any way, so states, composition and
+    batches that no label tells are affine causes too. Bends of genes that all follow one bent function of a
+    hidden cause are affine in it, and give no evidence.
     """
     table = _table(engine, _drawn(engine, genes, min(max_genes, LARGEST), seed))
     if len(table.genes) < 3:

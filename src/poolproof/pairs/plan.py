@@ -15,7 +15,7 @@ from .._checks import InputError, check_choice, printable
 from ..data.expression import Expression
 from ..data.matching import match_edges, match_genes, table_of
 from .count_engine import usable_cells
-from .count_kernels import MIN_TOTAL
+from .count_kernels import MIN_SEEN, MIN_TOTAL
 from .design import MIN_SAMPLES, Design, make_design
 
 MOST_COMPLETE = 0.8
@@ -49,7 +49,8 @@ def choose_test(expression: Expression, test: str) -> str:
         )
     if test == "auto":
         whole = np.mean(complete_samples(expression)) >= MOST_COMPLETE
-        return "corrected" if counts and expression.umi_like and whole else "robust"
+        enough = len(expression.obs_names) >= MIN_SEEN  # the corrected test needs so many cells with y
+        return "corrected" if counts and expression.umi_like and whole and enough else "robust"
     return test
 
 
