@@ -3,7 +3,8 @@
 The first room of the data's wing; it imports the hall alone, and every other room may import it but those
 of the model's wing (models, theory). Read ``io`` (a file becomes AnnData; ``formats``, ``tenx`` and
 ``containers`` know the forms), then ``scale`` and ``depth`` (what the values are), ``expression`` (the
-values as an audit takes them), ``samples``, ``matching`` and ``networks`` (labels, names, edges), and
+values as an audit takes them), ``suspicions`` (what no control can see in them), ``samples``,
+``matching`` and ``networks`` (labels, names, edges), and
 ``datasets`` over ``registry`` and ``download``.
 """
 
