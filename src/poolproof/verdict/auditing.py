@@ -20,6 +20,7 @@ from .._notebook import summary_html
 from ..basis import N_COLUMNS
 from ..data.expression import Expression, ValueOptions
 from ..data.matching import match_edges, table_of
+from ..data.suspicions import suspicions_of
 from ..pairs.anndata_slots import annotate
 from ..pairs.every_pair import CHECKED, Linearity, check_options, linearity
 from ..pairs.figures import figure_data
@@ -342,6 +343,7 @@ def audit(
                     *notes,
                     *result.warnings,
                     *label_warnings(expression, obs, result),
+                    *_suspicions(expression, result),
                     *(() if claims is None else claims.warnings),
                     *survival.notes,
                 ]
@@ -378,6 +380,14 @@ def _may_be_compatible(result: Linearity) -> bool:
     high = None if result.population is None else result.population.summary["high"]
     cells = result.expression.kind == names.SINGLE_CELL
     return cells and high is not None and high < result.settings["margin"]
+
+
+def _suspicions(expression: Expression, result: Linearity) -> list[str]:
+    """What no control can see; of counts only where the corrected test takes them for molecules."""
+    scale = expression.scale_tested
+    if scale == "counts" and result.summary["test"] != "corrected":
+        return []
+    return suspicions_of(expression.matrix, expression.genes, scale, expression.totals)
 
 
 def _claims(

@@ -49,6 +49,11 @@ def limits_of(
             "technical noise beyond that is not removed, and for genes with very heavy tails the "
             "smallest p-values are somewhat too small."
         )
+        limits.append(
+            "The split-count control cannot see what both halves of a count share: amplification or capture "
+            "that varies beyond counting (--overdispersion), reads taken for molecules, doublets, and totals "
+            "that follow one gene or programme."
+        )
     else:
         limits.append("Measurement error of the regulator was not removed; it can bend or flatten any pair.")
     if expression.scale_tested == "log":
