@@ -33,15 +33,8 @@ COMMAND = [sys.executable, "-m", "poolproof.cli"]
 
 
 TRIPLES = ["triple_genes.parquet", "triples.parquet"]
-WRITTEN = [
-    "figures",
-    "genes.parquet",
-    "pairs.parquet",
-    "population.parquet",
-    "report.html",
-    *TRIPLES,
-    "verdict.json",
-]
+TABLES = ["genes.parquet", "pairs.parquet", "population.parquet"]
+WRITTEN = ["figures", *TABLES, "report.html", *TRIPLES, "verdict.json"]
 """What an audit without levels leaves in its folder."""
 
 

@@ -1,13 +1,16 @@
 """The bend share: kernels against explicit sums, influences against the jackknife, sets, files, orders."""
 
+import json
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from poolproof import _names as names
+from poolproof import audit, linearity
 from poolproof.basis import spline_basis
-from poolproof.pairs import make_design, population_pass
+from poolproof.pairs import Population, make_design, population_pass, population_sets
 from poolproof.pairs.count_engine import CountTest
 from poolproof.pairs.count_kernels import factorial_moment
 from poolproof.pairs.population_measures import CountMeasure, Measure, ScoreMeasure
@@ -56,9 +59,9 @@ def count_measure(counts: np.ndarray, total: np.ndarray, **columns: Any) -> Coun
     return CountMeasure(CountTest(counts, total, False, design, dtype=np.float64), np.float64)
 
 
-def summed(measure: Measure, wanted: population_pass.Counted | None = None) -> Sums:
+def summed(measure: Measure, regulators: np.ndarray) -> Sums:
     genes = np.arange(len(measure.target_ok))
-    return sum_pairs(measure, genes, genes, genes, genes, wanted)
+    return sum_pairs(measure, regulators, genes, regulators, genes, None)
 
 
 def share_and_influence(sums: Sums) -> tuple[float, np.ndarray]:
@@ -176,38 +179,205 @@ def test_the_explicit_form_for_missing_values_is_that_of_products(clustered: boo
         )
 
 
+# --- what does not matter -------------------------------------------------------------------------------
+
+
+def test_shares_depend_on_neither_order_blocks_nor_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = pd.DataFrame(bent(150, 4, 4), columns=[f"g{i:02d}" for i in range(20)])
+    data.iloc[:5, 3] = np.nan
+
+    def table(of: pd.DataFrame, threads: int = 1) -> pd.DataFrame:
+        found = linearity(of, kind="bulk", scale="additive", threads=threads, dtype=np.float64).population
+        assert found is not None
+        return found.table.sort_values(["set", "name"], ignore_index=True)
+
+    plain = table(data)
+    shuffled = table(data[np.random.default_rng(0).permutation(data.columns)])
+    threaded = table(data, threads=2)
+    monkeypatch.setattr(population_pass, "BLOCK", 3)
+    monkeypatch.setattr(population_sets, "BLOCK", 5)
+    monkeypatch.setattr(population_pass, "TILE", 7)
+    for other in (shuffled, threaded, table(data)):
+        pd.testing.assert_frame_equal(plain, other, rtol=1e-7, atol=1e-9)
+
+
+def test_the_scale_of_a_gene_does_not_matter() -> None:
+    data = pd.DataFrame(bent(150, 4, 4), columns=[f"g{i:02d}" for i in range(20)])
+    scaled = data * np.random.default_rng(0).uniform(0.1, 10, 20) + 3
+    one, two = (
+        linearity(of, kind="bulk", scale="additive", dtype=np.float64).population for of in (data, scaled)
+    )
+    assert one is not None
+    assert two is not None
+    pd.testing.assert_frame_equal(one.table, two.table, rtol=1e-6, atol=1e-8)
+
+
+# --- sets ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stars() -> Population:
+    """Affine stars under bimodal regulators: siblings are bent, the equations are not."""
+    rng = np.random.default_rng(5)
+    n = 600
+    x = np.where(rng.random((n, 5)) < 0.4, 3.0, 0.5) * rng.lognormal(0, 0.15, (n, 5))
+    children = [
+        (1 + rng.uniform(0.5, 1.5, 6) * x[:, [r]]) * rng.lognormal(-0.045, 0.3, (n, 6)) for r in range(5)
+    ]
+    data = pd.DataFrame(np.concatenate([x, *children], axis=1), columns=[f"g{i:02d}" for i in range(35)])
+    obs = pd.DataFrame({"type": np.where(np.arange(n) % 2 > 0, "a", "b")}, index=data.index)
+    found = linearity(data, obs=obs, within="type", kind="bulk", scale="additive", each_level=False)
+    assert found.population is not None
+    return found.population
+
+
+def test_sets_of_a_star_show_where_the_bends_are(stars: Population) -> None:
+    of = stars.summary
+    assert of["bend_share"] > 0.08  # all pairs, siblings among them
+    assert of["direct"]["bend_share"] < of["bend_share"]
+    assert abs(of["direct_better_direction"]["bend_share"]) < 0.01
+    assert of["direct_better_direction"]["high"] < 0.02
+    assert of["low"] < of["bend_share"] < of["high"]
+
+
+def test_the_table_has_every_set_once(stars: Population) -> None:
+    table = stars.table
+    assert list(table.columns) == [column.name for column in names.POPULATION_COLUMNS]
+    assert not table.duplicated(["set", "name"]).any()
+    sizes = table["set"].value_counts().to_dict()
+    expected = {"all": 1, "given": 0, "level": 2, "strength": 5, "better_direction": 1, "direct": 1}
+    assert sizes == expected | {"direct_better_direction": 1, "regulator": 35, "target": 35}
+    whole = table.iloc[0]
+    parts = table[table["set"] == "regulator"]
+    assert whole["n_pairs"] == parts["n_pairs"].sum() == 35 * 34
+    explained = (parts["explained"] * parts["n_pairs"]).sum()
+    assert explained == pytest.approx(whole["explained"] * whole["n_pairs"])
+    levels = table[table["set"] == "level"]
+    assert levels["explained"].sum() == pytest.approx(whole["explained"])
+    known = table["status"] == "ok"
+    assert table.loc[known, ["bend_share", "standard_error", "low", "high"]].notna().all(axis=None)
+    assert table.loc[~known, "bend_share"].isna().all()
+
+
+def test_given_directions_are_a_set_of_their_own() -> None:
+    data = pd.DataFrame(bent(300, 3, 4), columns=[f"g{i:02d}" for i in range(15)])
+    options: dict[str, Any] = {"kind": "bulk", "scale": "additive"}
+    pairs = [("g00", "g03"), ("g00", "g04"), ("g01", "g07"), ("g02", "g11"), ("g02", "g12")]
+    listed = linearity(data, pairs=pairs, **options).population
+    regulators = linearity(data, regulators=["g00", "g01", "g02"], **options).population
+    for found, n_pairs in ((listed, 5), (regulators, 3 * 14)):
+        assert found is not None
+        assert found.summary["set"] == "given"
+        assert found.summary["n_pairs"] == n_pairs
+        assert found.summary["direct"] is None
+        assert 0.15 < found.summary["bend_share"] < 0.45
+    assert listed is not None
+    assert "5 given pairs" in listed.sentence
+
+
+def test_where_nothing_is_explained_there_is_no_share() -> None:
+    rng = np.random.default_rng(0)
+    data = pd.DataFrame(rng.gamma(2.0, size=(60, 6)), columns=list("ABCDEF"))
+    found = linearity(data, kind="bulk", scale="additive").population
+    assert found is not None
+    assert found.summary["status"] == "nothing_explained"
+    assert found.summary["bend_share"] is None
+    assert "nothing" in found.sentence
+
+
+def test_html_escapes_names() -> None:
+    data = pd.DataFrame(bent(100, 2, 2), columns=["<b>a", *[f"g{i}" for i in range(5)]])
+    obs = pd.DataFrame({"type": ["<i>x", "y"] * 50}, index=data.index)
+    found = linearity(data, obs=obs, within="type", kind="bulk", scale="additive").population
+    assert found is not None
+    page = found._repr_html_()
+    assert "&lt;i&gt;x" in page
+    assert "<i>" not in page
+
+
+def test_direct_pairs_are_those_of_the_definition() -> None:
+    rng = np.random.default_rng(0)
+    tie = rng.random((12, 12))
+    tie = np.triu(tie, 1) + np.triu(tie, 1).T
+    found = population_sets.direct_pairs(tie, 0.3)
+    for i in range(12):
+        for j in range(12):
+            stronger = [k for k in range(12) if k not in (i, j) and min(tie[i, k], tie[j, k]) > tie[i, j]]
+            assert found[i, j] == (i != j and tie[i, j] > 0.3 and not stronger)
+
+
+def test_modules_are_found_and_cut_finer_where_all_hangs_together() -> None:
+    rng = np.random.default_rng(0)
+
+    def standard(values: np.ndarray) -> np.ndarray:
+        centred = values - values.mean(axis=0)
+        return np.asarray((centred / np.sqrt((centred**2).sum(axis=0))).T)
+
+    own = standard(np.repeat(rng.normal(size=(200, 8)), 5, axis=1) + 0.5 * rng.normal(size=(200, 40)))
+    assert modules_of(own, np.ones(40), 0.3, np.arange(40)).tolist() == np.repeat(np.arange(8), 5).tolist()
+    one = standard(rng.normal(size=(200, 1)) + 0.5 * rng.normal(size=(200, 40)))
+    assert len(np.unique(modules_of(one, np.ones(40), 0.3, np.arange(40)))) >= 10
+
+
+def test_an_audit_saves_the_table_and_the_summary(tmp_path: Any) -> None:
+    data = pd.DataFrame(bent(120, 3, 3), columns=[f"g{i:02d}" for i in range(12)])
+    found = audit(data, kind="bulk", scale="additive", triples="none")
+    found.save(tmp_path / "out")
+    table = pd.read_parquet(tmp_path / "out" / "population.parquet")
+    assert found.linearity.population is not None
+    pd.testing.assert_frame_equal(
+        table, found.linearity.population.table, check_categorical=False, check_dtype=False
+    )
+    verdict = json.loads((tmp_path / "out" / "verdict.json").read_text(encoding="utf-8"))
+    assert verdict["population"]["bend_share"] == found.linearity.population.summary["bend_share"]
+
+
+def test_share_of__by_hand() -> None:
+    share = share_of(10, np.array([1.0, 3.0]), np.array([0.01, 0.01, 0.0]), 11, (0.0, 1.0))
+    assert share.bend_share == 0.25
+    assert share.explained == 0.4
+    assert share.standard_error == pytest.approx(np.sqrt(0.75**2 * 0.01 + 0.25**2 * 0.01) / 4)
+    assert share.high - share.low == pytest.approx(2 * 2.2281 * share.standard_error, rel=1e-4)
+    assert share_of(10, np.array([0.1, 0.1]), np.array([0.01, 0.01, 0.0]), 11).status == "nothing_explained"
+    assert share_of(0, np.zeros(2), np.zeros(3), 0).status == "no_pairs"
+
+
 # --- influences against the jackknife by brute force -------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["independent", "levels", "replicates", "counts", "counts_of_donors"])
 def test_influences_give_the_jackknife_by_brute_force(kind: str) -> None:
     """Twenty blocks of samples left out in turn; the same blocks of influences give the same error."""
-    n = {"levels": 2000, "counts": 2000, "counts_of_donors": 4000}.get(kind, 1000)
-    values, total = counts_of(n, 12, seed=3) if "counts" in kind else (bent(n, 4, 5), np.zeros(n))
-    blocks = np.arange(n) % N_BLOCKS
-    labels: dict[str, np.ndarray] = {}
-    if kind in ("replicates", "counts_of_donors"):
-        blocks = np.sort(blocks)
-        labels = {"donor": np.array([f"d{i:02d}" for i in blocks])}
-    if kind == "levels":
-        labels = {"type": np.where(np.arange(n) < 900, "a", "b")}  # which is the order of the axis too
+    ratios = []
+    for seed in range(3):
+        n = 2000 if kind in ("levels", "counts", "counts_of_donors") else 1000
+        values, total = counts_of(n, 8, seed) if "counts" in kind else (bent(n, 3, 4, seed), np.zeros(n))
+        regulators = np.arange(1 if "counts" in kind else 3)
+        blocks = np.arange(n) % N_BLOCKS
+        labels: dict[str, np.ndarray] = {}
+        if kind in ("replicates", "counts_of_donors"):
+            blocks = np.sort(blocks)
+            labels = {"donor": np.array([f"d{i:02d}" for i in blocks])}
+        if kind == "levels":
+            labels = {"type": np.where(np.arange(n) < 900, "a", "b")}  # which is the order of the axis too
 
-    def make(rows: np.ndarray) -> Measure:
-        here = {name: of[rows] for name, of in labels.items()}
-        if "counts" in kind:
-            return count_measure(values[rows], total[rows], **here)
-        return score_measure(values[rows], **here)
+        def make(rows: np.ndarray) -> Measure:
+            here = {name: of[rows] for name, of in labels.items()}  # noqa: B023
+            if "counts" in kind:
+                return count_measure(values[rows], total[rows], **here)  # noqa: B023
+            return score_measure(values[rows], **here)  # noqa: B023
 
-    def first(regulators: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        return np.isin(regulators, [0])[:, None] & (targets > 0)
-
-    wanted = first if "counts" in kind else None  # whose bend can be sized whichever block is left out
-    share, influence = share_and_influence(summed(make(np.arange(n)), wanted))
-    without = np.array(
-        [share_and_influence(summed(make(np.flatnonzero(blocks != b)), wanted))[0] for b in range(N_BLOCKS)]
-    )
-    brute = np.sqrt((N_BLOCKS - 1) / N_BLOCKS * ((without - without.mean()) ** 2).sum())
-    if len(influence) == n:
-        influence = np.bincount(blocks, influence)
-    assert 0.05 < share < 0.5
-    assert np.sqrt(variances(influence, influence)[0]) == pytest.approx(brute, rel=0.1)
+        share, influence = share_and_influence(summed(make(np.arange(n)), regulators))
+        without = np.array(
+            [
+                share_and_influence(summed(make(np.flatnonzero(blocks != b)), regulators))[0]
+                for b in range(N_BLOCKS)
+            ]
+        )
+        brute = np.sqrt((N_BLOCKS - 1) / N_BLOCKS * ((without - without.mean()) ** 2).sum())
+        if len(influence) == n:
+            influence = np.bincount(blocks, influence)
+        assert 0.02 < share < 0.5
+        ratios.append(np.sqrt(variances(influence, influence)[0]) / brute)
+    assert np.mean(ratios) == pytest.approx(1.0, abs=0.1)
+    assert np.ptp(ratios) < 0.6
