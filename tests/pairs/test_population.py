@@ -13,6 +13,8 @@ from poolproof.basis import spline_basis
 from poolproof.pairs import Population, make_design, population_pass, population_sets
 from poolproof.pairs.count_engine import CountTest
 from poolproof.pairs.count_kernels import factorial_moment
+from poolproof.pairs.intervals import share_of
+from poolproof.pairs.modules import modules_of
 from poolproof.pairs.population_measures import CountMeasure, Measure, ScoreMeasure
 from poolproof.pairs.population_pass import Sums, sum_pairs, variances
 from poolproof.pairs.score_engine import ScoreTest

@@ -14,10 +14,8 @@ from scipy import stats
 
 from poolproof import linearity
 from poolproof._random import stream
-from poolproof.pairs import score_engine
 from poolproof.pairs.design import make_design
 from poolproof.pairs.score_engine import ScoreTest
-from poolproof.pairs.screening import NONLINEAR, Rule, screen
 
 pytestmark = pytest.mark.calibration
 
@@ -309,72 +307,3 @@ def test_few_samples__power_of_a_line():
     show("power of a line, r2 = .5", table, 10 * n_x)
     assert table[20]["here, 1 %"] >= 0.35
     assert table[40]["here, 1 %"] >= 0.95
-
-
-# --- bursts --------------------------------------------------------------------------------------------
-
-BURSTS = {
-    "bursts, log-normal 1.5": ("log-normal 1.5", "bursts", 0.10, 0.015, 0.006),
-    "bursts, log-normal": ("log-normal", "bursts", 0.07, 0.005, 0.002),
-    "bursts, 70 % zeros": ("70 % zeros", "bursts", 0.07, 0.005, 0.002),
-    "added bursts, 70 % zeros": ("70 % zeros", "added bursts", 0.07, 0.005, 0.002),
-    "gamma, log-normal 1.5": ("log-normal 1.5", "gamma", 0.07, 0.005, 0.002),
-    "counts, log-normal 1.5": ("log-normal 1.5", "counts", 0.07, 0.005, 0.002),
-    "normal, normal": ("normal", "normal", 0.07, 0.005, 0.002),
-}
-BURSTY = {
-    "bursts": lambda rng, m: m * (rng.random(m.shape) < 0.1) / 0.1,
-    "added bursts": lambda rng, m: (
-        m + 3 * m.mean(axis=0) * rng.gamma(1.0, size=m.shape) * (rng.random(m.shape) < 0.05)
-    ),
-    "gamma": lambda rng, m: m * rng.gamma(1.0, size=m.shape),
-    "counts": lambda rng, m: rng.poisson(m * rng.gamma(2.0, 0.5, m.shape)).astype(float),
-    "normal": lambda rng, m: m + m.std(axis=0) * rng.normal(size=m.shape),
-}
-SKEWED = LAWS | {
-    "normal": lambda rng, shape: rng.normal(4, 1, shape),
-    "log-normal 1.5": lambda rng, shape: rng.lognormal(0, 1.5, shape),
-}
-
-
-def test_bursts__level_deep_in_the_tail(monkeypatch):
-    """Affine pairs by laws of the noise of y as well as of x, with and without the second variance."""
-    n, n_x, per = 1000, 250 if FULL else 50, 40 if FULL else 24
-    n_pairs = n_x * per
-    table = {}
-    for name, (law, noise, *_) in BURSTS.items():
-        rng = stream(28, "bursts", name)
-        x = SKEWED[law](rng, (n, n_x))
-        y = BURSTY[noise](rng, np.repeat((1 + x)[:, :, None], per, axis=2))
-        monkeypatch.undo()
-        new = rates(examine(x, y))
-        monkeypatch.setattr(score_engine, "HEED", 0.0)
-        old = rates(examine(x, y))
-        table[name] = {
-            f"{of} {level}": found[f"bend {level}"]
-            for of, found in (("HC3", old), ("new", new))
-            for level in ("0.05", "0.001", "0.0001")
-        }
-    show(f"affine pairs, n = {n}", table, n_pairs)
-    for name, (_, _, *bounds) in BURSTS.items():
-        for level, bound in zip(("0.05", "0.001", "0.0001"), bounds, strict=True):
-            assert table[name][f"new {level}"] <= at_most(bound, n_pairs), (name, level)
-    assert table["bursts, log-normal 1.5"]["HC3 0.05"] >= at_least(0.25, n_pairs)
-
-
-def test_bursts__no_false_discovery_in_screens():
-    """Runs with any false non-linear call among affine pairs of bursty targets."""
-    n_runs, n, n_x, n_y = (50, 600, 20, 100) if FULL else (12, 600, 10, 60)
-    rule = Rule(0.05, margin=0.1, min_r2=0.02)
-    design = make_design(pd.DataFrame(index=range(n)))
-    any_call = 0
-    for run in range(n_runs):
-        rng = stream(29, "false discoveries", run)
-        x = rng.lognormal(0, 1, (n, n_x))
-        mean = 1 + x[:, rng.integers(n_x, size=n_y)]
-        y = BURSTY["bursts"](rng, mean)
-        engine = ScoreTest(np.hstack([x, y]), None, design)
-        found = screen(engine, np.arange(n_x), n_x + np.arange(n_y), rule)
-        any_call += bool((found.calls == NONLINEAR).any())
-    print(f"\nruns with a false non-linear call: {any_call} of {n_runs}")
-    assert any_call <= stats.binom.isf(0.001, n_runs, 0.08)

@@ -1,8 +1,9 @@
 """The bend share is unbiased and its interval covers, under affine and bent truths.
 
-Every test prints its table (``pytest -s``). By default few laws, sizes and runs; with POOLPROOF_CALIBRATION=full
-six laws of x, three of noise, n from 50 to 5,000. Bias must stay inside what is claimed, widened by 3.3 standard
-errors of the mean over runs (once in a thousand times); coverage above .93 less the exact binomial quantile.
+Every test prints its table (``pytest -s``). By default few laws, sizes and runs; with
+POOLPROOF_CALIBRATION=full six laws of x, three of noise, n from 50 to 5,000. Bias must stay inside what is
+claimed, widened by 3.3 standard errors of the mean over runs (once in a thousand times); coverage above .93
+less the exact binomial quantile.
 """
 
 import os
@@ -53,7 +54,7 @@ RISES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def run(
     rng: np.random.Generator, n: int, law: str, noise: str, rise: str, **design: Any
 ) -> tuple[float, float, bool] | None:
-    """Error of the share, its standard error over samples, whether it is covered; None if nothing is explained."""
+    """Error of the share, its standard error over samples, whether it is covered; None without a share."""
     x = LAWS[law](rng, (n, N_REGULATORS))
     f = RISES[rise](x)
     slopes = rng.uniform(0.3, 1.5, (N_REGULATORS, N_CHILDREN))

@@ -63,7 +63,7 @@ class Law:
         return result
 
 
-_STUDENT_DF = np.array([*range(1, 13), 15, 20, 30, 50, 100, 300, 1000], dtype=np.float64)
+_STUDENT_DF = np.array([*range(1, 21), 24, 30, 40, 60, 100, 200, 500, 1000], dtype=np.float64)
 
 
 @dataclass(eq=False)

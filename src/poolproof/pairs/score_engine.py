@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from scipy import special, stats
+from scipy import stats
 
 from .. import _names as names
 from .._arrays import add
@@ -28,18 +28,14 @@ from .score_kernels import (
     level_moments,
     masked_moments,
     quadratic_form,
-    triangle,
 )
 from .settings import EngineSettings
-from .variance_law import model_variance
 
 HIGH_LEVERAGE = 0.9
 """One sample that carries more of a regulator than this makes float32 products unsafe."""
 
 MIN_EFFECTIVE = 3.0
 """Effective number of replicates below which few large ones decide, and the level is lost."""
-HEED = 0.05
-"""P-value of a bend below which a second variance of its scores is looked at."""
 SHARED = 1e-3
 """Variance of a coefficient over its square by replicates, below which float32 is not enough."""
 
@@ -205,8 +201,6 @@ class ScoreTest:
         varies = self.targets.varies[:, genes][:, None]
         n = np.array([[len(self.targets.rows)]])
         result = self._combine(levels, columns, varies, n, exact, bound_from)
-        if self.test == "robust" and not self.design.n_clusters:
-            self._heed_growing_noise(result, features, levels, genes)
         missing = self.targets.missing
         incomplete = missing[genes][None] | missing[features.regulators][:, None]
         if exact and incomplete.any():
@@ -299,40 +293,6 @@ class ScoreTest:
             all_df,
         )
         return bend, Either((_common_line(levels, most), omnibus))
-
-    def _heed_growing_noise(
-        self, result: Outcome, features: BlockFeatures, levels: list[Moments], genes: np.ndarray
-    ) -> None:
-        """Take the larger p-value of two, for bends of amounts: see :mod:`poolproof.pairs.variance_law`.
-
-        Only where the first is small: what is far from any cut stays.
-        """
-        bend = result.bend
-        cut = special.chdtri(np.maximum(np.asarray(bend.df), 1), HEED)
-        level_mean, squares = self.targets.mean[:, genes], self.targets.squares[:, genes]
-        apt = self.targets.amounts[genes] & ((level_mean > 0) | (squares == 0)).all(axis=0)
-        rows, at = np.nonzero((bend.value > cut) & apt[None])
-        if len(rows) == 0:
-            return
-        dtype = bend.value.dtype
-        norm = self.targets.norm[genes][at]
-        bends = list(range(1, self.k))
-        pairs = triangle(self.k)
-        total = np.zeros(len(rows), dtype=dtype)
-        for index, (of, level) in enumerate(zip(levels, self.levels, strict=True)):
-            tables = features.levels[index].variance
-            assert tables is not None  # the robust test without replicates makes them
-            used = squares[index][at] > 0
-            line = of.b[rows, at]
-            whole = (squares[index][at] / norm**2).astype(dtype) - line * line
-            moments = [of.variance[pair][rows, at] for pair in pairs]
-            residual = np.stack([np.maximum(whole, np.finfo(dtype).eps), *moments])
-            mean = np.where(used, level_mean[index][at] / norm, 1.0).astype(dtype)
-            entries = model_variance(tables, rows, line, mean, residual, len(level.rows))
-            variance = dict(zip([pair for pair in pairs if pair[0] >= 1], entries, strict=True))
-            total += quadratic_form(variance, [s[rows, at] for s in of.s], bends, _FLOOR[np.dtype(dtype)])
-        bend.value[rows, at] = np.minimum(bend.value[rows, at], total)
-        result.statistic = bend.value
 
     def _bound(
         self, levels: list[Moments], gain: np.ndarray, line: np.ndarray, n_rest: np.ndarray

@@ -22,14 +22,11 @@ from .._arrays import add, as_slice, dense_columns
 from ..basis import N_COLUMNS, conditioning_bases, orthonormalise, spline_bases
 from .design import Level
 from .replicate_kernels import Influence, influences, leave_out_maps, masked_influences
-from .variance_law import VarianceTables, variance_tables
 
 Tri = dict[tuple[int, int], np.ndarray]
 
 STEEP = 0.9
 """Linear R2 above which float32 products lose the residual: such pairs are decided in float64."""
-FEW_NEGATIVE = 0.05
-"""Amounts may be so often negative (background subtracted), not more."""
 WEAK = 0.02
 """Pivot of a robust variance, relative to the diagonal entry of what was summed, below which float32 is not
 enough: the error of -ln p is up to 2e-5 over it."""
@@ -57,9 +54,6 @@ class LevelFeatures:
     leave_out: np.ndarray
     """With replicates: see :func:`~poolproof.pairs.replicate_kernels.leave_out_maps`, ``(R, D, k, 2 k)``."""
 
-    variance: VarianceTables | None = None
-    """Robust, without replicates: what the second variance of the bends needs."""
-
     def take(self, regulators: np.ndarray) -> LevelFeatures:
         """The same for some regulators of the block."""
         n_regulators, n = len(self.n_columns), self.with_y.shape[1]
@@ -74,7 +68,6 @@ class LevelFeatures:
             self.n_columns[regulators],
             self.fourth[regulators],
             self.leave_out[regulators],
-            None if self.variance is None else self.variance.take(regulators),
         )
 
     def astype(self, dtype: type) -> LevelFeatures:
@@ -86,7 +79,6 @@ class LevelFeatures:
             self.n_columns,
             self.fourth,
             self.leave_out.astype(dtype),
-            None if self.variance is None else self.variance.astype(dtype),
         )
 
 
@@ -199,13 +191,7 @@ def level_features(x: np.ndarray, level: Level, *, test: str, k: int = N_COLUMNS
         with_y[k + p] = product
         constant[p] = np.einsum("rn,rn->r", product, columns[0])
     return LevelFeatures(
-        with_y.reshape(-1, n),
-        with_y2.reshape(-1, n),
-        constant,
-        n_columns,
-        fourth,
-        basis[:, :0],
-        variance_tables(basis, weight, pairs),
+        with_y.reshape(-1, n), with_y2.reshape(-1, n), constant, n_columns, fourth, basis[:, :0]
     )
 
 
@@ -406,9 +392,6 @@ class Targets:
         self.varies = np.zeros((len(levels), self.n_genes), dtype=bool)
         self.missing = np.zeros(self.n_genes, dtype=bool)
         self.norm = np.zeros(self.n_genes)
-        self.mean = np.zeros((len(levels), self.n_genes))
-        self.squares = np.zeros((len(levels), self.n_genes))
-        self.amounts = np.zeros(self.n_genes, dtype=bool)
         self._prepared: dict[np.dtype, np.ndarray] = {}
 
     def raw(self, genes: np.ndarray) -> np.ndarray:
@@ -432,7 +415,6 @@ class Targets:
             gone = np.isnan(values)
             self.missing[genes] = gone.any(axis=0)
             values[gone] = 0.0
-            self.amounts[genes] = (values < 0).mean(axis=0) <= FEW_NEGATIVE
             centred = self._centred(values, genes, first=True)
             for array in self._prepared.values():
                 array[genes] = centred
@@ -443,7 +425,6 @@ class Targets:
         for index, (level, rows) in enumerate(zip(self.levels, self.slices, strict=True)):
             part = y[:, rows]
             size = np.abs(part).max(axis=1, initial=0.0)
-            mean = part.mean(axis=1)
             part = part - (part @ level.covariates) @ level.covariates.T
             norm2 = (part**2).sum(axis=1)
             varies = norm2 > (1e-9 * size) ** 2 * part.shape[1]
@@ -451,8 +432,6 @@ class Targets:
             y[:, rows] = part
             if first:
                 self.varies[index, genes] = varies
-                self.squares[index, genes] = np.where(varies, norm2, 0.0)
-                self.mean[index, genes] = mean
             squares += np.where(varies, norm2, 0.0)
         norm = np.sqrt(squares)
         if first:
