@@ -125,8 +125,8 @@ def agreeing_log1p(log1p: dict[str, Any], matrix: Any, facts: Facts) -> tuple[di
     taken = words[agreeing[0]]
     return {**log1p, "base": agreeing[0]}, (
         f"uns['log1p'] says base {words.get(stated, f'{stated:g}')}, but only undone with base {taken} are "
-        f"the values of a row multiples of one value, as normalised counts are: base {taken} is taken (the log "
-        "of a layer overwrites that entry); pass --log-base if that is wrong"
+        f"the values of a row multiples of one value, as normalised counts are: base {taken} is taken (the "
+        "log of a layer overwrites that entry); pass --log-base if that is wrong"
     )
 
 
