@@ -158,6 +158,27 @@ def test_describe__does_not_change_the_callers_data():
     assert list(adata.uns) == list(before.uns)
 
 
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize(("true", "stated"), [(2.0, 10), (None, 2), (10.0, None), (None, 10)])
+def test_describe__a_base_of_another_layer_gives_way_to_the_values(true, stated, form):
+    of_cells = counts()
+    normalised = of_cells / of_cells.sum(axis=1, keepdims=True) * 1e3
+    log = np.log1p(normalised) / (np.log(true) if true else 1.0)
+    found = describe(adata_of(form(log), log1p={"base": stated}))
+    assert found.settings["log_base"] == pytest.approx(true or np.e)
+    assert "the log of a layer overwrites that entry" in said(found)
+    assert "overwrites" not in said(describe(adata_of(form(log), log1p={"base": true})))
+    given = describe(adata_of(form(log), log1p={"base": stated}), log_base=3.0)
+    assert given.settings["log_base"] == 3.0  # who says the base is believed
+
+
+def test_describe__a_stated_base_stands_where_the_values_tell_nothing():
+    log = np.log2(1 + np.random.default_rng(0).gamma(2.0, size=(40, 20)))
+    found = describe(adata_of(log, log1p={"base": 10}))
+    assert found.settings["log_base"] == 10.0
+    assert "overwrites" not in said(found)
+
+
 def test_describe__scanpy_log1p_goes_back_to_the_values():
     additive = counts() / 7
     for base in (None, 2.0):

@@ -286,6 +286,17 @@ def test_read__gct(tmp_path):
     assert "3 rows" in refusal(write(tmp_path / "cut.gct", text.replace("2\t2\t1\t1", "3\t2\t1\t1")))
 
 
+def test_read__gct_marks_of_missing_values(tmp_path):
+    text = (
+        "#1.2\n2\t4\nName\tDescription\ta\tb\tc\td\nNA\t-666\tna\tna\t-666\t1\nG2\tna\t4\t-66.6\t-666.0\tna\n"
+    )
+    adata = read(write(tmp_path / "t.gct", text))
+    np.testing.assert_array_equal(adata.X.T, [[np.nan, np.nan, np.nan, 1], [4, -66.6, np.nan, np.nan]])
+    assert adata.var_names.tolist() == ["NA", "G2"]
+    assert adata.var["Description"].tolist() == ["-666", "na"]
+    assert adata.uns["poolproof_read"]["warnings"][0].startswith("2 values are -666")
+
+
 def test_read__parquet(tmp_path):
     frame = pd.DataFrame(COUNTS, index=CELLS, columns=GENES)
     frame.to_parquet(tmp_path / "a.parquet")

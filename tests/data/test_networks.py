@@ -173,12 +173,31 @@ def test_read_edges__directed_graphml(tmp_path):
     np.testing.assert_array_equal(edges["weight"], [2.5, np.nan])
 
 
+def test_read_edges__a_declared_default_is_the_weight_of_an_edge_without_one(tmp_path):
+    key = '<key id="d1" for="edge" attr.name="weight" attr.type="double"'
+    content = GRAPHML.format(kind="directed").replace(f"{key}/>", f"{key}><default>0.25</default></key>")
+    edges = read_edges(written(tmp_path, content, "net.graphml"))
+    assert edges["weight"].tolist() == [2.5, 0.25]
+
+
+def test_read_edges__dot_names_are_never_cut(tmp_path):
+    edges = read_edges(
+        written(tmp_path, 'digraph {"HLA-A" -> B2M; TBX5:e -> "NKX2-5":n:w [len=-0.5]}', "net.dot")
+    )
+    assert pairs(edges) == [("HLA-A", "B2M"), ("TBX5", "NKX2-5")]
+    with pytest.raises(InputError) as caught:
+        read_edges(written(tmp_path, "digraph { HLA-A -> B2M }", "net.dot"))
+    assert "HLA-A" in one_line(caught)
+    clusters = "graph { subgraph cluster_1 { A -- B--C } D--A }"
+    assert len(read_edges(written(tmp_path, clusters, "net.dot"))) == 6
+
+
 def test_read_edges__undirected_graphml_gives_both_directions_and_says_so(tmp_path):
     edges = read_edges(
         written(tmp_path, gzip.compress(GRAPHML.format(kind="undirected").encode()), "n.graphml.gz")
     )
     assert set(pairs(edges)) == {("IRF1", "STAT1"), ("STAT1", "IRF1"), ("STAT1", "n2"), ("n2", "STAT1")}
-    assert ["undirected" in sentence for sentence in edges.attrs["warnings"]] == [True]
+    assert ["without a direction" in sentence for sentence in edges.attrs["warnings"]] == [True]
 
 
 @pytest.mark.parametrize("external", ["", ' SYSTEM "file:///etc/passwd"'])

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .depth import median_ratio
-from .scale import Facts, is_sparse, nan_sum
+from .scale import Facts, is_sparse, nan_sum, parse_base, undo_log
 
 WHOLE_SHARE = 0.2
 """Share of whole numbers among values other than 0 that only estimated counts reach: of EM counts .40 (bulk)
@@ -93,6 +93,41 @@ def multiples_in_rows(matrix: Any) -> bool:
         times = values / values[0]
         passed += bool((np.abs(times - np.rint(times)) <= 1e-3 * np.maximum(times, 1.0)).mean() > 0.95)
     return seen > 0 and passed >= 0.8 * seen
+
+
+def agreeing_log1p(log1p: dict[str, Any], matrix: Any, facts: Facts) -> tuple[dict[str, Any], str]:
+    """Return ``uns["log1p"]`` with the base that the values agree with, and a sentence if that is another.
+
+    scanpy (1.11) has one such entry for X and all layers: the log of a layer overwrites what stood there of
+    X. Counts over a size factor are whole multiples of one value within a row; undone with a wrong base they
+    are not.
+
+    Parameters
+    ----------
+    log1p
+        The entry: ``base`` is a number, or None for e.
+    matrix
+        Values, shape ``(n_obs, n_genes)``, dense or CSR.
+    facts
+        Of the whole matrix.
+    """
+    if facts.whole or facts.minimum < 0 or facts.maximum > NO_LOG:
+        return log1p, ""
+    stated = parse_base(np.e if log1p.get("base") is None else log1p["base"]) or np.e
+    some = matrix[np.unique(np.linspace(0, matrix.shape[0] - 1, min(matrix.shape[0], ROWS)).astype(int))]
+    if multiples_in_rows(undo_log(some, stated, 1.0)):
+        return log1p, ""
+    others = [base for base in (np.e, 2.0, 10.0) if base != stated]
+    agreeing = [base for base in others if multiples_in_rows(undo_log(some, base, 1.0))]
+    if len(agreeing) != 1:
+        return log1p, ""
+    words = {np.e: "e", 2.0: "2", 10.0: "10"}
+    taken = words[agreeing[0]]
+    return {**log1p, "base": agreeing[0]}, (
+        f"uns['log1p'] says base {words.get(stated, f'{stated:g}')}, but only undone with base {taken} are "
+        f"the values of a row multiples of one value, as normalised counts are: base {taken} is taken (the "
+        "log of a layer overwrites that entry); pass --log-base if that is wrong"
+    )
 
 
 def rounded(matrix: Any) -> Any:

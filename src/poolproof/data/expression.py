@@ -15,7 +15,7 @@ from .._arrays import dense_columns
 from .._checks import InputError, check_choice, check_column, printable
 from .._names import KINDS, SCALES
 from .depth import find_depth
-from .estimated import estimated_counts, multiples_in_rows, rounded
+from .estimated import agreeing_log1p, estimated_counts, multiples_in_rows, rounded
 from .io import duplicates_sentence, gene_score, markup_warnings, unique_names
 from .marks import SINGLE_CELL, UMI_DEPTH, Kind, decide_kind
 from .not_genes import leave_out
@@ -219,6 +219,9 @@ def describe(
     genes, obs_names = _names(taken, warnings)
     _check_values(matrix, genes, obs_names, warnings)
     facts = measure(matrix)
+    if taken.log1p is not None and base is None and scale in ("auto", "log"):
+        taken.log1p, other_base = agreeing_log1p(taken.log1p, matrix, facts)
+        warnings += [other_base] if other_base else []
     if _are_estimated(scale, log_base, log_offset, matrix, facts, taken, layer, warnings):
         matrix, scale = rounded(matrix), "counts"
         facts = measure(matrix)

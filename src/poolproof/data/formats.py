@@ -23,6 +23,10 @@ DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 MISSING_WORDS = ("", "NA", "NaN", "nan")
 
 
+GCT_MISSING = ("na", "-666")
+"""What GCT files write for a missing value besides; the number is the Connectivity Map's (cmapPy 4.0)."""
+
+
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
@@ -393,8 +397,10 @@ def read_gct(path: Path) -> Table:
         )
     if not data or not n_columns:
         raise InputError("expected a table; the GCT file has no rows or no samples")
-    text = "\n".join(data).replace("\tna\t", "\tNA\t")
-    frame = _parse(text, "\t", n_fields, n_text, header=None, quoting=csv.QUOTE_NONE)
+    missing = {j: [*MISSING_WORDS, *GCT_MISSING] for j in range(n_text, n_fields)}
+    frame = _parse(
+        "\n".join(data), "\t", n_fields, n_text, header=None, quoting=csv.QUOTE_NONE, na_values=missing
+    )
     row_names = frame.iloc[:, 0].tolist()
     values = np.column_stack(
         [_numbers(frame.iloc[:, j], row_names, header[j]) for j in range(n_text, n_fields)]
@@ -402,7 +408,22 @@ def read_gct(path: Path) -> Table:
     row_notes = pd.DataFrame({header[j]: frame.iloc[:, j].to_numpy() for j in range(1, n_text)})
     row_notes.index = pd.RangeIndex(n_rows)
     column_notes = pd.DataFrame({row[0]: row[n_text:] for row in body})
-    return Table(values, row_names, header[n_text:], row_notes, column_notes, corner=header[0])
+    n_marked = sum(_is_mark(cell) for line in data if "-666" in line for cell in line.split("\t")[n_text:])
+    said = [f"{n_marked} values are -666, the mark of GCT files for missing ones, and are taken as that"]
+    return Table(
+        values,
+        row_names,
+        header[n_text:],
+        row_notes,
+        column_notes,
+        corner=header[0],
+        warnings=said if n_marked else [],
+    )
+
+
+def _is_mark(cell: str) -> bool:
+    """Say whether a cell of a GCT file is the number that stands for a missing value."""
+    return _is_number(cell) and float(cell) == -666
 
 
 def read_parquet(path: Path) -> Table:

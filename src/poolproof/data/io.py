@@ -37,7 +37,7 @@ _WAYS_OUT = {
     ".rds": "write the matrix as csv or h5ad from R",
     ".rdata": "write the matrix as csv or h5ad from R",
     ".rda": "write the matrix as csv or h5ad from R",
-    ".loom": "convert it with anndata.read_loom(...).write_h5ad(...)",
+    ".loom": "convert it with anndata.io.read_loom(..., X_name='').write_h5ad(...)",  # else X is 'spliced'
     ".h5mu": "save its RNA modality as h5ad",
 }
 

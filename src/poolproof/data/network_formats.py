@@ -100,7 +100,12 @@ def _read_dot(text: str, where: str) -> pd.DataFrame:
     for node, label in re.findall(rf"({_DOT_NAME})\s*\[[^\]]*\blabel\s*=\s*({_DOT_NAME})", body):
         names[node.strip('"')] = label.strip('"')
     names = names if len(set(names.values())) == len(names) else {}
-    for found in chain.findall(re.sub(r"\[[^\]]*\]", " ", body)):
+    statements = re.sub(rf"({_DOT_NAME})(?::\w+){{1,2}}", r"\1", re.sub(r"\[[^\]]*\]", " ", body))  # no ports
+    if cut := re.search(r"[\w.]+-[\w.]+", re.sub(r'"(?:[^"\\]|\\.)*"', " ", statements)):
+        raise InputError(
+            f"{where}: expected names with a hyphen in quotes, as DOT wants it; found {printable(cut[0], 40)}"
+        )
+    for found in chain.findall(statements):
         parts = re.findall(rf"{_DOT_NAME}|->|--", found)
         for left, arrow, right in zip(parts[::2], parts[1::2], parts[2::2], strict=False):
             a, b = left.strip('"'), right.strip('"')

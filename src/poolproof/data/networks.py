@@ -315,6 +315,9 @@ def _parse_xml(data: bytes, where: str) -> pd.DataFrame:
         graph = (nx.read_gexf if form == "GEXF" else nx.read_graphml)(io.BytesIO(data))
     except Exception as error:  # networkx lets many kinds out of a malformed file
         raise InputError(f"{where}: expected {form} with one graph; found: {printable(error)}") from error
+    for key, default in graph.graph.get("edge_default", {}).items():  # networkx leaves declared defaults out
+        for _, _, attributes in graph.edges(data=True):
+            attributes.setdefault(key, default)
     return edges_of_graph(graph)
 
 
