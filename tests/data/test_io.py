@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 
 from poolproof import InputError, read
 from poolproof.data import containers as _containers
-from poolproof.data.io import gene_score, unique_names
+from poolproof.data.io import unique_names
+from poolproof.data.orientation import gene_score
 
 GENES = ["ENSG00000000003", "ENSG00000000419", "ENSG00000000457"]
 CELLS = ["AAACATACATTTCC-1", "AAACATACCAGAAA-1", "AAACATACGTTGAC-1", "AAACATACTTGACT-1"]

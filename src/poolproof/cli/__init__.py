@@ -13,7 +13,7 @@ import logging
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,9 @@ from .models import check_command, simulate_command
 from .options import parse_memory
 from .pools import pool_command
 from .study import study_command
+
+VALUE_OPTIONS = ("layer", "kind", "scale", "log_base", "log_offset", "size_factors", "gene_column")
+"""Options that say how to read the values."""
 
 
 def common_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -80,6 +83,7 @@ def value_options(command: Callable[..., None]) -> Callable[..., None]:
             show_default=True,
             help="What a row is: a pool of cells, or one cell.",
         ),
+        click.option("--modality", default=None, help="Of a MuData file [default: rna]."),
         click.option("--layer", default=None, help="Layer of the AnnData to test, or raw."),
         click.option(
             "--samples",
@@ -190,6 +194,7 @@ def audit_command(
     force: bool,
     samples: Path | None,
     orientation: str,
+    modality: str | None,
     regulators: Path | None,
     pairs: Path | None,
     network: Path | None,
@@ -208,25 +213,37 @@ def audit_command(
     """
     from .._files import ParquetStream, result_folder, to_json
     from ..data.datasets import load_network
+    from ..data.expression import describe
     from ..data.networks import read_edges, read_regulators
     from ..report.audit_page import write_report
     from ..verdict.auditing import audit, write_result
 
     say = functools.partial(_say, quiet)
     with result_folder(out, force=force) as place:
-        adata, name, notes, defaults = _load(source, orientation, samples)
-        options = _fill_in(options, defaults)
-        notes = [*notes]
+        of_edges: list[str] = []
+        genes: list[str] = []
         if regulators is not None:
-            options["regulators"] = read_regulators(regulators)
+            options["regulators"] = genes = read_regulators(regulators)
         for option, path in (("pairs", pairs), ("network", network)):
             if path is not None:
                 listed = str(path).removeprefix("dataset:")
-                options[option] = read_edges(path) if listed == str(path) else load_network(listed)
-                notes += options[option].attrs.get("warnings", [])
+                edges = read_edges(path) if listed == str(path) else load_network(listed)
+                options[option] = edges
+                of_edges += edges.attrs.get("warnings", [])
+                genes = [*genes, *edges["regulator"], *edges["target"]]
+        adata, name, notes, defaults = _load(source, orientation, modality, samples, genes)
+        options = _fill_in(options, defaults)
+        notes = [*notes, *of_edges]
+        expression = describe(adata, **{option: options.pop(option) for option in VALUE_OPTIONS})
+        n_obs, n_genes = expression.matrix.shape
+        say(f"{name}: {n_obs:,} x {n_genes:,}, {expression.kind}, {expression.scale}")
+        guesses = list(dict.fromkeys([*notes, *expression.warnings]))
+        for guess in guesses:  # before the wait, so that a wrong one can be stopped
+            say(f"note: {printable(guess, 400)}")
         stream = ParquetStream(place / "pairs.parquet") if keep == "all" else None
         result = audit(
-            adata,
+            expression,
+            obs=adata.obs,
             name=name,
             notes=tuple(notes),
             keep=keep,
@@ -241,9 +258,9 @@ def audit_command(
         write_result(result, place, pairs_written=written)
         write_report(place)
     data = result.data
-    say(f"{name}: {data['n_obs']:,} x {data['n_genes']:,}, {data['kind']}, {data['scale']}")
     for warning in data["warnings"]:
-        say(f"note: {printable(warning, 400)}")
+        if warning not in guesses:
+            say(f"note: {printable(warning, 400)}")
     if as_json:
         click.echo(to_json(result.summary))
     else:
@@ -279,7 +296,9 @@ def report_command(folder: Path) -> None:
     click.echo(printable(page, 400))
 
 
-def _load(source: str, orientation: str, samples: Path | None) -> tuple[Any, str, list[str], dict[str, Any]]:
+def _load(
+    source: str, orientation: str, modality: str | None, samples: Path | None, genes: Sequence[str]
+) -> tuple[Any, str, list[str], dict[str, Any]]:
     """Read the input: AnnData, its name, notes, and options that suit it."""
     if source.startswith("dataset:"):
         from ..data.datasets import dataset_info, load_dataset, usable, usable_notes
@@ -288,9 +307,10 @@ def _load(source: str, orientation: str, samples: Path | None) -> tuple[Any, str
         adata = usable(load_dataset(entry.name), entry)
         return adata, entry.name, usable_notes(adata), dict(entry.settings)
     from ..data.io import read
-    from ..data.samples import read_samples
+    from ..data.samples import read_samples, sample_names
 
-    adata = read(source, orientation=orientation)
+    known = [] if samples is None else sample_names(samples)
+    adata = read(source, orientation=orientation, modality=modality, known_genes=genes, known_samples=known)
     notes = list(adata.uns["poolproof_read"]["warnings"])
     if samples is not None:
         notes += read_samples(samples, adata)

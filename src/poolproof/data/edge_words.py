@@ -146,7 +146,7 @@ def _turned(edges: pd.DataFrame, meaning: pd.Series, where: str, warnings: list[
     both = edges[meaning == BOTH]
     for kind, said in (
         (BACKWARD, "pointing backwards (<--), turned"),
-        (BOTH, "without a direction, tested in both"),
+        (BOTH, "undirected: each is tested in both directions"),
         (NO_EDGE, "of a hidden common cause (<->), left out"),
         (UNSURE, "that may be a hidden common cause (o->), taken as given"),
     ):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,15 @@ from anndata import AnnData
 from .._arrays import dense_columns
 from .._checks import InputError, check_choice, check_column, printable
 from .._names import KINDS, SCALES
+from .copies import exact_copies, sentinels_missing
 from .depth import find_depth
 from .estimated import agreeing_log1p, estimated_counts, multiples_in_rows, rounded
-from .io import duplicates_sentence, gene_score, markup_warnings, unique_names
+from .io import duplicates_sentence, markup_warnings, unique_names
 from .marks import SINGLE_CELL, UMI_DEPTH, Kind, decide_kind
-from .not_genes import leave_out
+from .orientation import gene_score
 from .scale import (
-    LARGEST,
     Facts,
     guess_scale,
-    is_sparse,
     log_parameters,
     measure,
     mentions_log,
@@ -32,6 +30,8 @@ from .scale import (
     parse_offset,
     undo_log,
 )
+from .taking import Taken, genes_only, take
+from .value_checks import check_counts, check_values, find_counts_elsewhere
 
 SCALED = (
     "the values of nearly every gene have standard deviation 1: scaling changes no call on the additive "
@@ -76,6 +76,8 @@ class Expression:
     """True if counts look like unique molecules of cells, or of pools of few cells: integer, low depth."""
     kind_known: bool = True
     """False if ``kind`` was guessed from the values: what passes for cells may be pools of a few cells."""
+    copies: tuple[str, ...] = ()
+    """Names of samples that hold the very values of an earlier one: left out of the tests."""
     warnings: tuple[str, ...] = ()
     """Sentences for ``data.warnings``: guesses made, constant genes, names made unique, ..."""
     counts_elsewhere: tuple[str, ...] = ()
@@ -210,14 +212,22 @@ def describe(
     check_choice("kind", kind, ("auto", *KINDS))
     check_choice("scale", scale, ("auto", *SCALES))
     base, offset = parse_base(log_base), parse_offset(log_offset)
-    taken = _genes_only(_take(data, layer))
+    taken = genes_only(take(data, layer))
     matrix = taken.matrix
     obs = taken.obs if obs is None or isinstance(data, AnnData) else obs
     if len(obs) != matrix.shape[0]:
         raise InputError(f"expected a table of {matrix.shape[0]:,} samples (obs); found {len(obs):,} rows")
     warnings = list(taken.warnings)
+    matrix, missing = sentinels_missing(matrix)
+    warnings += [missing] if missing else []
     genes, obs_names = _names(taken, warnings)
-    _check_values(matrix, genes, obs_names, warnings)
+    check_values(matrix, genes, obs_names, warnings)
+    copies = exact_copies(matrix)
+    if copies.any():
+        warnings.append(
+            f"{int(copies.sum()):,} of {len(copies):,} samples are exact copies of others, left out of the "
+            f"tests ({printable(obs_names[np.flatnonzero(copies)[0]], 40)!r}, ...): copies tell nothing new"
+        )
     facts = measure(matrix)
     if taken.log1p is not None and base is None and scale in ("auto", "log"):
         taken.log1p, other_base = agreeing_log1p(taken.log1p, matrix, facts)
@@ -242,7 +252,7 @@ def describe(
             f"--scale log"
         )
     if scale == "counts":
-        _check_counts(facts, matrix, genes, obs_names, warnings)
+        check_counts(facts, matrix, genes, obs_names, warnings)
     scale_tested = scale
     if scale == "log":
         base, offset, said = log_parameters(base, offset, facts, statement=taken.statement, log1p=taken.log1p)
@@ -251,7 +261,7 @@ def describe(
             matrix, scale_tested = undo_log(matrix, base, offset), "additive"
     elif facts.scaled:
         warnings.append(SCALED)
-    elsewhere = () if scale == "counts" else _counts_elsewhere(data, layer)
+    elsewhere = () if scale == "counts" else find_counts_elsewhere(data, layer)
     warnings += [
         f"{'raw' if name == 'raw' else f'layer {printable(name, 40)!r}'} holds counts: pass --layer "
         f"{printable(name, 40)} to use them"
@@ -288,6 +298,7 @@ def describe(
         totals_known=depth.known,
         umi_like=_umi_like(kind, scale, facts, matrix),
         kind_known=of_rows.known,
+        copies=tuple(obs_names[copies]),
         warnings=tuple(dict.fromkeys(warnings)),
         counts_elsewhere=elsewhere,
         settings=settings,
@@ -297,119 +308,7 @@ def describe(
 # --- taking values and names -----------------------------------------------------------------------
 
 
-@dataclass
-class _Taken:
-    """The chosen matrix (float64, dense or canonical CSR, our own copy) and what stands around it."""
-
-    matrix: Any
-    obs: pd.DataFrame
-    var: pd.DataFrame
-    statement: str
-    """What ``uns["source"]["values"]`` says of this matrix; empty if nothing."""
-    stated_kind: str
-    log1p: dict[str, Any] | None
-    """``uns["log1p"]`` if it speaks of this matrix."""
-    warnings: list[str]
-    uns: Mapping[str, Any] = field(default_factory=dict)
-    layers: tuple[str, ...] = ()
-    format: str = ""
-    """Format of the file that the values were read from; empty if not known."""
-
-
-def _take(data: AnnData | pd.DataFrame, layer: str | None) -> _Taken:
-    if isinstance(data, pd.DataFrame):
-        if layer is not None:
-            raise InputError(
-                f"--layer {printable(layer)!r} needs AnnData; a table has one matrix; leave it out"
-            )
-        values = _as_float(_frame_values(data), "the table")
-        index = pd.DataFrame(index=data.index), pd.DataFrame(index=data.columns)
-        return _Taken(values, *index, statement="", stated_kind="", log1p=None, warnings=[])
-    if not isinstance(data, AnnData):
-        raise InputError(f"expected AnnData or a DataFrame (samples x genes); found {type(data).__name__}")
-    if data.isbacked:
-        data = data.to_memory()
-    var = data.var
-    if layer is None:
-        values, where = data.X, "X"
-        if values is None:
-            raise InputError(f"X is empty; pass --layer with one of: {_layers(data)}")
-    elif layer == "raw" and data.raw is not None:
-        values, var, where = data.raw.X, data.raw.var, "raw"
-    elif layer in data.layers:
-        values, where = data.layers[layer], f"layer {printable(layer)!r}"
-    else:
-        raise InputError(
-            f"--layer names {printable(layer)!r}, which the data have not; they have: {_layers(data)}"
-        )
-    source = data.uns.get("source")
-    source = source if isinstance(source, Mapping) else {}
-    log1p = data.uns.get("log1p") if layer in (None, "raw") else None
-    read = data.uns.get("poolproof_read")
-    said = read.get("warnings", ()) if isinstance(read, Mapping) else ()
-    return _Taken(
-        _as_float(values, where),
-        data.obs,
-        var,
-        statement=str(source.get("values", "")) if layer is None else "",
-        stated_kind=str(source.get("kind", "")).strip().lower().replace(" ", "-").replace("_", "-"),
-        log1p=dict(log1p) if isinstance(log1p, Mapping) else None,
-        warnings=[printable(s, 400) for s in said] if not isinstance(said, str) else [],
-        uns=data.uns,
-        layers=tuple(data.layers),
-        format=str(read.get("format", "")) if isinstance(read, Mapping) else "",
-    )
-
-
-def _genes_only(taken: _Taken) -> _Taken:
-    """Leave out what is no gene."""
-    keep, said = leave_out(taken.var.index, taken.var)
-    if keep.all():
-        return taken
-    matrix = taken.matrix[:, np.flatnonzero(keep)]
-    return replace(taken, matrix=matrix, var=taken.var[keep], warnings=[*taken.warnings, *said])
-
-
-def _layers(adata: AnnData) -> str:
-    names = [printable(name, 40) for name in adata.layers] + (["raw"] if adata.raw is not None else [])
-    return ", ".join(names[:12]) or "no layers and no raw"
-
-
-def _frame_values(frame: pd.DataFrame) -> np.ndarray:
-    for label, dtype in zip(frame.columns, frame.dtypes, strict=True):
-        if not pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_complex_dtype(dtype):
-            raise InputError(
-                f"expected columns of real numbers; column {printable(label, 40)!r} is "
-                f"{printable(dtype, 30)}; "
-                "drop it or convert it (rows are samples, columns are genes)"
-            )
-    return frame.to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def _as_float(values: Any, where: str) -> Any:
-    """Return a float64 copy: a C-ordered array, or CSR with sorted indices and no stored zeros."""
-    if not is_sparse(values):
-        if not isinstance(values, np.ndarray):
-            raise InputError(
-                f"expected a NumPy array or a SciPy sparse matrix in {where}; found {type(values).__name__}; "
-                "load the values into memory first"
-            )
-        values = np.ma.filled(values, np.nan) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
-    if values.dtype.kind not in "biuf":
-        raise InputError(
-            f"expected real numbers in {where}; found {printable(values.dtype, 30)}; convert them"
-        )
-    if values.ndim != 2 or 0 in values.shape:
-        raise InputError(f"expected samples and genes in {where}; found a matrix of shape {values.shape}")
-    if not is_sparse(values):
-        return np.array(values, dtype=np.float64, order="C")
-    matrix = sp.csr_matrix(values, dtype=np.float64, copy=True)
-    matrix.sum_duplicates()
-    matrix.eliminate_zeros()
-    return matrix
-
-
-def _names(taken: _Taken, warnings: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def _names(taken: Taken, warnings: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return unique gene and sample names; refuse a matrix that is surely the wrong way round."""
     found = []
     for index, word in ((taken.var.index, "gene"), (taken.obs.index, "sample")):
@@ -462,100 +361,8 @@ def _symbols(var: pd.DataFrame, genes: np.ndarray, column: str | None, warnings:
     return np.where(present, given.astype(str).to_numpy(dtype=object), genes)
 
 
-def _check_values(matrix: Any, genes: np.ndarray, obs_names: np.ndarray, warnings: list[str]) -> None:
-    """Refuse infinite values, too few samples or genes; note missing values and constant genes."""
-    _refuse(
-        matrix,
-        lambda v: (v > LARGEST) | (v < -LARGEST),
-        f"finite numbers up to {LARGEST:.0e}",
-        "is infinite or too large",
-        "write NaN where missing",
-        genes,
-        obs_names,
-    )
-    if matrix.shape[0] < 10:
-        raise InputError(
-            f"expected at least 10 samples in rows; found {matrix.shape[0]} (and {matrix.shape[1]} genes in "
-            f"columns); "
-            "if genes are in rows, pass --orientation genes-in-rows or transpose the data"
-        )
-    if is_sparse(matrix):
-        low, high = (np.asarray(f(axis=0).toarray()).ravel() for f in (matrix.nanmin, matrix.nanmax))
-    else:
-        low, high = np.fmin.reduce(matrix, axis=0), np.fmax.reduce(matrix, axis=0)
-    n_constant = int(np.count_nonzero(~(high > low)))
-    if matrix.shape[1] - n_constant < 2:
-        raise InputError(
-            f"expected at least 2 genes that vary; found {matrix.shape[1] - n_constant} of "
-            f"{matrix.shape[1]}; if genes "
-            "are in rows, pass --orientation genes-in-rows or transpose the data"
-        )
-    if n_constant:
-        warnings.append(f"{n_constant} of {matrix.shape[1]} genes are constant and cannot be tested")
-    missing = np.isnan(matrix.data if is_sparse(matrix) else matrix)
-    if missing.any():
-        columns = matrix.indices[missing] if is_sparse(matrix) else np.nonzero(missing)[1]
-        share = missing.sum() / (matrix.shape[0] * matrix.shape[1])
-        warnings.append(
-            f"{int(missing.sum())} values ({share:.2g} of all) in {len(np.unique(columns))} genes are "
-            f"missing; "
-            "they are not filled in"
-        )
-
-
-def _refuse(
-    matrix: Any,
-    test: Callable[[np.ndarray], np.ndarray],
-    expected: str,
-    found: str,
-    way_out: str,
-    genes: np.ndarray,
-    obs_names: np.ndarray,
-) -> None:
-    """Raise if any value fails a test, naming the first one."""
-    bad = test(matrix.data if is_sparse(matrix) else matrix.ravel())
-    if not bad.any():
-        return
-    first = int(np.flatnonzero(bad)[0])
-    if is_sparse(matrix):
-        row = int(np.searchsorted(matrix.indptr, first, side="right")) - 1
-        column, value = int(matrix.indices[first]), matrix.data[first]
-    else:
-        row, column = divmod(first, matrix.shape[1])
-        value = matrix[row, column]
-    raise InputError(
-        f"expected {expected}; {value:g} at sample {printable(obs_names[row], 40)!r}, gene "
-        f"{printable(genes[column], 40)!r} {found} ({int(bad.sum())} in all); {way_out}"
-    )
-
-
-def _check_counts(
-    facts: Facts, matrix: Any, genes: np.ndarray, obs_names: np.ndarray, warnings: list[str]
-) -> None:
-    way_out = "pass --scale additive or log, or the layer that holds the counts"
-    _refuse(matrix, lambda v: v < 0, "counts", "is negative", way_out, genes, obs_names)
-    _refuse(
-        matrix,
-        lambda v: np.isfinite(v) & (v != np.floor(v)),
-        "counts",
-        "is not whole",
-        way_out,
-        genes,
-        obs_names,
-    )
-    if facts.maximum <= 1:
-        warnings.append("all counts are 0 or 1: they say what was detected, not how much")
-    totals = nan_sum(matrix, axis=1)
-    positive = totals[totals > 0]
-    if len(positive) and np.ptp(positive) <= 1e-3 * positive.mean():
-        warnings.append(
-            f"all samples have nearly the same total ({positive.mean():.6g}), as normalised values have; if "
-            "these were rounded, they are no counts: pass --scale additive"
-        )
-
-
 def _kind_of(
-    kind: str, facts: Facts, matrix: Any, taken: _Taken, obs: pd.DataFrame, layer: str | None
+    kind: str, facts: Facts, matrix: Any, taken: Taken, obs: pd.DataFrame, layer: str | None
 ) -> Kind:
     """What the user says that rows are, else what marks and values say."""
     if kind != "auto":
@@ -579,7 +386,7 @@ def _are_estimated(
     offset: object,
     matrix: Any,
     facts: Facts,
-    taken: _Taken,
+    taken: Taken,
     layer: str | None,
     warnings: list[str],
 ) -> bool:
@@ -603,21 +410,3 @@ def _umi_like(kind: str, scale: str, facts: Facts, matrix: Any) -> bool:
     shallow = scale == "counts" and bool(np.median(nan_sum(matrix, axis=1)) < UMI_DEPTH)
     sparse_pools = facts.zero_share > 0.3 and matrix.shape[0] >= MANY_POOLS
     return shallow and (kind == SINGLE_CELL or sparse_pools)
-
-
-def _counts_elsewhere(data: AnnData | pd.DataFrame, layer: str | None) -> tuple[str, ...]:
-    """Names of the other matrices of an AnnData that hold counts."""
-    if isinstance(data, pd.DataFrame):
-        return ()
-    others = {name: data.layers[name] for name in data.layers if name != layer}
-    if data.raw is not None and layer != "raw":
-        others["raw"] = data.raw.X
-    return tuple(str(name) for name, values in others.items() if _holds_counts(values))
-
-
-def _holds_counts(values: Any) -> bool:
-    """Say whether a matrix holds whole numbers of at least 0, more than 0 and 1 among them."""
-    found = values.data if is_sparse(values) else np.asarray(values)
-    if found.dtype.kind not in "iuf" or found.size == 0:
-        return False
-    return bool((found >= 0).all() and (found > 1).any() and (found == np.floor(found)).all())

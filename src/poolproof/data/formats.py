@@ -19,12 +19,12 @@ import pandas as pd
 
 from .._checks import InputError, printable
 
+INDEX_LIKE = re.compile(
+    r"gene|symbol|name|probe|feature|transcript|sample|cell|index|^ids?$|_id$", re.IGNORECASE
+)
 DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
-MISSING_WORDS = ("", "NA", "NaN", "nan")
-
-
-GCT_MISSING = ("na", "-666")
-"""What GCT files write for a missing value besides; the number is the Connectivity Map's (cmapPy 4.0)."""
+THOUSANDS = re.compile(r"-?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
+MISSING_WORDS = ("", "NA", "NaN", "nan", "na", "N/A", "#N/A", "null", "NULL", "None", "<NA>")
 
 
 def _words(text: str) -> frozenset[str]:
@@ -33,12 +33,15 @@ def _words(text: str) -> frozenset[str]:
 
 GENE_WORDS = _words(
     """gene genes gene_id geneid gene_name genename gene_symbol genesymbol symbol symbols hgnc hgnc_symbol
-    ensembl ensembl_id ensembl_gene_id entrez entrezid entrez_id entrez_gene_id locus locus_tag feature
+    ensembl ensembl_id ensembl_gene_id ensg entrez entrezid entrez_id entrez_gene_id entrezgene entrezgene_id
+    ncbi_gene_id ncbigene gene_stable_id external_gene_name hgnc_id mgi_symbol mgi_id refseq uniprot
+    uniprotid gene_ids genes_id probe_set_id locus locus_tag feature
     feature_id probe probe_id probeset id_ref orf transcript transcript_id target_id"""
 )
 SAMPLE_WORDS = _words(
     """sample samples sample_id sampleid sample_name cell cells cell_id cellid cell_name barcode barcodes
-    donor donor_id patient patient_id subject subject_id individual run well array geo_accession"""
+    donor donor_id patient patient_id subject subject_id individual run well array geo_accession depmap_id
+    modelid model_id cell_line cellline tumor_sample_barcode"""
 )
 INDEX_WORDS = GENE_WORDS | SAMPLE_WORDS | _words("index id name names rowname rownames")
 GENE_NOTES = GENE_WORDS | _words(
@@ -50,6 +53,24 @@ SAMPLE_NOTES = SAMPLE_WORDS | _words(
     total_counts n_genes"""
 )
 """Headers of columns that describe rows: in the block after the names they are never values."""
+GENE_TABLE = _words(
+    """chr chrom chromosome start end strand length gene_length effective_length gene_description description
+    biotype gene_biotype gene_type entrez entrezid entrez_id entrez_gene_id entrezgene entrezgene_id
+    ncbi_gene_id    hgnc_id gene_symbol hugo_symbol gene_name"""
+)
+"""Headers of columns that describe genes wherever they stand: featureCounts, biomaRt, cBioPortal, GDC."""
+COUNTER_WORDS = (
+    "",
+    "unnamed:_0",
+    "unnamed:_0.1",
+    "unnamed:_0_1",
+    "index",
+    "level_0",
+    "x",
+    "row",
+    "row_number",
+)
+"""Headers of a column that only numbers the rows: pandas and R write it."""
 
 
 @dataclass
@@ -101,8 +122,43 @@ def decode(data: bytes) -> str:
 
 def read_text(path: Path) -> Table:
     """Read a csv, tsv or txt table, with or without gzip."""
-    frame, labels = parse_text(decode(read_decompressed(path)))
-    return to_table(frame, labels, named=not labels[0])
+    text, said = _with_header(decode(read_decompressed(path)))
+    frame, labels = parse_text(text)
+    table = to_table(frame, labels, named=not labels[0])
+    table.warnings[:0] = said
+    return table
+
+
+def _with_header(text: str) -> tuple[str, list[str]]:
+    """Give a table a header whose first line is a row like the others, as htseq-count writes many files.
+
+    That is so where all of its cells but the first are numbers and the first is formed like a name of a row.
+    """
+    body = _without_comments(text.lstrip("\n"))
+    lines = [line for line in body.split("\n", 200)[:200] if line.strip()]
+    if len(lines) < 3:
+        return text, []
+    delimiter = next((d for d in "\t,;" if d in lines[0]), " ")
+    rows = [[cell.strip(' "') for cell in line.split(delimiter)] for line in lines]
+    first, cells = rows[0][0], rows[0][1:]
+    alike = {_form(row[0]) for row in rows[1:]}
+    if (
+        len({len(row) for row in rows[:-1]}) > 1
+        or not (first and cells and all(map(_is_number, cells)))
+        or _is_number(first)
+        or _form(first) not in alike
+        or INDEX_LIKE.search(first)
+    ):
+        return text, []
+    header = delimiter.join(["", *(f"sample_{i + 1}" for i in range(len(cells)))])
+    said = f"no header was found (the first line begins with {printable(first, 30)!r}): samples are numbered"
+    return f"{header}\n{body}", [said]
+
+
+def _form(name: str) -> str:
+    """The form of a name: upper case, lower case, digits and the rest, each once where repeated."""
+    kinds = "".join("A" if c.isupper() else "a" if c.islower() else "0" if c.isdigit() else c for c in name)
+    return re.sub(r"(.)\1+", r"\1", kinds)
 
 
 def parse_text(text: str) -> tuple[pd.DataFrame, list[str]]:
@@ -115,7 +171,7 @@ def parse_text(text: str) -> tuple[pd.DataFrame, list[str]]:
         raise InputError("expected a table; found an empty file")
     delimiter = _delimiter(text)
     header, n_fields = _header_and_width(text, delimiter)
-    frame = _parse(text, delimiter, n_fields, n_text_columns=1)
+    frame = parse(text, delimiter, n_fields, n_text_columns=1)
     shifted = len(header) == n_fields - 1
     if shifted and frame.iloc[:, -1].isna().all():  # a delimiter at the end of each row, not R's header
         frame = frame.iloc[:, :-1]
@@ -141,9 +197,7 @@ def _delimiter(text: str) -> str:
     head = [line for line in text.split("\n", 20)[:20] if line.strip()]
     best, most = "", 1
     for delimiter in ("\t", ",", ";", " "):
-        widths = [
-            len(row) for row in csv.reader(head, delimiter=delimiter, skipinitialspace=delimiter == " ")
-        ]
+        widths = _widths(head, delimiter)
         body = widths[1:] or widths
         agree = body.count(body[0]) >= 0.5 * len(body)
         if body[0] > most and agree and widths[0] in (body[0], body[0] - 1):
@@ -156,6 +210,17 @@ def _delimiter(text: str) -> str:
             f"{printable(head[0] if head else '')!r}; check that the file holds a table"
         )
     return best
+
+
+def _widths(lines: list[str], delimiter: str) -> list[int]:
+    """Return the number of fields of each line; 1 where a quoted field would be longer than csv reads."""
+    if not any('"' in line for line in lines) and delimiter != " ":
+        return [line.count(delimiter) + 1 for line in lines]
+    rows = csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter == " ")
+    try:
+        return [len(row) for row in rows]
+    except csv.Error:  # one field of more than 128 KiB: this is not what splits them
+        return [1] * len(lines)
 
 
 def _header_and_width(text: str, delimiter: str) -> tuple[list[str], int]:
@@ -210,7 +275,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _parse(text: str, delimiter: str, n_fields: int, n_text_columns: int, **options: Any) -> pd.DataFrame:
+def parse(text: str, delimiter: str, n_fields: int, n_text_columns: int, **options: Any) -> pd.DataFrame:
     """Parse a table whose width is known; columns are numbered, the first ones kept as text."""
     options = {
         "header": 0,
@@ -252,6 +317,12 @@ def to_table(frame: pd.DataFrame, labels: list[str], *, named: bool = False) -> 
     warnings: list[str] = []
     first, corner = frame.iloc[:, 0], labels[0]
     word = header_word(corner)
+    second = frame.iloc[:, 1] if frame.shape[1] > 1 else first
+    if word in COUNTER_WORDS and _is_counter(first) and _text_share(second) == 1.0 and second.is_unique:
+        warnings.append("the first column numbers the rows and was left out")  # pandas' index, written
+        frame, labels, named = frame.iloc[:, 1:], labels[1:], True
+        first, corner = frame.iloc[:, 0], labels[0]
+        word = header_word(corner)
     if named or word in INDEX_WORDS or word in ("", "unnamed:_0") or _is_text(first):
         row_names = ["" if pd.isna(name) else str(name) for name in first]
         start = 1
@@ -261,6 +332,7 @@ def to_table(frame: pd.DataFrame, labels: list[str], *, named: bool = False) -> 
         warnings.append("no column of row names was found: rows are numbered")
     columns = [frame.iloc[:, j] for j in range(frame.shape[1])]
     empty = [j for j in range(start, len(columns)) if not labels[j] and columns[j].isna().all()]
+    empty += [j for j in range(start, len(columns)) if _numbers_rows(columns[j], labels[j])]
     notes = [j for j in _note_columns(columns, labels, start) if j not in empty]
     kept = [j for j in range(start, len(columns)) if j not in set(notes) | set(empty)]
     if not kept:
@@ -269,8 +341,16 @@ def to_table(frame: pd.DataFrame, labels: list[str], *, named: bool = False) -> 
         way_out = "write decimals with a point" if comma else "check the delimiter and the file"
         raise InputError(f"expected columns of numbers; found none; {way_out}")
     values = np.empty((len(frame), len(kept)))
+    separated = [j for j in kept if _has_thousands(columns[j])]
+    if separated and _are_thousands([columns[j] for j in kept if not _is_numeric(columns[j])]):
+        warnings.append(
+            f"commas in {len(separated)} columns were taken as thousands separators (1,234 as 1234); where "
+            "they are decimal commas, write decimals with a point"
+        )
+        for j in separated:
+            columns[j] = columns[j].astype(str).str.replace(",", "", regex=False)
     for position, j in enumerate(kept):
-        values[:, position] = _numbers(columns[j], row_names, labels[j])
+        values[:, position] = numbers_of(columns[j], row_names, labels[j])
     if notes:
         listed = ", ".join(printable(labels[j] or "(no header)", 30) for j in notes[:6])
         more = f" and {len(notes) - 6} more" if len(notes) > 6 else ""
@@ -296,7 +376,7 @@ def _note_columns(columns: list[pd.Series], labels: list[str], start: int) -> li
     for j in range(start, len(columns)):
         word = header_word(labels[j])
         known = leading and (word in GENE_NOTES or word in SAMPLE_NOTES)
-        if known or _text_share(columns[j]) == 1.0:
+        if known or word in GENE_TABLE or _share_of_words(columns[j]) == 1.0:
             notes.append(j)
         else:
             leading = False
@@ -306,6 +386,25 @@ def _note_columns(columns: list[pd.Series], labels: list[str], start: int) -> li
 def header_word(label: str) -> str:
     """Return a header in the form that the word lists use."""
     return re.sub(r"[\s.-]+", "_", label.strip().lstrip("#").lower())
+
+
+def _is_counter(column: pd.Series) -> bool:
+    """Say whether a column counts the rows from 0 or 1."""
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+    return any(np.array_equal(numbers, np.arange(start, start + len(numbers))) for start in (0, 1))
+
+
+def _numbers_rows(column: pd.Series, label: str) -> bool:
+    return header_word(label) in COUNTER_WORDS and _is_counter(column)
+
+
+def _share_of_words(column: pd.Series) -> float:
+    """Return the share of text that is no number with thousands separators."""
+    share = _text_share(column)
+    if share == 0.0:
+        return 0.0
+    present = column[column.notna()].astype(str)
+    return 0.0 if present.str.fullmatch(THOUSANDS).any() else share
 
 
 def _is_text(column: pd.Series) -> bool:
@@ -324,7 +423,25 @@ def _text_share(column: pd.Series) -> float:
     return float(pd.to_numeric(present, errors="coerce").isna().mean()) if len(present) else 0.0
 
 
-def _numbers(column: pd.Series, row_names: list[str], label: str) -> np.ndarray:
+def _is_numeric(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column.dtype)
+
+
+def _has_thousands(column: pd.Series) -> bool:
+    return not _is_numeric(column) and bool(column.astype(str).str.fullmatch(THOUSANDS).any())
+
+
+def _are_thousands(columns: list[pd.Series]) -> bool:
+    """Say whether commas separate thousands: each number of 1,000 and more has them, no smaller one."""
+    text = pd.concat(columns).dropna().astype(str)
+    comma = text.str.contains(",", regex=False)
+    if not text[comma].str.fullmatch(THOUSANDS).all():
+        return False
+    plain = pd.to_numeric(text[~comma], errors="coerce").abs()
+    return bool((plain.dropna() < 1000).all())
+
+
+def numbers_of(column: pd.Series, row_names: list[str], label: str) -> np.ndarray:
     """Return a column as float64, or refuse it naming the first bad cell."""
     if pd.api.types.is_complex_dtype(column.dtype):
         raise InputError(f"expected real numbers; column {printable(label)!r} holds complex ones")
@@ -365,75 +482,3 @@ def _without_empty_rows(table: Table) -> Table:
         table.row_notes = table.row_notes.iloc[keep].reset_index(drop=True)
         table.warnings.append(f"{int(blank.sum())} empty rows were left out")
     return table
-
-
-# --- GCT and parquet -------------------------------------------------------------------------------
-
-
-def read_gct(path: Path) -> Table:
-    """Read a GCT table, version 1.2 or 1.3 (Broad Institute), genes in rows."""
-    lines = decode(read_decompressed(path)).rstrip("\n").split("\n")
-    version = lines[0].strip()
-    if version not in ("#1.2", "#1.3"):
-        raise InputError(
-            f"expected a GCT file that starts with #1.2 or #1.3; found {printable(lines[0], 40)!r}"
-        )
-    sizes = [int(n) for n in lines[1].split()]
-    if len(sizes) != (2 if version == "#1.2" else 4) or min(sizes) < 0:
-        raise InputError(
-            f"expected the table's dimensions in line 2 of a GCT file; found {printable(lines[1], 40)!r}"
-        )
-    n_rows, n_columns, n_row_notes, n_column_notes = (*sizes, 1, 0) if version == "#1.2" else sizes
-    header = lines[2].split("\t")
-    body = [line.split("\t") for line in lines[3 : 3 + n_column_notes]]
-    data = [line for line in lines[3 + n_column_notes :] if line.strip()]
-    n_text, n_fields = 1 + n_row_notes, 1 + n_row_notes + n_columns
-    widths = {len(header), *map(len, body), *(line.count("\t") + 1 for line in data)}
-    if widths != {n_fields} or len(data) != n_rows:
-        raise InputError(
-            f"expected {n_rows} rows of {n_fields} fields, as the head of the GCT file says; found "
-            f"{len(data)} rows "
-            f"of {min(widths)} to {max(widths)}; the file may have been cut"
-        )
-    if not data or not n_columns:
-        raise InputError("expected a table; the GCT file has no rows or no samples")
-    missing = {j: [*MISSING_WORDS, *GCT_MISSING] for j in range(n_text, n_fields)}
-    frame = _parse(
-        "\n".join(data), "\t", n_fields, n_text, header=None, quoting=csv.QUOTE_NONE, na_values=missing
-    )
-    row_names = frame.iloc[:, 0].tolist()
-    values = np.column_stack(
-        [_numbers(frame.iloc[:, j], row_names, header[j]) for j in range(n_text, n_fields)]
-    )
-    row_notes = pd.DataFrame({header[j]: frame.iloc[:, j].to_numpy() for j in range(1, n_text)})
-    row_notes.index = pd.RangeIndex(n_rows)
-    column_notes = pd.DataFrame({row[0]: row[n_text:] for row in body})
-    n_marked = sum(_is_mark(cell) for line in data if "-666" in line for cell in line.split("\t")[n_text:])
-    said = [f"{n_marked} values are -666, the mark of GCT files for missing ones, and are taken as that"]
-    return Table(
-        values,
-        row_names,
-        header[n_text:],
-        row_notes,
-        column_notes,
-        corner=header[0],
-        warnings=said if n_marked else [],
-    )
-
-
-def _is_mark(cell: str) -> bool:
-    """Say whether a cell of a GCT file is the number that stands for a missing value."""
-    return _is_number(cell) and float(cell) == -666
-
-
-def read_parquet(path: Path) -> Table:
-    """Read a parquet table; row names are its index or its first column of text."""
-    frame = pd.read_parquet(path)
-    if not isinstance(frame.index, pd.RangeIndex):
-        frame.insert(0, "", frame.index.astype(str), allow_duplicates=True)
-        named = True
-    else:
-        named = False
-    if frame.shape[0] == 0 or frame.shape[1] == 0:
-        raise InputError("expected a table; found no rows or no columns")
-    return to_table(frame, [str(label) for label in frame.columns], named=named)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 import warnings as python_warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import anndata
 import h5py
@@ -18,17 +18,35 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
+from anndata.io import read_elem
 
 from .._checks import InputError, PoolproofError, check_choice, printable
 from . import formats as _formats
+from . import other_tables as _other
 from . import tenx as _tenx
 from .containers import check_hdf5, check_zarr
 from .formats import Table
+from .loom import is_loom, read_loom
 from .not_genes import leave_out
+from .orientation import GENES_IN_COLUMNS, GENES_IN_ROWS, ORIENTATIONS, guess_orientation
+from .sample_files import find_sample_files, read_sample_files, sample_file_of
 from .scale import is_sparse
 
-FORMATS = ("h5ad", "zarr", "text", "gct", "parquet", "10x", "10x-h5")
-GENES_IN_ROWS, GENES_IN_COLUMNS = ORIENTATIONS = ("genes-in-rows", "genes-in-columns")
+FORMATS = (
+    "h5ad",
+    "h5mu",
+    "zarr",
+    "loom",
+    "text",
+    "gct",
+    "series-matrix",
+    "parquet",
+    "10x",
+    "10x-h5",
+    "kallisto-bustools",
+    "alevin-fry",
+    "sample-files",
+)
 
 _HDF5, _PARQUET, _ZIP = b"\x89HDF\r\n\x1a\n", b"PAR1", b"PK\x03\x04"
 _WAYS_OUT = {
@@ -37,12 +55,26 @@ _WAYS_OUT = {
     ".rds": "write the matrix as csv or h5ad from R",
     ".rdata": "write the matrix as csv or h5ad from R",
     ".rda": "write the matrix as csv or h5ad from R",
-    ".loom": "convert it with anndata.io.read_loom(..., X_name='').write_h5ad(...)",  # else X is 'spliced'
-    ".h5mu": "save its RNA modality as h5ad",
 }
 
 
-def read(path: str | Path, *, orientation: str = "auto", format: str = "auto") -> AnnData:
+class Known(NamedTuple):
+    """Names that other files of a run hold."""
+
+    genes: Collection[str] = ()
+    samples: Collection[str] = ()
+    modality: str | None = None
+
+
+def read(
+    path: str | Path,
+    *,
+    orientation: str = "auto",
+    format: str = "auto",
+    modality: str | None = None,
+    known_genes: Collection[str] = (),
+    known_samples: Collection[str] = (),
+) -> AnnData:
     """Read expression data from a file or folder; rows of the result are samples or cells.
 
     Parameters
@@ -55,6 +87,11 @@ def read(path: str | Path, *, orientation: str = "auto", format: str = "auto") -
         files hold genes in columns unless this says otherwise.
     format
         One of `FORMATS`, or ``auto``: from the content, then from the name.
+    modality
+        Of a MuData file; None: ``rna`` or the like, and it is said.
+    known_genes, known_samples
+        Names that a network, a list of regulators or a table of samples holds: they decide the orientation of
+        a table before what its names look like.
 
     Returns
     -------
@@ -90,7 +127,9 @@ def read(path: str | Path, *, orientation: str = "auto", format: str = "auto") -
         try:
             _check_container(path)
             chosen = _detect(path) if format == "auto" else format
-            adata, found, said = _READERS[chosen](path, orientation)
+            adata, found, said = _READERS[chosen](
+                path, orientation, Known(known_genes, known_samples, modality)
+            )
             if chosen not in ("h5ad", "zarr"):  # AnnData stays as it is; describe leaves out the same
                 keep, left_out = leave_out(adata.var_names, adata.var)
                 adata = adata if keep.all() else adata[:, keep].copy()
@@ -155,8 +194,10 @@ def _is_zarr(folder: Path) -> bool:
 
 
 def _head(path: Path) -> bytes:
+    """The first bytes of a file; MuData puts 512 of its own before those of HDF5."""
     with path.open("rb") as file:
-        return file.read(8)
+        head = file.read(8)
+    return _HDF5 if head.startswith(b"MuData") else head
 
 
 def _detect(path: Path) -> str:
@@ -165,7 +206,9 @@ def _detect(path: Path) -> str:
         if _is_zarr(path):
             return "zarr"
         if _tenx.find_10x(path):
-            return "10x"
+            return _tenx.layout_of(path)
+        if find_sample_files(path):
+            return "sample-files"
         inside = ", ".join(printable(p.name, 40) for p in sorted(path.iterdir())[:5]) or "nothing"
         raise InputError(f"expected a zarr AnnData or a 10x folder (matrix.mtx); the folder holds {inside}")
     head = _head(path)
@@ -187,7 +230,13 @@ def _detect(path: Path) -> str:
             "expected a parquet file; its content is not parquet; it may have been cut or renamed"
         )
     if suffix == ".mtx":
-        return "10x"
+        return _tenx.layout_of(path)
+    if "series_matrix" in path.name.lower():
+        return "series-matrix"
+    form = sample_file_of(path)
+    if form is not None:
+        way_out = form.way_out or "give the folder that holds the files of all samples"
+        raise InputError(f"expected several samples; found one ({form.name}, {form.tool}); {way_out}")
     return "gct" if suffix == ".gct" or head.startswith((b"#1.2", b"#1.3")) else "text"
 
 
@@ -195,9 +244,11 @@ def _detect_hdf5(path: Path) -> str:
     with h5py.File(path, "r") as file:
         names = set(file)
         if "mod" in names:
-            raise InputError(f"this is a MuData file; {_WAYS_OUT['.h5mu']}")
+            return "h5mu"
         if {"obs", "var"} <= names:
             return "h5ad"
+        if is_loom(file):
+            return "loom"
         if "matrix" in names or any(isinstance(g, h5py.Group) and "barcodes" in g for g in file.values()):
             return "10x-h5"
     listed = ", ".join(printable(name, 30) for name in sorted(names)[:5]) or "nothing"
@@ -207,12 +258,13 @@ def _detect_hdf5(path: Path) -> str:
 # --- from what the parsers return to AnnData -------------------------------------------------------
 
 _Read = tuple[AnnData, str, list[str]]
+_Reader = Callable[[Path, str, "Known"], _Read]
 
 
-def _read_anndata(reader: Callable[[Path], AnnData]) -> Callable[[Path, str], _Read]:
+def _read_anndata(reader: Callable[[Path], AnnData]) -> _Reader:
     """Wrap a reader of AnnData files: check the matrices, make sparse ones CSR, transpose on request."""
 
-    def read_container(path: Path, orientation: str) -> _Read:
+    def read_container(path: Path, orientation: str, known: Known) -> _Read:
         adata = reader(path)
         if adata.n_obs == 0 or adata.n_vars == 0:
             raise InputError(f"expected samples and genes; found {adata.n_obs} x {adata.n_vars}")
@@ -229,6 +281,25 @@ def _read_anndata(reader: Callable[[Path], AnnData]) -> Callable[[Path, str], _R
         return adata, GENES_IN_COLUMNS, []
 
     return read_container
+
+
+_RNA = ("rna", "gex", "gene expression", "rna_counts")
+"""Modalities of gene expression: muon 0.1, mudata 0.3."""
+
+
+def _read_mudata(path: Path, orientation: str, known: Known) -> _Read:
+    """Read one modality of a MuData file."""
+    with h5py.File(path, "r") as file:
+        names = list(file["mod"])
+        chosen = known.modality
+        if chosen is None:
+            chosen = next((name for name in names if name.lower() in _RNA), None)
+        if chosen not in names:
+            listed = ", ".join(printable(name, 30) for name in names[:8]) or "none"
+            raise InputError(f"expected the name of a modality; the file has {listed}; pass --modality NAME")
+        adata, found, said = _read_anndata(lambda _: read_elem(file["mod"][chosen]))(path, orientation, known)
+    listed = ", ".join(printable(name, 30) for name in names if name != chosen) or "no other"
+    return adata, found, [f"modality {printable(chosen, 30)!r} was read; --modality takes {listed}", *said]
 
 
 def _checked(matrix: Any, where: str) -> np.ndarray | sp.csr_matrix:
@@ -266,17 +337,17 @@ def _refuse_infinite(adata: AnnData) -> None:
         )
 
 
-def _read_table(reader: Callable[[Path], Table]) -> Callable[[Path, str], _Read]:
+def _read_table(reader: Callable[[Path], Table]) -> _Reader:
     """Wrap a reader of tables: decide which way round they are."""
 
-    def read_oriented(path: Path, orientation: str) -> _Read:
+    def read_oriented(path: Path, orientation: str, known: Known) -> _Read:
         table = reader(path)
         said = list(table.warnings)
         if orientation == "auto":
-            if reader is _formats.read_gct:
+            if reader in (_other.read_gct, _other.read_series_matrix):
                 orientation = GENES_IN_ROWS  # the format says so
             else:
-                orientation, sentence = guess_orientation(table)
+                orientation, sentence = guess_orientation(table, known.genes, known.samples)
                 said.append(sentence)
         return _to_anndata(table, orientation), orientation, said
 
@@ -298,8 +369,8 @@ def _frame(notes: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     return notes
 
 
-def _read_10x(reader: Callable[[Path], tuple[AnnData, list[str]]]) -> Callable[[Path, str], _Read]:
-    def read_cells(path: Path, orientation: str) -> _Read:
+def _read_10x(reader: Callable[[Path], tuple[AnnData, list[str]]]) -> _Reader:
+    def read_cells(path: Path, orientation: str, known: Known) -> _Read:
         adata, said = reader(path)
         if adata.n_obs == 0 or adata.n_vars == 0:
             raise InputError(f"expected cells and genes; found {adata.n_obs} x {adata.n_vars}")
@@ -312,80 +383,26 @@ def _read_10x(reader: Callable[[Path], tuple[AnnData, list[str]]]) -> Callable[[
     return read_cells
 
 
-_READERS: dict[str, Callable[[Path, str], _Read]] = {
+_READERS: dict[str, _Reader] = {
     "h5ad": _read_anndata(anndata.read_h5ad),
     "zarr": _read_anndata(anndata.read_zarr),
+    "loom": _read_anndata(read_loom),
+    "h5mu": _read_mudata,
     "text": _read_table(_formats.read_text),
-    "gct": _read_table(_formats.read_gct),
-    "parquet": _read_table(_formats.read_parquet),
+    "gct": _read_table(_other.read_gct),
+    "series-matrix": _read_table(_other.read_series_matrix),
+    "parquet": _read_table(_other.read_parquet),
     "10x": _read_10x(_tenx.read_10x_folder),
+    "kallisto-bustools": _read_10x(_tenx.read_10x_folder),
+    "alevin-fry": _read_10x(_tenx.read_10x_folder),
+    "sample-files": _read_10x(read_sample_files),
     "10x-h5": _read_10x(_tenx.read_10x_h5),
 }
 
 
 # --- names -----------------------------------------------------------------------------------------
 
-_GENE = re.compile(
-    r"ENS[A-Z]{0,6}[GT]\d{11}(\.\d+)?|b\d{4}|Y[A-P][LR]\d{3}[WC](-[A-Z])?|FBgn\d{7}|WBGene\d{8}|AT[1-5MC]G\d{5}"
-    r"|[NX][MR]_\d+(\.\d+)?|\d+_(at|st)|\d+_[sx]_at|[A-Z][A-Za-z0-9]{1,8}_(?:[A-Z]{1,2}_?)?\d{4,6}"
-)
-_SAMPLE = re.compile(
-    r"(sample|cell|barcode|donor|patient|subject|individual|person|array|well|pool|replicate|control|case|treated"
-    r"|treatment|mock|tumou?r|normal|plate|lane|spot|segregant|strain)s?([\W_\d].{0,40})?"
-    r"|(rep|ctrl|wt|ko|bulk|sc|run|[SPDCX])[\W_].{0,40}|[SPDCX]\d{1,4}"
-    r"|[ACGT]{8,}([-_.:].{1,24})?|.{0,24}[-_.:#][ACGT]{10,}([-_.:].{1,12})?"
-    r"|[SED]R[RXS]\d{5,}|GSM\d{4,}|SAM[NED]A?\d+|TCGA-.+|GTEX-.+|(NA|HG)\d{5}",
-    re.IGNORECASE,
-)
-_SYMBOL = re.compile(r"[A-Z][A-Z0-9]{1,7}[A-Z0-9-]{0,6}|[A-Z][a-z0-9]{2,9}|[a-z]{3}[A-Z]")
 _MARKUP = re.compile(r"[<>]")
-
-
-def gene_score(names: Iterable[str], limit: int = 2000) -> float:
-    """Say how much names look like genes (1), like samples (-1), or like neither (0).
-
-    Identifiers of a data base count 1; what merely could be a gene symbol counts 0.4.
-
-    Examples
-    --------
-    >>> gene_score(["ENSG00000000003", "b0002"]), gene_score(["GSM12345", "AAACATACATTTCC-1"])
-    (1.0, -1.0)
-    """
-    chosen = list(names)
-    chosen = chosen[:: max(1, len(chosen) // limit)]
-    if not chosen:
-        return 0.0
-    score = 0.0
-    for name in chosen:
-        if _SAMPLE.fullmatch(name):
-            score -= 1.0
-        elif _GENE.fullmatch(name):
-            score += 1.0
-        elif _SYMBOL.fullmatch(name):
-            score += 0.4
-    return score / len(chosen)
-
-
-def guess_orientation(table: Table) -> tuple[str, str]:
-    """Return the likelier orientation of a table and the sentence that reports the guess."""
-    corner = _formats.header_word(table.corner)
-    described = {_formats.header_word(str(label)) for label in table.row_notes.columns}
-    rows, columns = gene_score(table.row_names), gene_score(table.column_names)
-    by_header = float(corner in _formats.GENE_WORDS) - float(corner in _formats.SAMPLE_WORDS)
-    by_notes = 0.5 * (bool(described & _formats.GENE_NOTES) - bool(described & _formats.SAMPLE_NOTES))
-    score = rows - columns + by_header + by_notes
-    n_rows, n_columns = table.values.shape
-    if abs(score) >= 0.2:
-        found = GENES_IN_ROWS if score > 0 else GENES_IN_COLUMNS
-        reason = (
-            f"the names look so: header {printable(table.corner, 20)!r}, first row "
-            f"{printable(table.row_names[0], 24)!r}, first column {printable(table.column_names[0], 24)!r}"
-        )
-    else:
-        found = GENES_IN_ROWS if n_rows >= n_columns else GENES_IN_COLUMNS
-        reason = f"the names do not tell, and there are {n_rows} rows and {n_columns} columns"
-    other = ORIENTATIONS[1 - ORIENTATIONS.index(found)]
-    return found, f"orientation guessed as {found} ({reason}); pass --orientation {other} if that is wrong"
 
 
 def unique_names(names: Iterable[object]) -> tuple[list[str], int]:

@@ -87,7 +87,7 @@ _DOT_NAME = r'(?:"(?:[^"\\]|\\.)*"|[A-Za-z0-9_.\u0080-\uffff]+)'
 
 
 def _is_dot(text: str, file: str) -> bool:
-    return bool(re.match(r"\s*(strict\s+)?(di)?graph\b[^{\[]{0,200}\{", text))
+    return bool(re.match(r"(\s|/\*.*?\*/|//[^\n]*)*(strict\s+)?(di)?graph\b[^{\[]{0,200}\{", text, re.DOTALL))
 
 
 def _read_dot(text: str, where: str) -> pd.DataFrame:
@@ -96,9 +96,10 @@ def _read_dot(text: str, where: str) -> pd.DataFrame:
     if re.search(r"(->|--)\s*\{|\}\s*(->|--)", body):
         raise InputError(f"{where}: edges of whole groups of nodes are not read; {WAY_OUT}")
     chain = re.compile(rf"{_DOT_NAME}(?:\s*(?:->|--)\s*{_DOT_NAME})+")
-    names, rows = {}, []
-    for node, label in re.findall(rf"({_DOT_NAME})\s*\[[^\]]*\blabel\s*=\s*({_DOT_NAME})", body):
-        names[node.strip('"')] = label.strip('"')
+    names: dict[str, str] = {}
+    rows = []
+    for node, label in re.findall(rf"({_DOT_NAME})\s*\[[^\]]*\b(?:label|name)\s*=\s*({_DOT_NAME})", body):
+        names.setdefault(node.strip('"'), label.strip('"'))  # igraph writes name, others label
     names = names if len(set(names.values())) == len(names) else {}
     statements = re.sub(rf"({_DOT_NAME})(?::\w+){{1,2}}", r"\1", re.sub(r"\[[^\]]*\]", " ", body))  # no ports
     if cut := re.search(r"[\w.]+-[\w.]+", re.sub(r'"(?:[^"\\]|\\.)*"', " ", statements)):

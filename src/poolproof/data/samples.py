@@ -56,6 +56,14 @@ def read_samples(path: str | PathLike[str], adata: AnnData) -> list[str]:
     return [f"{int(found.sum()):,} of {adata.n_obs:,} samples found in the table of samples"]
 
 
+def sample_names(path: str | PathLike[str]) -> list[str]:
+    """Names in the first column of a table of samples; none where `read_samples` will refuse it."""
+    try:
+        return [str(name) for name in _read_table(path).index]
+    except (OSError, ValueError, EOFError, zlib.error):
+        return []
+
+
 def _read_table(path: str | PathLike[str]) -> pd.DataFrame:
     """Columns of the file, as numbers where every entry is one; rows by name, which stays text."""
     frame, labels = parse_text(decode(read_decompressed(Path(path))))

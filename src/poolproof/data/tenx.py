@@ -1,8 +1,9 @@
-"""The 10x formats: a folder with a matrix and its two lists, and one HDF5 file."""
+"""Matrices of cells: a folder of three files (10x, STARsolo, kb, alevin-fry), or 10x HDF5."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,37 +17,136 @@ from .._checks import InputError, printable
 from .formats import decode, opened, read_decompressed
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How a tool lays out a matrix of cells and the names of its two sides."""
+
+    format: str
+    tool: str
+    """Who writes it, with the version that was looked at."""
+    matrix: str
+    """Regular expression of the name of the matrix file (without .gz), the shared beginning in a group."""
+    features: tuple[str, ...]
+    barcodes: tuple[str, ...]
+    """Names of the two lists; ``{}`` stands for the first group of ``matrix``."""
+
+
+LAYOUTS = (
+    Layout(
+        "10x",
+        "Cell Ranger 2 to 9, STARsolo 2.7",
+        r"(.*)matrix\.mtx",
+        ("{}features.tsv", "{}genes.tsv"),
+        ("{}barcodes.tsv",),
+    ),
+    Layout(
+        "10x",
+        "STARsolo 2.7 (soloMultiMappers)",
+        r"(.*)UniqueAndMult-\w+\.mtx",
+        ("{}features.tsv",),
+        ("{}barcodes.tsv",),
+    ),
+    Layout(
+        "kallisto-bustools",
+        "kb-python 0.30 (kb count), bustools 0.42",
+        r"((?:.*[._])?(?:cells_x_genes|cells_x_tcc|genes|spliced|unspliced|nascent|mature|ambiguous|output)(?:\.\w+)?)\.mtx",
+        ("{}.genes.txt", "cells_x_genes.genes.txt", "{}.ec.txt"),
+        ("{}.barcodes.txt", "cells_x_genes.barcodes.txt"),
+    ),
+    Layout(
+        "alevin-fry",
+        "alevin-fry 0.9 (quant), salmon 1.10 (alevin --dumpMtx)",
+        r"(quants_mat)\.mtx",
+        ("{}_cols.txt",),
+        ("{}_rows.txt",),
+    ),
+)
+"""In the order in which they are tried."""
+_UNSPLICED, _AMBIGUOUS = "-U", "-A"
+"""What alevin-fry puts behind the name of a gene in its USA mode."""
+
+
 def find_10x(folder: Path) -> list[Path]:
-    """Return the matrix files of a 10x folder, plain or gzip, with or without a prefix."""
-    return sorted(p for p in folder.iterdir() if p.name.endswith(("matrix.mtx", "matrix.mtx.gz")))
+    """Return the matrix files of the first layout that a folder has, plain or gzip."""
+    return next((found for _, found in _layouts_of(folder)), [])
+
+
+def _layouts_of(folder: Path) -> list[tuple[Layout, list[Path]]]:
+    names = sorted(folder.iterdir())
+    every = [(layout, [p for p in names if _fits(layout, p)]) for layout in LAYOUTS]
+    return [(layout, found) for layout, found in every if found]
+
+
+def _fits(layout: Layout, path: Path) -> bool:
+    return re.fullmatch(layout.matrix, path.name.removesuffix(".gz")) is not None
+
+
+def layout_of(path: Path) -> str:
+    """Format of a folder or matrix file: ``10x``, ``kallisto-bustools`` or ``alevin-fry``."""
+    matrices = find_10x(path) if path.is_dir() else [path]
+    return next((layout.format for layout in LAYOUTS if matrices and _fits(layout, matrices[0])), "10x")
 
 
 def read_10x_folder(path: Path) -> tuple[AnnData, list[str]]:
-    """Read matrix, features (or genes) and barcodes as CellRanger 2 or 3 writes them.
+    """Read a matrix of cells with its two lists, as one of `LAYOUTS`.
 
     Rows of the result are cells; ``var`` has ``symbol`` and, from CellRanger 3, ``feature_type``.
     """
-    matrices = find_10x(path) if path.is_dir() else [path]
+    warnings: list[str] = []
+    if path.is_dir():
+        matrices = find_10x(path)
+        others = [p.name for _, found in _layouts_of(path)[1:] for p in found]
+        if others:
+            listed = ", ".join(printable(name, 40) for name in others[:3])
+            warnings.append(f"{matrices[0].name} was read; to read {listed}, name that file itself")
+    else:
+        matrices = [path]
     if len(matrices) != 1:
         raise InputError(
             f"expected one matrix.mtx in the folder; found {len(matrices)}; give the file itself"
         )
-    prefix = re.sub(r"matrix\.mtx(\.gz)?$", "", matrices[0].name)
+    layout = next((layout for layout in LAYOUTS if _fits(layout, matrices[0])), None)
+    if layout is None:
+        raise InputError(
+            "expected a matrix file named as Cell Ranger, STARsolo, kb or alevin-fry name it, with the "
+            f"lists of its genes and cells beside it; found {printable(matrices[0].name, 60)}"
+        )
+    match = re.fullmatch(layout.matrix, matrices[0].name.removesuffix(".gz"))
+    prefix = match[1] if match else ""
     folder = matrices[0].parent
-    features = _rows_beside(folder, prefix, ("features.tsv", "genes.tsv"))
-    barcodes = [row[0] for row in _rows_beside(folder, prefix, ("barcodes.tsv",))]
+    features = _rows_beside(folder, prefix, layout.features)
+    barcodes = [row[0] for row in _rows_beside(folder, prefix, layout.barcodes)]
     shapes = (len(features), len(barcodes)), (len(barcodes), len(features))
     matrix: Any = read_matrix_market(matrices[0], shapes)
-    warnings: list[str] = []
-    if matrix.shape == shapes[0]:
+    if matrix.shape == shapes[0] and layout.format == "10x":
         matrix = matrix.T
+    elif matrix.shape == shapes[1]:
+        if layout.format == "10x":
+            warnings.append("the matrix has cells in rows, unlike what CellRanger writes: taken so")
     else:
-        warnings.append("the matrix has cells in rows, unlike what CellRanger writes: taken so")
+        matrix = matrix.T
     columns = list(zip(*features, strict=True))
     var = {"symbol": columns[1] if len(columns) > 1 else columns[0]}
     if len(columns) > 2:
         var["feature_type"] = columns[2]
-    return _cells_by_genes(matrix.tocsr(), barcodes, list(columns[0]), var, warnings)
+    names = folder / f"{prefix}.genes.names.txt"
+    if layout.format == "kallisto-bustools" and names.is_file():
+        symbols = decode(read_decompressed(names)).split("\n")[: len(features)]
+        if len(symbols) == len(features):
+            var = {"symbol": tuple(symbols)}
+    adata, said = _cells_by_genes(matrix.tocsr(), barcodes, list(columns[0]), var, warnings)
+    return _spliced_and_ambiguous(adata, said) if layout.format == "alevin-fry" else (adata, said)
+
+
+def _spliced_and_ambiguous(adata: AnnData, said: list[str]) -> tuple[AnnData, list[str]]:
+    """Add spliced and ambiguous counts of each gene, as advised for whole cells; else unchanged."""
+    n = adata.n_vars // 3
+    genes = list(adata.var_names[:n])
+    for low, suffix in ((n, _UNSPLICED), (2 * n, _AMBIGUOUS)):
+        if 3 * n != adata.n_vars or list(adata.var_names[low : low + n]) != [g + suffix for g in genes]:
+            return adata, said
+    summed = AnnData(adata.X[:, :n] + adata.X[:, 2 * n :], obs=adata.obs, var=adata.var.iloc[:n])
+    return summed, [*said, f"spliced and ambiguous counts of {n:,} genes were added, unspliced ones left out"]
 
 
 def read_matrix_market(path: Path, shapes: tuple[tuple[int, int], ...]) -> sp.csr_matrix:
@@ -87,7 +187,8 @@ def read_matrix_market(path: Path, shapes: tuple[tuple[int, int], ...]) -> sp.cs
 def _rows_beside(folder: Path, prefix: str, names: tuple[str, ...]) -> list[list[str]]:
     """Return the fields of each line of the first file that exists, all rows equally wide."""
     for name in names:
-        for path in (folder / f"{prefix}{name}", folder / f"{prefix}{name}.gz"):
+        named = name.format(prefix)
+        for path in (folder / named, folder / f"{named}.gz"):
             if path.is_file():
                 rows = [line.split("\t") for line in decode(read_decompressed(path)).split("\n") if line]
                 if not rows:
@@ -95,8 +196,9 @@ def _rows_beside(folder: Path, prefix: str, names: tuple[str, ...]) -> list[list
                 width = min(map(len, rows))
                 return [row[:width] for row in rows]
     raise InputError(
-        f"expected {printable(prefix)}{' or '.join(names)} (or .gz) beside the matrix; found none; "
-        "keep the three files of a 10x folder together"
+        f"expected {printable(' or '.join(name.format(prefix) for name in names), 200)} (or .gz) beside the "
+        "matrix; found none; "
+        "keep the three files together"
     )
 
 

@@ -103,6 +103,8 @@ class Analyst:
             associations = Associations.of(result)
             tally = tally_screen(result, len(genes), self.task.directed)
             columns = self._columns(result, engine, keep, limit, sink)
+        if tally.n_tested == 0:
+            raise NothingTestable(self._nothing(engine, design))
         columns = sort_rows(columns, genes, engine.cuts_r2)
         typical = columns
         if self.task.pairs is None and int((columns["call"] >= INCONCLUSIVE).sum()) < tally.n_associated:
@@ -146,6 +148,22 @@ class Analyst:
         """The test of a design."""
         settings = replace(self.settings, agree_below=self.rule.margin)
         return engine_of(self.expression, design, settings)
+
+    def _nothing(self, engine: Engine, design: Design) -> str:
+        """Why no pair can be tested, and the way out."""
+        n = sum(len(level.rows) for level in design.levels)
+        status = np.concatenate([engine.regulator_status[self.task.regulators], engine.target_status])
+        reasons = pd.Series(status[status != names.OK]).value_counts()
+        listed = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+        listed = f" (genes as regulators and targets: {listed})" if listed else ""
+        rows, way_out = "samples", "give more samples, or pairs of genes that vary"
+        if self.settings.test == "corrected":
+            rows = "cells"
+            way_out = (
+                "the corrected test is made for many cells: pass --kind bulk if rows are samples or pools, "
+                "--test robust, or give more cells"
+            )
+        return f"expected pairs that can be tested; found none with {n:,} {rows}{listed}; {way_out}"
 
     def _control(self, engine: Engine, design: Design) -> SplitControl | None:
         if not isinstance(engine, CountTest):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ import pandas as pd
 from .. import _names as names
 from .._checks import InputError, check_choice, printable
 from ..data.expression import Expression
+from ..data.labels import meant
 from ..data.matching import match_edges, match_genes, table_of
 from .count_engine import usable_cells
 from .count_kernels import MIN_SEEN, MIN_TOTAL
@@ -107,22 +108,36 @@ def plan_design(
     covariates: list[str],
 ) -> Design:
     """Levels, replicates and covariates, and what the test needs: enough counts, or log depth."""
+    labels = [*within, *([replicate] if replicate else [])]
+    obs, covariates, said = meant(obs, labels, covariates)
     columns = functools.partial(make_design, obs, within=within, replicate=replicate, covariates=covariates)
+    distinct = ~np.isin(expression.obs_names.astype(str), expression.copies)
+    design = _design_of(expression, test, columns, distinct)
+    return replace(design, warnings=(*said, *design.warnings))
+
+
+def _design_of(
+    expression: Expression, test: str, columns: Callable[..., Design], distinct: np.ndarray
+) -> Design:
+    """The design for one test, of the samples that have the counts it needs and are no copies."""
     if test == "corrected":
         enough = usable_cells(*expression.count_depth())
         _refuse_shallow(expression, enough)
-        usable = enough & complete_samples(expression)
+        usable = enough & complete_samples(expression) & distinct
         design = columns(usable=usable, categorical_only=True, min_per_stratum=20)
         for left_out, why in (
             (~enough, f"fewer than {MIN_TOTAL} counts in all"),
-            (enough & ~usable, "counts are missing, and the corrected test needs all of a cell"),
+            (
+                enough & ~complete_samples(expression),
+                "counts are missing, and the corrected test needs all of a cell",
+            ),
         ):
             if left_out.any():
                 said = f"{int(left_out.sum())} cells left out: {why}"
                 design = replace(design, warnings=(*design.warnings, said))
         return design
     extra: dict[str, np.ndarray] = {}
-    usable = np.ones(len(obs), dtype=bool)
+    usable = distinct.copy()
     if expression.size_factors is not None:
         usable &= np.isfinite(expression.size_factors) & (expression.size_factors > 0)
     if expression.scale_tested == "counts" and expression.totals is not None:
