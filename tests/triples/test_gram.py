@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import poolproof
+from poolproof import _names as names
 from poolproof._checks import InputError
 from poolproof._random import stream
 from poolproof.basis import conditioning_bases
@@ -339,8 +341,6 @@ def test_folds_of__coarse_joins_two():
 
 
 def test_result__columns_and_sentence(result):
-    from poolproof import _names as names
-
     assert list(result.table.columns) == [column.name for column in names.DISTORTION_COLUMNS]
     assert "further pooling moves partial correlations by" in result.sentence
     assert "660 triples" in str(result)
@@ -348,6 +348,25 @@ def test_result__columns_and_sentence(result):
     assert "<table" in result._repr_html_()
     low, value, high = (result.table[f"rms_distortion{end}"] for end in ("_low", "", "_high"))
     assert ((low <= value) & (value <= high)).all()
+
+
+def test_audit__has_the_distortion_and_its_file(tmp_path):
+    data = world(60, 5, stream(20, "audit"))
+    audit = poolproof.audit(data, kind="bulk", scale="additive")
+    entry = audit.summary["triples"]["distortion"]
+    assert entry == audit.triples.distortion.summary
+    assert audit.triples.distortion.sentence in str(audit)
+    audit.save(tmp_path / "audit")
+    written = pd.read_parquet(tmp_path / "audit" / "distortion.parquet")
+    assert list(written["gene"]) == list(data.columns)
+
+
+def test_screen__names_of_middle_genes_hold_for_the_distortion_too(data):
+    found = poolproof.screen_triples(data, kind="bulk", scale="additive", middle=["g03"])
+    assert found.distortion.table["gene"].tolist() == ["g03"]
+    listed = poolproof.screen_triples(data, kind="bulk", scale="additive", triples=[("g01", "g00", "g02")])
+    assert listed.distortion is None
+    assert listed.summary["distortion"] is None
 
 
 def test_binary_genes_have_no_bends():

@@ -18,10 +18,12 @@ from .._checks import InputError, check_choice, check_threads, check_whole, prin
 from .._notebook import summary_html
 from ..basis import N_COLUMNS
 from ..data.expression import Expression, ValueOptions
+from ..pairs.count_engine import CountTest
 from ..pairs.design import Design
 from ..pairs.every_pair import progress_bar
 from ..pairs.plan import as_list, choose_test, plan_design
 from .choice import middle_genes
+from .count_gram import CountGram
 from .gram import BLOCK, Sums
 from .score_gram import ScoreGram
 
@@ -245,9 +247,7 @@ def distortion_of(
         dtype = np.float64
     matrix = expression.matrix.tocsc() if sp.issparse(expression.matrix) else expression.matrix
     matrix = matrix if (order == np.arange(len(order))).all() else matrix[:, order]
-    gram: Gram = ScoreGram(
-        matrix, expression.size_factors, design, k=k, dtype=dtype, memory=memory / 2, seed=seed
-    )
+    gram = _gram(expression, matrix, design, correction, overdispersion, k, dtype, memory, seed)
     wanted = np.sort(place if middle is None else place[middle])
     blocks = gram.blocks(wanted[gram.status[wanted] == names.OK], BLOCK)
     with progress_bar(progress, len(wanted), "middle genes") as report:
@@ -284,6 +284,25 @@ def distortion_of(
         seed=seed,
         warnings=_left_out(gram),
     )
+
+
+def _gram(
+    expression: Expression,
+    matrix: np.ndarray | sp.csc_matrix,
+    design: Design,
+    correction: str,
+    overdispersion: float,
+    k: int,
+    dtype: type,
+    memory: float,
+    seed: int,
+) -> Gram:
+    if correction == "poisson":
+        total, known = expression.count_depth()
+        test = CountTest(matrix, total, known, design, overdispersion=overdispersion, dtype=dtype, memory=0.0)
+        return CountGram(test, matrix, dtype=dtype, memory=memory / 2, seed=seed)
+    factors = expression.size_factors
+    return ScoreGram(matrix, factors, design, k=k, dtype=dtype, memory=memory / 2, seed=seed)
 
 
 def _table(

@@ -349,10 +349,8 @@ def screen_associated(
 
 def _distortion(
     expression: Expression, design: Design, middle: np.ndarray | None, options: Options
-) -> Distortion | None:
+) -> Distortion:
     """Over every triple of the middle genes that were asked for, associated or not."""
-    if options.correction == "poisson":
-        return None
     return distortion_of(
         expression,
         design,

@@ -213,14 +213,15 @@ def sums_of(
         together, shape ``(Y, B)``.
     """
     kept = np.stack([freedom[:, folds].sum(axis=1) for folds in subsets(freedom.shape[1])], axis=1)
-    line = different_folds(_pairs(total.left_sum) - total.left, own=True)
+    line = different_folds(pairs_of(total.left_sum) - total.left, own=True)
     return Sums(
         moved=moved_squares(gram, total.same, known),
         line=line / np.where(kept > 0, kept, np.nan) ** 2,
         partial=different_folds(squared - total.rest),
-        curve=different_folds(_pairs(total.rest_sum) - total.rest),
+        curve=different_folds(pairs_of(total.rest_sum) - total.rest),
     )
 
 
-def _pairs(values: np.ndarray) -> np.ndarray:
+def pairs_of(values: np.ndarray) -> np.ndarray:
+    """Products of the values of two folds: of shape ``(Y, B)``, to ``(Y, B, B)``."""
     return np.asarray(values[:, :, None] * values[:, None])
