@@ -190,3 +190,12 @@ def test_labels__with_control_characters_are_shown_safely():
     with pytest.raises(InputError) as raised:
         make_design(table(20).assign(type=list("abcdefghijklmnopqr\x1b\x9b")), within=["type"])
     assert str(raised.value).isprintable()
+
+
+def test_make_design__strata_are_numbered_in_the_order_of_the_rows() -> None:
+    """Rows go by replicate, then by stratum; sums by stratum take blocks of rows, so numbers must rise."""
+    obs = pd.DataFrame({"donor": [f"d{i % 4}" for i in range(80)], "chip": [f"c{i % 3}" for i in range(80)]})
+    design = make_design(obs, replicate="donor", covariates=["chip"], categorical_only=True)
+    strata = design.levels[0].strata
+    assert (np.diff(strata) >= 0).all()
+    assert len(np.unique(strata)) == 12

@@ -63,7 +63,7 @@ def test_factor_curves__bend_of_the_one_bent_gene() -> None:
     share = curves.bends.var(axis=0) / values.var(axis=0)
     truth = 0.5 * (factor**2 - 1)
     assert share[1:].max() < 0.01
-    assert np.corrcoef(curves.bends[:, 0], truth)[0, 1] > 0.97
+    assert np.corrcoef(curves.bends[:, 0], truth)[0, 1] > 0.95
     assert curves.bends[:, 0].std() == pytest.approx(truth.std(), rel=0.15)
 
 

@@ -243,7 +243,7 @@ def _level(
     elif categorical_only:
         order = np.lexsort((rows, strata))
         rows, strata = rows[order], strata[order]
-    strata = np.unique(strata, return_inverse=True)[1]
+    strata = pd.factorize(strata)[0]  # in the order of the rows: sums by stratum take blocks of them
     columns = np.ones((len(rows), 1))
     if not categorical_only:
         columns = covariate_columns(obs, covariates, rows)

@@ -149,12 +149,12 @@ def affine_floor(
     Notes
     -----
     Evidence of bent equations is an excess above the 97.5 % point of its law in the copies (t quantile for
-    one more draw, their largest, 0.005 or a twentieth of the share, whichever is largest). No law of a factor
-    is estimated and none is assumed: factors may depend on each other in any way, so states, composition and
-    batches that no label tells are affine causes too. Bends of genes that all follow one bent function of a
-    hidden cause are affine in it, and give no evidence.
+    one more draw, their largest, 0.005 or a twentieth of the share, whichever is largest). No law of a
+    factor is estimated and none is assumed: factors may depend on each other in any way, so states,
+    composition and batches that no label tells are affine causes too. Bends of genes that all follow one
+    bent function of a hidden cause are affine in it, and give no evidence.
     """
-    table = _table(engine, _drawn(engine, genes, min(max_genes, LARGEST), seed))
+    table = _table(engine, drawn_genes(engine, genes, min(max_genes, LARGEST), seed))
     if len(table.genes) < 3:
         return _answer(np.nan, np.nan, np.zeros(0), table, [0] * len(table.source.levels), seed)
 
@@ -198,7 +198,7 @@ def _answer(
     return AffineFloor(share, floor, law[np.isfinite(law)], rows, settings, seed)
 
 
-def _drawn(engine: Engine, genes: np.ndarray, most: int, seed: int) -> np.ndarray:
+def drawn_genes(engine: Engine, genes: np.ndarray, most: int, seed: int) -> np.ndarray:
     """Genes whose bends can be measured, in the order of their names, drawn where there are too many."""
     known = (engine.regulator_status == names.OK) & (engine.target_status == names.OK)
     if isinstance(engine, ScoreTest):
