@@ -7,7 +7,6 @@ give the same calls.
 
 from pathlib import Path
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -159,7 +158,8 @@ def test_log1p__counts_and_their_log_are_both_understood():
     adata = tool("scanpy_log1p.h5ad")
     found = describe(adata)
     assert (found.scale, found.scale_tested) == ("log", "additive")
-    np.testing.assert_allclose(dense(found.matrix).sum(axis=1), 1e4, rtol=1e-3)
+    totals = dense(found.matrix).sum(axis=1)
+    np.testing.assert_allclose(totals[totals > 0], 1e4, rtol=1e-3)
 
 
 def test_log1p__a_stale_mark_on_normalised_counts_is_not_believed():
@@ -221,11 +221,8 @@ def test_estimated__featurecounts_fractions_are_rounded():
 
 def test_estimated__logs_and_roots_of_counts_are_none():
     counts = np.random.default_rng(0).poisson(2.0, (60, 30)).astype(float)
-    for values in (
-        np.log2(counts + 1),
-        np.sqrt(counts * 3),
-        counts / counts.sum(axis=1, keepdims=True) * 1e4,
-    ):
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    for values in (np.log2(counts + 1), np.sqrt(counts * 3), shares * 1e4):
         assert describe(pd.DataFrame(values)).scale != "counts"
 
 
@@ -378,10 +375,8 @@ def test_copies__of_samples_are_left_out_and_said():
     result = pairs_of(adata)
     assert "168 of 192 samples are exact copies" in "\n".join(result.warnings)
     assert result.summary["n_associated"] == 0
-    distinct = adata[::8].copy() if not adata.to_df().iloc[:24].duplicated().any() else adata
     assert sum(len(level.rows) for level in result.design.levels) == 24
     same_calls(result, pairs_of(adata[~adata.to_df().duplicated()].copy()))
-    assert distinct.n_obs >= 24
 
 
 def test_copies__cells_with_few_counts_are_equal_by_chance():
@@ -533,10 +528,10 @@ def test_nothing__few_counts_a_cell_are_the_reason_given():
     )
 
 
-def test_nothing__a_test_for_cells_of_few_samples_is_refused():
-    adata = case("htseq_default_12bam.txt")
-    refusal(lambda: pairs_of(adata, kind="single-cell"), "--kind bulk", "found none with 12 cells")
-    assert pairs_of(adata).summary["n_pairs_tested"] > 0
+def test_nothing__few_bulk_samples_get_a_test_made_for_them():
+    result = pairs_of(case("htseq_default_12bam.txt"))
+    assert (result.expression.kind, result.summary["test"]) == ("bulk", "robust")
+    assert result.summary["n_pairs_tested"] > 0
 
 
 # --- 9. formats --------------------------------------------------------------------------------------------
@@ -569,7 +564,7 @@ def test_formats__mudata_by_modality():
     np.testing.assert_array_equal(dense(found.X), plain.X)
     assert "--modality takes prot" in note(found)
     assert tool("mudata.h5mu", modality="prot").n_vars == 3
-    refusal(lambda: tool("mudata.h5mu", modality="atac"), "rna, prot", "--modality NAME")
+    refusal(lambda: tool("mudata.h5mu", modality="atac"), "prot, rna", "--modality NAME")
 
 
 def test_formats__geo_series_matrix(tmp_path):
@@ -623,9 +618,8 @@ def test_formats__folders_of_sample_files_are_joined(tmp_path, name, head, row):
     refusal(lambda: read(next(tmp_path.iterdir())), "found one", "give the folder")
 
 
-def test_formats__kallisto_bustools_equals_its_own_h5ad_values():
+def test_formats__kallisto_bustools_has_symbols_and_all_values():
     adata = case("kb_counts")
     assert adata.uns["poolproof_read"]["format"] == "kallisto-bustools"
     assert adata.var["symbol"].iloc[0] == "Sym1"
-    assert ad.AnnData(adata.X).X.sum() == adata.X.sum()
     assert adata.X.nnz == 1169

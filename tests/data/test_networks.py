@@ -355,3 +355,12 @@ def test_real_networks__regulators_match(network, data, symbols, sentence):
     names = read_regulators(shared_data(f"network_{network}.csv"))
     var = anndata.read_h5ad(shared_data(f"{data}.h5ad"), backed="r").var
     assert match_genes(names, var.index, None if symbols is None else var[symbols]).sentence == sentence
+
+
+def test_read_edges__sign_0_is_unknown_among_signs_and_no_edge_among_ones(tmp_path):
+    signed = read_edges(written(tmp_path, "source,target,sign\nA,B,-1\nA,C,0\nB,C,1\n"))
+    assert len(signed) == 3
+    unknown = read_edges(written(tmp_path, "source,target,sign\nA,B,0\nA,C,0\n"))
+    assert len(unknown) == 2
+    flags = read_edges(written(tmp_path, "source,target,sign\nA,B,1\nA,C,0\n"))
+    assert flags[["regulator", "target"]].to_numpy().tolist() == [["A", "B"]]

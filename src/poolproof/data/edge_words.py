@@ -54,6 +54,9 @@ FLAGS = (
     "isdirect",
 )
 """Columns where 0 or false says that there is no edge."""
+SIGNS = ("sign", "mor")
+"""Of those, the ones that may hold a sign: beside -1, or alone, their 0 is an effect of unknown sign (TRRUST 2,
+RegulonDB, RegPrecise); beside 1 alone it is no edge (gold standards)."""
 NO = frozenset({"0", "0.0", "+0", "-0", "false", "f", "no", "n"})
 TYPES = (
     "type",
@@ -117,7 +120,10 @@ def real_edges(edges: pd.DataFrame, where: str, warnings: list[str]) -> pd.DataF
         none = edges["weight"] == 0
         edges = _without(edges, none, f"{where}: {{}} of weight 0 left out: weight 0 is no edge", warnings)
     for column in _columns(edges, FLAGS):
-        none = edges[column].astype(str).str.strip().str.lower().isin(NO)
+        words = edges[column].astype(str).str.strip().str.lower()
+        none = words.isin(NO)
+        if plain_name(str(column)) in SIGNS and (none.all() or words.str.startswith("-").any()):
+            continue
         shown = printable(column, 30)
         edges = _without(edges, none, f"{where}: {{}} left out: {shown} says that there is none", warnings)
     if given and edges.empty:

@@ -130,7 +130,7 @@ def read(
             adata, found, said = _READERS[chosen](
                 path, orientation, Known(known_genes, known_samples, modality)
             )
-            if chosen not in ("h5ad", "zarr"):  # AnnData stays as it is; describe leaves out the same
+            if chosen not in ("h5ad", "zarr", "h5mu"):  # AnnData stays as it is; describe leaves out the same
                 keep, left_out = leave_out(adata.var_names, adata.var)
                 adata = adata if keep.all() else adata[:, keep].copy()
                 said += left_out

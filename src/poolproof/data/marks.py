@@ -111,6 +111,8 @@ MIXED_SIZES = 1.5
 """Ratio of the ninth to the first decile of pool sizes above which pools are called mixed."""
 NO_ZEROS = 0.01
 """Share of zeros below which a matrix of counts is none of single cells."""
+FEW_ROWS = 20
+"""Fewer rows without a mark of cells are bulk samples."""
 MANY_ROWS = 1_000
 """So many rows of mostly zeros are cells, not bulk samples, on whatever scale."""
 UMI_DEPTH = 100_000.0
@@ -237,6 +239,8 @@ def decide_kind(
         return Kind(SINGLE_CELL, not few_zeros, tuple(said))
     if few_zeros:
         return _guess(BULK, f"{values}, and single cells have zeros")
+    if len(obs) < FEW_ROWS:
+        return _guess(BULK, f"{values}, {len(obs)} rows")
     if counts and (zero_share > 0.5 or median_total < UMI_DEPTH):
         return _guess(SINGLE_CELL, values)
     if not counts and zero_share > 0.5 and len(obs) >= MANY_ROWS:

@@ -208,6 +208,8 @@ def _parse_table(text: str, where: str) -> pd.DataFrame:
             dtype=str,
             na_filter=False,
         )
+    except InputError:
+        raise
     except pd.errors.EmptyDataError as error:
         raise InputError(
             f"{where}: expected edges, one a line; found none; give regulator and target"

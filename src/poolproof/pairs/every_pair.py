@@ -17,6 +17,7 @@ from .._checks import check_share, check_threads, printable
 from .._notebook import summary_html
 from ..basis import N_COLUMNS
 from ..data.expression import Expression, ValueOptions
+from ..data.labels import meant
 from .analyst import Analyst, NothingTestable, Sink
 from .anndata_slots import annotate
 from .batches import at_common_means
@@ -260,7 +261,8 @@ def linearity(
     chosen_test = choose_test(expression, test)
     design = plan_design(expression, obs, chosen_test, within, replicate, covariates)
     if chosen_test != "corrected":  # which compares cells inside strata of the covariates
-        expression, design = at_common_means(expression, design, obs, covariates)
+        cleaned, names_of, _ = meant(obs, [], covariates)
+        expression, design = at_common_means(expression, design, cleaned, names_of)
     task = plan_task(expression, regulators, pairs)
     threads = check_threads(threads)
     rule = Rule(fdr, margin, min_r2)

@@ -82,7 +82,7 @@ class AffineFloor:
     @property
     def evidence(self) -> bool:
         """Whether affine equations with causes of any kind would not have made a share as large."""
-        return self.decided and self.excess > self.limit
+        return bool(self.decided and self.excess > self.limit)
 
     @property
     def sentence(self) -> str:

@@ -140,7 +140,7 @@ def networks():
 
 
 def reads():
-    """Twelve samples of reads on thirty genes: counted by htseq-count and featureCounts from BAMs."""
+    """Twelve samples of reads on thirty genes: counted by htseq-count and featureCounts."""
     rng = np.random.default_rng(3)
     work = OUT / "work"
     work.mkdir(exist_ok=True)
