@@ -63,7 +63,7 @@ def test_audit__bent_bulk_is_contradicted():
     result = poolproof.audit(data, kind="bulk", scale="additive", regulators=["G00"])
     assert result.verdict == "contradicted"
     assert result.linearity.population.summary["low"] > 0.1
-    # Without a direction these are children of one cause: affine in its images, of which there may be several.
+    # Without a direction these are children of one cause, each affine in an image of it.
     undirected = poolproof.audit(data, kind="bulk", scale="additive")
     assert undirected.verdict == "inconclusive"
     assert undirected.linearity.population.summary["low"] > 0.1

@@ -55,8 +55,8 @@ FLAGS = (
 )
 """Columns where 0 or false says that there is no edge."""
 SIGNS = ("sign", "mor")
-"""Of those, the ones that may hold a sign: beside -1, or alone, their 0 is an effect of unknown sign (TRRUST 2,
-RegulonDB, RegPrecise); beside 1 alone it is no edge (gold standards)."""
+"""Of those, the ones that may hold a sign: beside -1, or alone, their 0 is an effect of unknown sign (TRRUST
+2, RegulonDB, RegPrecise); beside 1 alone it is no edge (gold standards)."""
 NO = frozenset({"0", "0.0", "+0", "-0", "false", "f", "no", "n"})
 TYPES = (
     "type",

@@ -24,6 +24,7 @@ from .plan import Task
 from .population import Population, population_of, restricted
 from .score_engine import ScoreTest
 from .screening import INCONCLUSIVE, UNTESTED, Associations, Columns, Rule, Screen, screen
+from .sensitivity import Sensitivity, share_sensitivity
 from .settings import EngineSettings
 from .table import (
     Tally,
@@ -65,6 +66,7 @@ class Analysis:
     associations: Associations | None
     population: Population | None
     floor: AffineFloor | None
+    sensitivity: Sensitivity | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +120,14 @@ class Analyst:
             associations=associations,
             population=self.population(engine, design) if population else None,
             floor=self._floor(engine) if floor and not self.task.directed else None,
+            sensitivity=self._sensitivity(engine) if floor else None,
         )
+
+    def _sensitivity(self, engine: Engine) -> Sensitivity | None:
+        if not isinstance(engine, CountTest):
+            return None
+        settings = self.settings
+        return share_sensitivity(engine, self.expression.genes, seed=settings.seed, threads=settings.threads)
 
     def _floor(self, engine: Engine) -> AffineFloor:
         settings = self.settings

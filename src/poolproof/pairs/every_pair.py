@@ -28,6 +28,7 @@ from .plan import as_list, check_keep, choose_test, plan_design, plan_task
 from .population import Population
 from .score_kernels import least_p_value
 from .screening import Associations, Rule
+from .sensitivity import Sensitivity
 from .settings import MEMORY, EngineSettings
 
 MAX_ROWS = 5_000_000
@@ -64,6 +65,8 @@ class Linearity:
     """The bend share of all pairs together; None for a level alone."""
     floor: AffineFloor | None = None
     """The bend share that affine equations would show in the same data, where it was asked for."""
+    sensitivity: Sensitivity | None = None
+    """How far the bend share of counts moves with what is technical, where the floor was asked for."""
 
     def __str__(self) -> str:
         s = self.summary
@@ -213,8 +216,8 @@ def linearity(
     population
         Whether the bend share of all pairs together is measured.
     floor
-        Whether the bend share that affine equations would show is measured too; not where directions are
-        given.
+        Whether the bend share that affine equations would show is measured too (not where directions are
+        given), and of counts how far the share moves with what is technical.
     dtype
         Of the screening products: ``numpy.float32`` or ``numpy.float64``. Calls are made in float64.
     seed
@@ -308,6 +311,7 @@ def linearity(
             associations=found.associations,
             population=found.population,
             floor=found.floor,
+            sensitivity=found.sensitivity,
         )
 
     warnings = (*expression.warnings, *design.warnings, *task.sentences)

@@ -20,6 +20,7 @@ from .._checks import InputError
 from .count_engine import CountTest
 from .design import MIN_SAMPLES, Design, Level
 from .floor import MAX_GENES, bend_shares, drawn_genes
+from .intervals import number_or_none
 
 OVERDISPERSIONS = (0.0, 0.02, 0.05, 0.1)
 """Squared coefficients of variation of technical noise that are tried."""
@@ -62,6 +63,14 @@ class Sensitivity:
         return (
             f"Sensitivity: the bend share moves by {moved:+.1%} at most, {given:.1%} to {share:.1%}: {name}"
         )
+
+    def as_list(self) -> list[dict[str, Any]]:
+        """The entry ``sensitivity`` of verdict.json."""
+        rows = self.table[["variant", "bend_share", "as_given"]].itertuples(index=False)
+        return [
+            {"variant": str(name), "bend_share": number_or_none(share), "as_given": number_or_none(given)}
+            for name, share, given in rows
+        ]
 
     def __str__(self) -> str:
         return self.sentence

@@ -54,6 +54,14 @@ def _groups(verdict: Mapping[str, Any], share: Mapping[str, Any]) -> Iterator[tu
     yield "Parts", [*_parts(share)]
     levels = list(share["levels"].items())
     yield "By level", [_row(name, of, "level") for name, of in levels[:N_LEVELS]] if len(levels) > 1 else []
+    variants = verdict.get("sensitivity") or []
+    yield (
+        "With what is technical varied",
+        [
+            {"label": of["variant"], "estimate": of["bend_share"], "low": None, "high": None, "kind": "part"}
+            for of in variants
+        ],
+    )
     strength = [_row(f"r² {name}", of, "part") for name, of in share["strength"].items()]
     yield "By strength (r² in the other half of the samples)", strength
 

@@ -100,6 +100,9 @@ class Audit:
             | {"levels": {name: level.summary for name, level in self.linearity.levels.items()}},
             "population": None if self.linearity.population is None else self.linearity.population.summary,
             "floor": None if self.linearity.floor is None else self.linearity.floor.as_dict(),
+            "sensitivity": None
+            if self.linearity.sensitivity is None
+            else self.linearity.sensitivity.as_list(),
             "shape": None if self.shape is None else self.shape.as_dict(),
             "equations": None if self.equations is None else self.equations.summary,
             "network": None if self.claims is None else self.claims.summary,
