@@ -1,9 +1,10 @@
 # Works with GNU Make 3.81 (macOS) and newer. Needs Python 3.11 or newer; nothing else set up.
 #   make demo                  audit the two embedded data sets
 #   make test                  the whole test suite
+#   make test-fast             what takes under a minute of it
 #   make docs                  the documentation as a site
 #   make PYTHON=/path/to/python3.12 test     choose the interpreter yourself
-.PHONY: demo test lint docs bench bench-large clean
+.PHONY: demo test test-fast lint docs bench bench-large clean
 .DELETE_ON_ERROR:
 
 PYTHON =

@@ -248,7 +248,8 @@ def source_of(module):
 
 def verdict_sentences():
     """Sentences that say why, and what a verdict does not say; ``…`` for what is filled in."""
-    told = ("decide", "_power_sentence", "limits_of", "_left_out_of_equations", "_of_triples")
+    told = ("decide", "_bent", "_straight", "_blocked", "_nothing_explained", "_size")
+    told += ("limits_of", "_left_out_of_equations", "_of_triples")
     files = [source_of(module) for module in ("poolproof.verdict.decision", "poolproof.verdict.caveats")]
     nodes = [node for file in files for node in ast.parse(file.read_text(encoding="utf-8")).body]
     functions = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.name in told]
