@@ -26,7 +26,7 @@ from poolproof.pairs.score_kernels import level_bases
 pytestmark = pytest.mark.calibration
 
 FULL = os.environ.get("POOLPROOF_CALIBRATION") == "full"
-RUNS = 100 if FULL else 12
+RUNS = 100 if FULL else 8
 N_REGULATORS, N_CHILDREN, N_OTHERS = 10, 6, 6
 Draw = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
 
@@ -54,7 +54,7 @@ RISES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def run(
     rng: np.random.Generator, n: int, law: str, noise: str, rise: str, **design: Any
 ) -> tuple[float, float, bool] | None:
-    """Error of the share, its standard error over samples, whether it is covered; None without a share."""
+    """Error of the share, its standard error over samples, whether covered; None if nothing is explained."""
     x = LAWS[law](rng, (n, N_REGULATORS))
     f = RISES[rise](x)
     slopes = rng.uniform(0.3, 1.5, (N_REGULATORS, N_CHILDREN))
