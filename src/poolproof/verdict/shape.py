@@ -20,6 +20,8 @@ MAX_TARGETS = 100
 MIN_TARGETS = 10
 """Fewer say nothing of a population."""
 MIN_IN_BLOCK = 5
+LEAST_RELIABLE = 0.3
+"""Share of a regulator's variance that must not be counting: noisier ones show no shape."""
 
 Interval = tuple[float, float, float]
 
@@ -79,8 +81,8 @@ def shape_of(result: Linearity) -> Shape:
     """Test products and spreads of the associated pairs of an analysis.
 
     Regulators of a target are those that explain most of it: given ones where directions were given, else
-    any gene. Values are divided by depth; noise of counting widens the intervals and is part of the spread,
-    to which it adds a line.
+    any gene. Of counts, divided by depth, the variance of counting is taken off the spread, and what noise
+    in the regulators flattens is put back; regulators that are mostly noise are left out.
     """
     parents = _parents(result)
     firsts = pd.Series([of[0] for of in parents.values()], index=list(parents), dtype=object)
@@ -88,10 +90,10 @@ def shape_of(result: Linearity) -> Shape:
     nothing = (float("nan"),) * 3
     product = spread = nothing
     if len(pairs) >= MIN_TARGETS:
-        product = share_with_interval(_summed(result, pairs, product_sums), firsts[list(pairs)].to_numpy())
+        product = share_with_interval(_summed(result, pairs), firsts[list(pairs)].to_numpy())
     if len(parents) >= MIN_TARGETS:
         one = {target: of[:1] for target, of in parents.items()}
-        spread = share_with_interval(_summed(result, one, spread_sums), firsts.to_numpy())
+        spread = share_with_interval(_summed(result, one), firsts.to_numpy())
     return Shape(len(pairs), product, len(parents), spread, result.settings["margin"])
 
 
@@ -108,7 +110,7 @@ def _parents(result: Linearity) -> dict[str, list[str]]:
     return {target: found[target] for target in targets}
 
 
-def _summed(result: Linearity, parents: dict[str, list[str]], sums: Any) -> Sums:
+def _summed(result: Linearity, parents: dict[str, list[str]]) -> Sums:
     """Sums of all levels, each weighing as its samples."""
     place = {str(name): i for i, name in enumerate(result.expression.genes)}
     of_y = np.array([place[target] for target in parents])
@@ -125,14 +127,38 @@ def _summed(result: Linearity, parents: dict[str, list[str]], sums: Any) -> Sums
         genes, at = np.unique(np.concatenate([of_y, of_x.ravel()]), return_inverse=True)
         values = np.nan_to_num(result.expression.normalised(genes, rows))
         covariates = level.covariates[order]
+        counting = _counting_variance(result, values, rows)
         y = values[:, at[: len(of_y)]]
         y = y - covariates @ (covariates.T @ y)
-        x = values[:, at[len(of_y) :].reshape(of_x.shape)]
-        part = sums(y, x if x.shape[2] == 2 else x[:, :, 0], blocks, halvings.astype(np.float64))
-        total.append(np.stack([part.numerator, part.denominator]) * len(rows))
+        place_x = at[len(of_y) :].reshape(of_x.shape)
+        x, halves = values[:, place_x], halvings.astype(np.float64)
+        if x.shape[2] == 2:
+            part = product_sums(y, x, blocks, halves)
+        else:
+            part = spread_sums(y, x[:, :, 0], blocks, halves, counting[at[: len(of_y)]])
+        reliability = _reliability(values, counting)[place_x]
+        seen = reliability.min(axis=1) >= LEAST_RELIABLE
+        # Noise in x flattens the product of two lines by both reliabilities, a parabola by the square of one.
+        flattened = reliability.prod(axis=1) if x.shape[2] == 2 else reliability[:, 0] ** 2
+        numerator = part.numerator * np.where(seen, 1 / np.where(seen, flattened, 1.0), 0.0)[:, None]
+        total.append(np.stack([numerator, part.denominator * seen[:, None]]) * len(rows))
     if not total:
         return Sums(np.zeros((len(parents), 1 + n_blocks)), np.zeros((len(parents), 1 + n_blocks)))
     return Sums(*np.sum(total, axis=0))
+
+
+def _counting_variance(result: Linearity, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Variance that counting alone gives each gene, divided by depth as it is: the mean of c / s²."""
+    factors = result.expression.size_factors
+    if result.expression.scale_tested != "counts":
+        return np.zeros(values.shape[1])
+    return np.asarray((values if factors is None else values / factors[rows, None]).mean(axis=0))
+
+
+def _reliability(values: np.ndarray, counting: np.ndarray) -> np.ndarray:
+    """Share of the variance of each gene that is not counting."""
+    variance = values.var(axis=0)
+    return np.clip(1 - counting / np.where(variance > 0, variance, 1.0), 0.0, 1.0)
 
 
 def _n_blocks(result: Linearity) -> int:

@@ -64,21 +64,32 @@ def product_sums(y: np.ndarray, x: np.ndarray, blocks: np.ndarray, halvings: np.
     return _squared_effects(np.stack(designs), standardise(y)[0].T, blocks, halvings, last=1)
 
 
-def spread_sums(y: np.ndarray, x: np.ndarray, blocks: np.ndarray, halvings: np.ndarray) -> Sums:
+def spread_sums(
+    y: np.ndarray,
+    x: np.ndarray,
+    blocks: np.ndarray,
+    halvings: np.ndarray,
+    counting: np.ndarray | None = None,
+) -> Sums:
     """Bends of the conditional variance of targets given one regulator each, in units of its mean.
 
     Arguments as for :func:`product_sums`, with ``x`` of shape ``(n, n_genes)``. The numerator is the variance
-    of the bent part of E[u² | x], u the residual of y given a curve in x; the denominator (mean u²)².
+    of the bent part of E[u² | x], u the residual of y given a curve in x; the denominator (mean u²)², with
+    the variance that counting alone gives each target taken off u² (``counting``, shape ``(n_genes,)``).
     """
     designs = np.stack([_curve(x[:, gene]) for gene in range(x.shape[1])])
     squares = np.empty_like(y.T)
+    own = np.ones(y.shape[1])
     for gene, design in enumerate(designs):
         columns = np.column_stack([np.ones(len(design)), design])
         fitted = columns @ np.linalg.lstsq(columns, y[:, gene], rcond=None)[0]
         square = (y[:, gene] - fitted) ** 2
-        squares[gene] = square / max(square.mean(), np.finfo(float).tiny)
+        mean = max(square.mean(), np.finfo(float).tiny)
+        squares[gene] = square / mean
+        if counting is not None:
+            own[gene] = max(1 - counting[gene] / mean, 0.0)
     found = _squared_effects(designs, squares, blocks, halvings, last=N_CURVES - 1)
-    return Sums(found.numerator, np.ones_like(found.numerator))
+    return Sums(found.numerator, np.ones_like(found.numerator) * own[:, None] ** 2)
 
 
 def _curve(x: np.ndarray) -> np.ndarray:
