@@ -156,6 +156,7 @@ def same_end(s: np.ndarray) -> np.ndarray:
     >>> same_end(np.ones((1, 4, 1, 3)))         # three ends
     array([[72.,  0.,  0.,  0.,  0.]])
     """
+    s = s.astype(np.float64, copy=False)  # fourth powers of slopes that a fold hardly carries
     n_middle, n_folds, _, n_ends = s.shape
     pairs = list(combinations(range(n_folds), 2))
     w: np.ndarray = np.zeros((n_middle, n_folds, n_ends), dtype=s.dtype)
@@ -164,7 +165,7 @@ def same_end(s: np.ndarray) -> np.ndarray:
         np.einsum("yrx,yrx->yx", s[:, a], s[:, c], out=g[p])
         w[:, a] += g[p]
         w[:, c] += g[p]
-    gram = np.matmul(w, w.transpose(0, 2, 1)).astype(np.float64)
+    gram = np.matmul(w, w.transpose(0, 2, 1))
     own, with_all = np.einsum("yaa->ya", gram), gram.sum(axis=2)
     mixed, squares = np.zeros_like(own), np.zeros_like(own)
     for p, (a, c) in enumerate(pairs):

@@ -52,6 +52,8 @@ def next_steps(
             f"Audit inside levels of {label} (--within {label}): mixed cell types or conditions bend "
             "relations that are affine in each."
         )
+    if evidence.scale_tested == "log":
+        return steps  # nothing else can be said before that
     if verdict == names.CONTRADICTED:
         steps += _after_contradiction(evidence, population, n_affine)
     elif verdict == names.COMPATIBLE:
