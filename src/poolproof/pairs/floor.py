@@ -31,7 +31,7 @@ MAX_GENES = 150
 """Genes that are drawn, where there are more."""
 LARGEST = 500
 """Most that may be asked for."""
-N_COPIES = 19
+N_COPIES = 9
 """Copies with affine equations from which the law of the excess is learnt."""
 TOLERANCE = 0.005
 """Excess that is never evidence, whatever the copies say."""

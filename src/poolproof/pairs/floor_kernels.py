@@ -27,7 +27,7 @@ MAX_FACTORS = 40
 """Factors of a level at most; of n samples and G genes also at most n / 5 and G / 3."""
 N_SPLITS = 4
 """Ways of halving the genes."""
-N_FLIPPED = 4
+N_FLIPPED = 2
 """Copies with random signs that a factor must exceed."""
 LEAST_UNIQUE = 0.05
 """Share of a gene's variance that is its own, at least: else a gene like its factor decides it alone."""
@@ -215,7 +215,7 @@ class _HalfScores:
         ridge = SCORE_RIDGE * np.eye(loadings.shape[1])
         self.information = [self.weights[half == s].T @ loadings[half == s] + ridge for s in (0, 1)]
         self.sums = [z[:, half == s] @ self.weights[half == s] for s in (0, 1)]
-        self.whole = [np.linalg.solve(a, b.T).T for a, b in zip(self.information, self.sums, strict=True)]
+        self.whole = [b @ np.linalg.inv(a) for a, b in zip(self.information, self.sums, strict=True)]
         strongest = np.argsort(-np.abs(loadings), axis=1)[:, :MAX_FACTORS_OF_GENE]
         self.factors = [of[np.abs(loadings[gene, of]) > LEAST_LOADING] for gene, of in enumerate(strongest)]
 
@@ -224,7 +224,7 @@ class _HalfScores:
         side = self.half[gene]
         information = self.information[side] - np.outer(self.loadings[gene], self.weights[gene])
         sums = self.sums[side] - np.outer(self.z[:, gene], self.weights[gene])
-        return np.asarray(np.linalg.solve(information, sums.T).T[:, self.factors[gene]])
+        return np.asarray(sums @ np.linalg.inv(information)[:, self.factors[gene]])
 
     def other(self, gene: int) -> np.ndarray:
         """The same factors by the genes of the other half."""
