@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -101,6 +103,7 @@ def test_affine_floor__bent_regulators_seen_are_evidence_and_hidden_ones_none() 
     assert hidden.bend_share > 0.1
     assert hidden.floor == pytest.approx(hidden.bend_share, abs=0.005)
     assert "no evidence" in str(hidden)
+    assert json.loads(json.dumps(seen.as_dict()))["evidence"] is True
 
 
 def test_affine_floor__no_answer_without_factors() -> None:

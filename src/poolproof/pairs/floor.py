@@ -31,7 +31,7 @@ MAX_GENES = 150
 """Genes that are drawn, where there are more."""
 LARGEST = 500
 """Most that may be asked for."""
-N_COPIES = 19
+N_COPIES = 9
 """Copies with affine equations from which the law of the excess is learnt."""
 TOLERANCE = 0.005
 """Excess that is never evidence, whatever the copies say."""
@@ -82,7 +82,7 @@ class AffineFloor:
     @property
     def evidence(self) -> bool:
         """Whether affine equations with causes of any kind would not have made a share as large."""
-        return bool(self.decided and self.excess > self.limit)
+        return self.decided and bool(self.excess > self.limit)
 
     @property
     def sentence(self) -> str:
@@ -153,6 +153,17 @@ def affine_floor(
     factor is estimated and none is assumed: factors may depend on each other in any way, so states,
     composition and batches that no label tells are affine causes too. Bends of genes that all follow one
     bent function of a hidden cause are affine in it, and give no evidence.
+
+    Examples
+    --------
+    >>> from .design import make_design
+    >>> draw = np.random.default_rng(0)
+    >>> cause = np.where(draw.random((200, 1)) < 0.4, 3.0, 0.5)      # of two states, and not measured
+    >>> values = (1 + cause) * draw.lognormal(0, 0.3, (200, 12))
+    >>> engine = ScoreTest(values, None, make_design(pd.DataFrame(index=range(200))))
+    >>> floor = affine_floor(engine, np.array([f"g{i}" for i in range(12)]), n_copies=3)
+    >>> floor.bend_share > 0.1, floor.evidence
+    (True, False)
     """
     table = _table(engine, drawn_genes(engine, genes, min(max_genes, LARGEST), seed))
     if len(table.genes) < 3:
@@ -224,7 +235,7 @@ def bend_shares(*engines: Engine) -> tuple[float, ...]:
         for total, (measure, of, block) in zip(totals, parts, strict=True):
             for level in measure.sums(of, block, []):
                 total += [(level.bend * counted).sum(), (level.line * counted).sum()]
-    return tuple(bend / (bend + line) if bend + line > 0 else np.nan for bend, line in totals)
+    return tuple(float(bend / (bend + line)) if bend + line > 0 else np.nan for bend, line in totals)
 
 
 class ScoreTable:
