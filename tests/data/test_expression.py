@@ -142,7 +142,7 @@ def test_describe__prints_what_was_found_and_no_arrays():
     text = str(describe(adata_of(counts())))
     assert text.splitlines()[0] == "40 cells x 30 genes"
     assert "scale: counts, tested as counts" in text
-    assert "pass --kind bulk" in text
+    assert "kind guessed as single-cell" in text
     assert "array" not in text
 
 

@@ -8,9 +8,10 @@ calls), ``table``, then ``settings``, ``plan``, ``analyst`` and ``every_pair``, 
 ``population`` says what all pairs say together: ``population_kernels`` and ``population_counts`` (the
 algebra), ``population_measures`` (one interface), ``population_pass`` (sums over all pairs),
 ``population_sets``, ``modules`` and ``intervals``; ``floor`` over ``floor_kernels`` and ``floor_counts``,
-what affine equations would show. ``control`` splits counts in two, ``donors`` leaves replicates out,
-``agreement`` asks the robust bound before a count pair is called affine, ``bursts`` guards against bursty
-targets; ``fitted``, ``figures`` and ``anndata_slots`` serve pictures and AnnData.
+what affine equations would show; ``sensitivity``, what moves the share. ``control`` splits counts in two,
+``donors`` leaves replicates out, ``agreement`` asks the robust bound before a count pair is called
+affine, ``bursts`` guards against bursty targets; ``fitted``, ``figures`` and ``anndata_slots`` serve
+pictures and AnnData.
 """
 
 from __future__ import annotations
