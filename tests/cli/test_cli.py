@@ -33,8 +33,8 @@ COMMAND = [sys.executable, "-m", "poolproof.cli"]
 
 
 TRIPLES = ["triple_genes.parquet", "triples.parquet"]
-TABLES = ["genes.parquet", "pairs.parquet", "population.parquet"]
-WRITTEN = ["figures", *TABLES, "report.html", *TRIPLES, "verdict.json"]
+TABLES = ["distortion.parquet", "genes.parquet", "pairs.parquet", "population.parquet"]
+WRITTEN = sorted(["figures", *TABLES, "report.html", *TRIPLES, "verdict.json"])
 """What an audit without levels leaves in its folder."""
 
 

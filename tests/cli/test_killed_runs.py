@@ -28,8 +28,8 @@ from poolproof.report import plot
 
 SCHEMA = json.loads((files("poolproof.verdict") / "verdict.schema.json").read_text(encoding="utf-8"))
 TRIPLES = ["triple_genes.parquet", "triples.parquet"]
-TABLES = ["genes.parquet", "pairs.parquet", "population.parquet"]
-WRITTEN = ["figures", *TABLES, "report.html", *TRIPLES, "verdict.json"]
+TABLES = ["distortion.parquet", "genes.parquet", "pairs.parquet", "population.parquet"]
+WRITTEN = sorted(["figures", *TABLES, "report.html", *TRIPLES, "verdict.json"])
 PICTURES = ("calls_by_strength", "share_against_r2", "genes", "data_overview", "pair")
 PICTURES += ("triple_histogram", "triple_distortion", "pooling_curves")
 FORK = multiprocessing.get_context("forkserver")

@@ -78,8 +78,9 @@ def test_donors_of_unequal_size(within: bool) -> None:
             sizes = 3 * sizes  # strata of each type need 20 cells
         for effects in (True, False):
             seed = [71, list(DONORS).index(name), effects, within]
-            p, _ = of_donors(sizes, runs(1920, 48), effects, affine, within, seed)
-            bent, line = of_donors(sizes, runs(480, 48), effects, switch, within, [*seed, 1])
+            few = 96 if within else 48  # levels of few cells leave some pairs without an answer
+            p, _ = of_donors(sizes, runs(1920, few), effects, affine, within, seed)
+            bent, line = of_donors(sizes, runs(480, few), effects, switch, within, [*seed, 1])
             p, bent, line = (v[~np.isnan(v)] for v in (p, bent, line))
             rows.append(
                 {"donors": name, "effects": effects, "tested": len(p), "size": (p < 0.05).mean()}

@@ -235,11 +235,16 @@ def audit_command(
         options = _fill_in(options, defaults)
         notes = [*notes, *of_edges]
         expression = describe(adata, **{option: options.pop(option) for option in VALUE_OPTIONS})
-        n_obs, n_genes = expression.matrix.shape
-        say(f"{name}: {n_obs:,} x {n_genes:,}, {expression.kind}, {expression.scale}")
-        guesses = list(dict.fromkeys([*notes, *expression.warnings]))
-        for guess in guesses:  # before the wait, so that a wrong one can be stopped
-            say(f"note: {printable(guess, 400)}")
+        guesses: list[str] = []
+
+        def announce(warnings: Sequence[str]) -> None:
+            """Say the guesses before the wait, so that a wrong one can be stopped."""
+            n_obs, n_genes = expression.matrix.shape
+            say(f"{name}: {n_obs:,} x {n_genes:,}, {expression.kind}, {expression.scale}")
+            guesses.extend(dict.fromkeys([*notes, *warnings]))
+            for guess in guesses:
+                say(f"note: {printable(guess, 400)}")
+
         stream = ParquetStream(place / "pairs.parquet") if keep == "all" else None
         result = audit(
             expression,
@@ -252,6 +257,7 @@ def audit_command(
             memory=memory,
             threads=threads,
             progress=not quiet and sys.stderr.isatty(),
+            announce=announce,
             **options,
         )
         written = stream.close() if stream is not None else False

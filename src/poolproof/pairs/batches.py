@@ -153,7 +153,7 @@ def to_common_mean(values: np.ndarray, columns: np.ndarray) -> np.ndarray:
     >>> columns = orthonormal(np.array([[1.0, 0], [1, 0], [1, 1], [1, 1]]))
     >>> values = np.array([[9.0], [11.0], [29.0], [31.0]])
     >>> (values * to_common_mean(values, columns))[:, 0].round(1)
-    array([17.9, 21.9, 19.5, 20.8])
+    array([17.9, 21.9, 19.4, 20.7])
     """
     means, f_statistic, usable = predicted_means(values, columns)
     shrunk = np.maximum(0.0, 1 - 1 / np.maximum(f_statistic, 1.0))

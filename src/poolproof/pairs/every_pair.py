@@ -171,6 +171,7 @@ def linearity(
     progress: bool = False,
     obs: pd.DataFrame | None = None,
     sink: Sink | None = None,
+    announce: Callable[[Sequence[str]], object] | None = None,
 ) -> Linearity:
     """Test every ordered pair of genes for linearity of E[target | regulator].
 
@@ -231,6 +232,8 @@ def linearity(
     sink
         With ``keep="all"``, called with each part of the table as it is made; ``table`` then holds the
         associated pairs only.
+    announce
+        Called once with what was guessed, left out or renamed, before the tests begin.
 
     Returns
     -------
@@ -315,6 +318,8 @@ def linearity(
         )
 
     warnings = (*expression.warnings, *design.warnings, *task.sentences)
+    if announce is not None:
+        announce(warnings)
     result = run(
         design,
         warnings,

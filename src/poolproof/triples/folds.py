@@ -273,7 +273,7 @@ def orthonormal(columns: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> orthonormal(np.array([[[3.0, 4.0], [6.0, 8.0], [0.0, 5.0]]])).round(3)
+    >>> orthonormal(np.array([[[3.0, 4.0], [6.0, 8.0], [0.0, 5.0]]])).round(3) + 0.0
     array([[[ 0.6,  0.8],
             [ 0. ,  0. ],
             [-0.8,  0.6]]])
