@@ -11,17 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import reduce
 
 import numpy as np
 import scipy.sparse as sp
 
 from .. import _names as names
+from .._arrays import add
 from ..pairs.count_engine import CountTest
 from ..pairs.count_kernels import Depth, count_targets
 from ..pairs.design import Level
 from .count_parts import Columns, Layout, Middle, Source, Tile, part_of
 from .folds import content_rank, draw_folds, folds_of
-from .gram import TILE, Sums, Totals, different_folds, pairs_of, same_end, sums_of, tile_totals
+from .gram import TILE, Sums, Totals, different_folds, pairs_of, products_of, same_end, sums_of, tile_totals
 
 LEAST_IN_FOLD = 25
 """Cells that a fold of a level needs."""
@@ -94,15 +96,15 @@ class Slopes:
         rest = left - 2 * g_part * bend + g_part * g_part * q
         return Slopes(a, b, g, bend, left.astype(dtype), rest.astype(dtype))
 
-    def totals(self, middle: Middle) -> Totals:
-        """Sums over the ends."""
+    def totals(self, middle: Middle) -> tuple[Totals, np.ndarray]:
+        """Sums over the ends; and products of the bends of two folds, shape ``(Y, B, L, B, L)``."""
         n_middle, n_parts, n_ends = self.bend.shape
         n_levels = middle.used.shape[1]
         shape = (n_middle, n_parts // n_levels, n_levels, n_ends)
         size = np.where(middle.used, np.maximum(middle.size[:, 1], 1e-300), np.inf) ** -0.5
         s = self.bend.reshape(shape) * size[:, None, :, None].astype(self.bend.dtype)
         left, rest = self.left.reshape(shape).sum(axis=2), self.rest.reshape(shape).sum(axis=2)
-        return tile_totals(s, left, rest, s)
+        return tile_totals(left, rest, s), products_of(s)
 
     def cross(
         self, tile: Tile, middle: Middle, layout: Layout, columns: Columns, own: np.ndarray, row: np.ndarray
@@ -228,24 +230,26 @@ class CountGram:
         few = whole if self._few is self._whole else self._few.middle(middle)
         row = self._few.left_of(middle)
         totals: list[Totals] = []
-        crosses: list[tuple[Totals, Cross]] = []
+        grams: list[np.ndarray] = []
+        totals_few: list[Totals] = []
+        crosses: list[Cross] = []
         for at in range(self._whole.n_tiles):
             own = np.where(middle // TILE == at, middle - at * TILE, -1)
             tile = self._whole.tile(at)
             slopes = Slopes.of(tile, whole, self._whole.layout, own)
-            totals.append(slopes.totals(whole))
+            part, gram = slopes.totals(whole)
+            totals.append(part)
+            grams.append(gram)
             if few is not whole:
                 tile = self._few.tile(at)
                 slopes = Slopes.of(tile, few, self._few.layout, own)
-            part = totals[-1] if few is whole else slopes.totals(few)
-            args = self._few.layout, self._few.columns, own, row
-            crosses.append((part, slopes.cross(tile, few, *args)))
-            if at:
-                totals = [totals[0] + totals[1]]
-                crosses = [(crosses[0][0] + crosses[1][0], crosses[0][1] + crosses[1][1])]
-        total, (total_few, cross) = totals[0], crosses[0]
+                part, _ = slopes.totals(few)
+            totals_few.append(part)
+            crosses.append(slopes.cross(tile, few, self._few.layout, self._few.columns, own, row))
+        total, total_few = reduce(Totals.__add__, totals), reduce(Totals.__add__, totals_few)
+        cross = reduce(Cross.__add__, crosses)
         squared = residual_squares(cross, self._squares, few, self._few.layout, self._few.columns.part)
-        gram = total.gram.transpose(0, 1, 3, 2, 4)
+        gram = add(grams).transpose(0, 1, 3, 2, 4)
         known, freedom = _known(whole, self._whole.layout)
         result = sums_of(total, squared, gram, known, freedom)
         status = np.full(len(middle), names.OK, dtype=object)

@@ -262,18 +262,18 @@ def distortion_of(
     widths = {name: getattr(found[0][0], name).shape[1] if found else 1 for name in Sums.__dataclass_fields__}
     sums = {name: np.full((len(order), width), np.nan) for name, width in widths.items()}
     for block, (part, block_status) in zip(blocks, found, strict=True):
-        status[block] = block_status
+        carried = np.isfinite(part.moved[:, 0]) | (block_status != names.OK)
+        status[block] = np.where(carried, block_status, names.TOO_FEW_SAMPLES)
         for name, values in sums.items():
             values[block] = getattr(part, name)
     for values in sums.values():
         values[status != names.OK] = np.nan
     n_ends = int(gram.testable.sum()) - gram.testable
-    rows = place if middle is None else np.unique(place[middle])
+    n_triples = n_ends * (n_ends - 1) // 2
+    table = _table(expression, order, status, n_triples, sums)
     return Distortion(
-        table=_table(expression, order, status, n_ends * (n_ends - 1) // 2, sums)
-        .iloc[rows]
-        .reset_index(drop=True),
-        summary=_summary(gram, status[wanted], (n_ends * (n_ends - 1) // 2)[wanted], sums, correction, k),
+        table=table.iloc[place if middle is None else place[middle]].reset_index(drop=True),
+        summary=_summary(gram, status[wanted], n_triples[wanted], sums, correction, k),
         settings={
             **expression.settings,
             "correction": correction,

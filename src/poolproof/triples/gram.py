@@ -45,8 +45,6 @@ class Sums:
 class Totals:
     """Sums over ends, float64; they add up over tiles of ends."""
 
-    gram: np.ndarray
-    """Products of all columns of all folds, shape ``(Y, B, c, B, c)``."""
     left: np.ndarray
     """Products of what the line leaves of an end in two folds, shape ``(Y, B, B)``."""
     left_sum: np.ndarray
@@ -61,29 +59,31 @@ class Totals:
         return Totals(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Totals)))
 
 
-def tile_totals(p: np.ndarray, left: np.ndarray, rest: np.ndarray, s: np.ndarray) -> Totals:
+def tile_totals(left: np.ndarray, rest: np.ndarray, s: np.ndarray) -> Totals:
     """Sums over some ends.
 
     Parameters
     ----------
-    p
-        Products of every column with every end, shape ``(Y, B, c, ends)``.
     left, rest
         What the line, and the curve, leave of the variance of each end in each fold, ``(Y, B, ends)``.
     s
         Products of the bends, shape ``(Y, B, R, ends)``: over all folds they sum to the slopes of an end.
     """
-    n_middle, n_folds, c, n_ends = p.shape
-    flat = p.reshape(n_middle, n_folds * c, n_ends)
-    gram = np.matmul(flat, flat.transpose(0, 2, 1)).astype(np.float64)
     return Totals(
-        gram.reshape(n_middle, n_folds, c, n_folds, c),
         np.matmul(left, left.transpose(0, 2, 1)).astype(np.float64),
         left.sum(axis=2, dtype=np.float64),
         np.matmul(rest, rest.transpose(0, 2, 1)).astype(np.float64),
         rest.sum(axis=2, dtype=np.float64),
         same_end(s),
     )
+
+
+def products_of(columns: np.ndarray) -> np.ndarray:
+    """Products of all columns of all folds over some ends: ``(Y, B, c, ends)`` to ``(Y, B, c, B, c)``."""
+    n_middle, n_folds, c, n_ends = columns.shape
+    flat = columns.reshape(n_middle, n_folds * c, n_ends)
+    gram = np.matmul(flat, flat.transpose(0, 2, 1)).astype(np.float64)
+    return gram.reshape(n_middle, n_folds, c, n_folds, c)
 
 
 def moved_squares(gram: np.ndarray, same: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -158,22 +158,19 @@ def same_end(s: np.ndarray) -> np.ndarray:
     """
     s = s.astype(np.float64, copy=False)  # fourth powers of slopes that a fold hardly carries
     n_middle, n_folds, _, n_ends = s.shape
-    pairs = list(combinations(range(n_folds), 2))
-    w: np.ndarray = np.zeros((n_middle, n_folds, n_ends), dtype=s.dtype)
-    g = np.empty((len(pairs), n_middle, n_ends), dtype=s.dtype)
-    for p, (a, c) in enumerate(pairs):
-        np.einsum("yrx,yrx->yx", s[:, a], s[:, c], out=g[p])
-        w[:, a] += g[p]
-        w[:, c] += g[p]
-    gram = np.matmul(w, w.transpose(0, 2, 1))
-    own, with_all = np.einsum("yaa->ya", gram), gram.sum(axis=2)
-    mixed, squares = np.zeros_like(own), np.zeros_like(own)
-    for p, (a, c) in enumerate(pairs):
-        square = np.einsum("yx,yx->y", g[p], g[p])
+    own = np.einsum("yarx,yarx->yax", s, s)
+    w = np.einsum("yarx,yrx->yax", s, s.sum(axis=1)) - own
+    squares = np.zeros((n_middle, n_folds))
+    g = np.empty((n_middle, n_ends), dtype=s.dtype)
+    for a, c in combinations(range(n_folds), 2):
+        np.einsum("yrx,yrx->yx", s[:, a], s[:, c], out=g)
+        square = np.einsum("yx,yx->y", g, g)
         squares[:, a] += square
         squares[:, c] += square
-        mixed[:, a] += np.einsum("yx,yx->y", g[p], w[:, c])
-        mixed[:, c] += np.einsum("yx,yx->y", g[p], w[:, a])
+    turned = np.einsum("yarx,yax->yrx", s, w)  # sum_c g_dc w_c, d among the c
+    mixed = np.einsum("yarx,yrx->ya", s, turned) - np.einsum("yax,yax->ya", own, w)
+    gram = np.matmul(w, w.transpose(0, 2, 1)).astype(np.float64)
+    own, with_all = np.einsum("yaa->ya", gram), gram.sum(axis=2)
     every = gram.sum(axis=(1, 2)) - 4 * own.sum(axis=1) + 2 * squares.sum(axis=1)
     with_fold = 4 * (with_all - 2 * own - 2 * mixed + 2 * squares)
     return np.concatenate([every[:, None], every[:, None] - with_fold], axis=1)

@@ -13,7 +13,7 @@ from ..basis import N_COLUMNS
 from ..pairs.design import Design
 from ..pairs.score_kernels import Targets, columns_for, level_conditioning
 from .folds import Bases, Folds, bases_of, content_rank, draw_folds, folds_of
-from .gram import TILE, Sums, Totals, same_end, sums_of, tile_totals
+from .gram import TILE, Sums, Totals, products_of, same_end, sums_of, tile_totals
 from .score_conditioner import fill_missing, missing_values
 
 MOST_SAMPLES = 4000
@@ -78,34 +78,39 @@ def block_sums(ends: Ends, bases: Bases, own: np.ndarray, df: float) -> Sums:
     x and z of the products of their residual covariances in folds a and b is ``|(1 - P_a) K_ab (1 - P_b)|^2 =
     |K_ab|^2 - |P_a K_ab|^2 - |K_ab P_b|^2 + |P_a K_ab P_b|^2``.
     """
+    n_middle, n_folds, n_levels, r, _ = bases.bends.shape
+    first = bases.n_first
     total: Totals | None = None
+    gram: np.ndarray | None = None
     for low in range(0, ends.squares.shape[1], TILE):
         squares = ends.squares[:, low : low + TILE]
         mine = np.where((own >= low) & (own < low + squares.shape[1]), own - low, -1)
-        part = _tile(ends.tile(low // TILE), squares, bases, mine)
+        p = _products(ends.tile(low // TILE), bases, mine)
+        left, rest = _left(p, squares, first, mine)
+        s = np.matmul(bases.bends.astype(p.dtype), p[:, :, :, first:])
+        part = tile_totals(left, rest, s.reshape(n_middle, n_folds, n_levels * r, -1))
         total = part if total is None else total + part
+        if not len(ends.kernel):
+            more = products_of(p.reshape(n_middle, n_folds, -1, p.shape[-1]))
+            gram = more if gram is None else gram + more
     assert total is not None
-    n_middle, n_folds, n_levels, r, _ = bases.bends.shape
+    squared = np.full((n_middle, n_folds, n_folds), np.nan)
+    if gram is None:
+        outside, gram = _outside(ends, bases)
+        squared = _kernel_squares(ends) - outside - outside.transpose(0, 2, 1) + (gram**2).sum(axis=(2, 4))
     c = bases.columns[0][0].shape[1]
-    split = total.gram.reshape(n_middle, n_folds, n_levels, c, n_folds, n_levels, c)
-    split = split[:, :, :, bases.n_first :, :, :, bases.n_first :]
+    split = gram.reshape(n_middle, *2 * (n_folds, n_levels, c))[:, :, :, first:, :, :, first:]
     turned = np.einsum("yaljm,yalmcvn,ycvin->yacljvi", bases.bends, split, bases.bends, optimize=True)
     gram = turned.reshape(n_middle, n_folds, n_folds, n_levels * r, n_levels * r)
-    squared = np.full((n_middle, n_folds, n_folds), np.nan)
-    if len(ends.kernel):
-        outside = _outside(ends, bases)
-        squared = _kernel_squares(ends) - outside - outside.transpose(0, 2, 1)
-        squared = squared + (total.gram**2).sum(axis=(2, 4))
     known = same_end(bases.known) / np.maximum(bases.n_bends, 1)[:, None]
     return sums_of(total, squared, gram, known, bases.line_df / df)
 
 
-def _tile(values: np.ndarray, squares: np.ndarray, bases: Bases, own: np.ndarray) -> Totals:
-    """Sums over some ends."""
-    first = bases.n_first
-    n_middle, n_folds, n_levels, r, _ = bases.bends.shape
+def _products(values: np.ndarray, bases: Bases, own: np.ndarray) -> np.ndarray:
+    """Products of every column with some ends, shape ``(Y, B, L, c, ends)``."""
+    n_middle, n_folds, n_levels = bases.bends.shape[:3]
     c, n_ends = bases.columns[0][0].shape[1], values.shape[1]
-    p = np.zeros((n_middle, n_folds, n_levels, c, n_ends), dtype=values.dtype)
+    p = np.empty((n_middle, n_folds, n_levels, c, n_ends), dtype=values.dtype)
     start = 0
     for fold, cells in enumerate(bases.columns):
         for level, columns in enumerate(cells):
@@ -114,13 +119,17 @@ def _tile(values: np.ndarray, squares: np.ndarray, bases: Bases, own: np.ndarray
             p[:, fold, level] = product.reshape(n_middle, c, n_ends)
             start = rows.stop
     itself = np.flatnonzero(own >= 0)
-    p[itself, :, :, first:, own[itself]] = 0.0  # its own bends, up to rounding
+    p[itself, :, :, bases.n_first :, own[itself]] = 0.0  # its own bends, up to rounding
+    return p
+
+
+def _left(p: np.ndarray, squares: np.ndarray, first: int, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What the line, and the curve, leave of each end in each fold, both ``(Y, B, ends)``."""
     left = squares - np.einsum("yflcx,yflcx->yfx", p[:, :, :, :first], p[:, :, :, :first])
     rest = left - np.einsum("yflcx,yflcx->yfx", p[:, :, :, first:], p[:, :, :, first:])
+    itself = np.flatnonzero(own >= 0)
     left[itself, :, own[itself]] = rest[itself, :, own[itself]] = 0.0
-    s = np.matmul(bases.bends.astype(p.dtype), p[:, :, :, first:])
-    s = s.reshape(n_middle, n_folds, n_levels * r, n_ends)
-    return tile_totals(p.reshape(n_middle, n_folds, n_levels * c, n_ends), left, rest, s)
+    return left, rest
 
 
 def _kernel_squares(ends: Ends) -> np.ndarray:
@@ -130,18 +139,27 @@ def _kernel_squares(ends: Ends) -> np.ndarray:
     return np.asarray(np.add.reduceat(np.add.reduceat(rows, starts, axis=0), starts, axis=1))
 
 
-def _outside(ends: Ends, bases: Bases) -> np.ndarray:
-    """Squares of the products of the samples of fold a with the columns of fold b, shape ``(Y, B, B)``."""
+def _outside(ends: Ends, bases: Bases) -> tuple[np.ndarray, np.ndarray]:
+    """Squares of products of the samples of fold a with the columns of fold b; products of all columns.
+
+    Shapes ``(Y, B, B)`` and ``(Y, B, c, B, c)``, c over all levels.
+    """
     n_middle, c = bases.columns[0][0].shape[:2]
-    starts = [rows.start for rows in ends.folds.rows]
-    result = np.zeros((n_middle, len(starts), len(starts)))
+    rows_of = ends.folds.rows
+    n_levels = len(bases.columns[0])
+    result = np.zeros((n_middle, len(rows_of), len(rows_of)))
+    gram = np.zeros((n_middle, len(rows_of), n_levels, c, len(rows_of), n_levels, c))
     for fold, cells in enumerate(ends.folds.cells):
         for level, rows in enumerate(cells):
             of = bases.columns[fold][level].reshape(n_middle * c, -1) @ ends.kernel[rows]
             of = of.reshape(n_middle, c, -1)
             by_sample = np.einsum("ycn,ycn->yn", of, of).astype(np.float64)
-            result[:, :, fold] += np.add.reduceat(by_sample, starts, axis=1)
-    return result
+            result[:, :, fold] += np.add.reduceat(by_sample, [r.start for r in rows_of], axis=1)
+            for other, others in enumerate(ends.folds.cells):
+                for at, inside in enumerate(others):
+                    left = bases.columns[other][at]
+                    gram[:, other, at, :, fold, level] = np.matmul(left, of[:, :, inside].transpose(0, 2, 1))
+    return result, gram.reshape(n_middle, *2 * (len(rows_of), n_levels * c))
 
 
 class ScoreGram:
