@@ -25,6 +25,17 @@ demo: .venv/installed
 test: .venv/installed-test
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest $(PYTEST_ARGS)
 
+# What takes under a minute: laws, kernels and rooms, without processes, pictures and calibration.
+FAST = tests/hall/test_aggregation.py tests/hall/test_basis.py tests/hall/test_checks.py tests/hall/test_notebook.py \
+	tests/models/test_expressions.py tests/models/test_laws.py tests/models/test_mechanisms.py \
+	tests/triples/test_partial.py tests/triples/test_gram.py tests/triples/test_citest.py \
+	tests/theory/test_witness.py tests/theory/test_one_edge.py tests/theory/test_separations.py \
+	tests/verdict/test_decision.py tests/pairs/test_score_engine.py tests/pairs/test_calls.py tests/pairs/test_design.py \
+	tests/pairs/test_count_engine.py tests/pairs/test_tally.py tests/data/test_networks.py tests/data/test_samples.py
+
+test-fast: .venv/installed-test
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest -q $(PYTEST_ARGS) -m "not calibration" $(FAST)
+
 lint: .venv/installed-dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .

@@ -57,9 +57,10 @@ def _write_next_to_nothing(folder):
 
 @pytest.fixture(autouse=True)
 def undrawn(request, monkeypatch):
-    """Tests of the command line leave out the page of an audit, which takes most of the time of a small one.
+    """Tests of the command line leave out what takes most of the time of a small audit: page and floor.
 
-    Under the mark ``drawn`` it is drawn.
+    Under the mark ``drawn`` both are made.
     """
     if request.path.parent.name == "cli" and request.node.get_closest_marker("drawn") is None:
         monkeypatch.setattr("poolproof.report.audit_page.write_report", _write_next_to_nothing)
+        monkeypatch.setattr("poolproof.pairs.analyst.Analyst._floor", lambda self, engine: None)
