@@ -9,8 +9,8 @@ from scipy import stats
 import poolproof
 from poolproof import _names as names
 from poolproof.pairs import Design, make_design
-from poolproof.pairs.count_engine import CountTest, usable_cells
-from poolproof.pairs.count_kernels import count_features
+from poolproof.pairs.count_engine import CountTest
+from poolproof.pairs.count_kernels import count_features, usable_cells
 from poolproof.pairs.outcome import Outcome
 
 

@@ -14,7 +14,7 @@ from poolproof.pairs.calls import share_upper
 from poolproof.pairs.count_engine import Z_COUNTS, CountTest
 from poolproof.pairs.count_kernels import (
     MIN_TOGETHER,
-    Depth,
+    CountDepth,
     count_features,
     count_targets,
     enough_counts,
@@ -277,9 +277,9 @@ def test_factorial_moments_by_hand() -> None:
     counts = np.array([0.0, 1, 2, 3, 7])
     assert factorial_moment(counts, 3).tolist() == [0, 0, 0, 6, 210]
     assert factorial_moment(counts, 1).tolist() == counts.tolist()
-    assert Depth(np.array([10.0]), False).falling(3).tolist() == [720]
-    assert Depth(np.array([10.0]), False).falling(2, less=1).tolist() == [72]
-    assert Depth(np.array([10.0]), True).falling(3, less=1).tolist() == [1000]
+    assert CountDepth(np.array([10.0]), False).falling(3).tolist() == [720]
+    assert CountDepth(np.array([10.0]), False).falling(2, less=1).tolist() == [72]
+    assert CountDepth(np.array([10.0]), True).falling(3, less=1).tolist() == [1000]
 
 
 @pytest.mark.parametrize("order", range(1, 5))
@@ -292,7 +292,7 @@ def test_moments_are_unbiased_for_multinomial_counts(order: int) -> None:
             rest = total - x - y
             ways = factorial(total) / (factorial(x) * factorial(y) * factorial(rest))
             weight = ways * p_x**x * p_y**y * (1 - p_x - p_y) ** rest
-            depth = Depth(np.array([float(total)]), False)
+            depth = CountDepth(np.array([float(total)]), False)
             moment = factorial_moment(np.array([float(x)]), order)
             e += weight * float((moment / depth.falling(order))[0])
             cross += weight * float((y / depth.falling(1) * moment / depth.falling(order, less=1))[0])
@@ -307,7 +307,7 @@ def test_moments_of_poisson_counts_with_a_known_factor() -> None:
         -s * level + counts * np.log(s * level) - [np.log(float(factorial(int(c)))) for c in counts]
     )
     for order in range(1, 7):
-        e = factorial_moment(counts, order) / Depth(np.array([s]), True).falling(order)
+        e = factorial_moment(counts, order) / CountDepth(np.array([s]), True).falling(order)
         assert (weight * e).sum() == pytest.approx(level**order, rel=1e-9)
 
 
@@ -344,7 +344,7 @@ def test_within_strata_of_two_cells_every_term_is_unbiased() -> None:
     strata = np.repeat(np.arange(len(cells)), 2)
     obs = pd.DataFrame({"stratum": [f"s{code:03d}" for code in strata]})
     design = make_design(obs, covariates=["stratum"], categorical_only=True)
-    of = count_features(x[None], Depth(np.ones(len(x)), True), design.levels[0])
+    of = count_features(x[None], CountDepth(np.ones(len(x)), True), design.levels[0])
     moment = [float((p * factorial_moment(levels, j)).sum()) for j in range(7)]
     unit = moment[1]
     v1, h12 = moment[2] - moment[1] ** 2, moment[3] - moment[1] * moment[2]
@@ -410,7 +410,7 @@ def test_rule_of_enough_counts() -> None:
     few = np.zeros(n)
     few[:9] = 3
     level = design_of(n).levels[0]
-    depth = Depth(np.full(n, 1000.0), False)
+    depth = CountDepth(np.full(n, 1000.0), False)
     enough = few.copy()
     enough[9] = 3
     constant = np.full(n, 5.0)  # no variance of the fraction beyond sampling
@@ -425,7 +425,7 @@ def test_the_two_forms_of_the_rule_agree() -> None:
     n = 300
     x = rng.poisson(np.geomspace(0.2, 5, 200)[:, None] * rng.gamma(2.0, 0.5, (200, n))).astype(float)
     design = design_of(n, obs=batches(n, 30), covariates=["batch"])
-    depth = Depth(rng.integers(200, 2000, n).astype(float), False)
+    depth = CountDepth(rng.integers(200, 2000, n).astype(float), False)
     quick = enough_counts(x[:, design.levels[0].rows], depth, design.levels[0])
     full = count_features(x[:, design.levels[0].rows], depth, design.levels[0]).testable
     assert (quick == full).all()
@@ -439,7 +439,7 @@ def test_degree_needs_more_than_two_levels_of_expression() -> None:
     modes = np.where(rng.random(n) < 0.5, 2.0, 14.0)
     wide = 8 * rng.gamma(1.5, 1 / 1.5, n)
     x = rng.poisson(np.stack([modes, wide])).astype(float)
-    of = count_features(x, Depth(np.ones(n), True), design_of(n).levels[0])
+    of = count_features(x, CountDepth(np.ones(n), True), design_of(n).levels[0])
     assert of.testable.all()
     assert of.degree.tolist() == [1, 3]
 
@@ -453,7 +453,7 @@ def test_enough_together__asks_for_cells_with_both_genes():
     for row, seen in zip(ys, (10 * MIN_TOGETHER - 1, 10 * MIN_TOGETHER, 900), strict=True):
         row[rng.choice(n, seen, replace=False)] = 1.0
     (level,) = make_design(pd.DataFrame(index=range(n)), categorical_only=True).levels
-    depth = Depth(np.full(n, 50.0), known=True)
+    depth = CountDepth(np.full(n, 50.0), known=True)
     features = count_features(x[None], depth, level)
     targets = count_targets(ys, depth, level, np.ones(3), np.float64)
     assert features.testable.all()
@@ -466,6 +466,6 @@ def test_count_features__one_cell_of_ten_carries_everything():
     x = np.ones((1, 10))
     x[0, 3] = 40.0
     (level,) = make_design(pd.DataFrame(index=range(10)), categorical_only=True).levels
-    features = count_features(x, Depth(np.full(10, 100.0), known=False), level)
+    features = count_features(x, CountDepth(np.full(10, 100.0), known=False), level)
     assert all(np.isfinite(getattr(features, name)).all() for name in ("f", "fd", "ff", "own_cov"))
     assert not features.testable.any()

@@ -8,7 +8,7 @@ import pytest
 
 from poolproof._checks import InputError
 from poolproof.pairs.count_engine import CountTest
-from poolproof.pairs.count_kernels import Depth
+from poolproof.pairs.count_kernels import CountDepth
 from poolproof.pairs.design import make_design
 from poolproof.pairs.floor import affine_floor
 from poolproof.pairs.floor_counts import affine_counts, own_spread, straight_counts
@@ -39,7 +39,7 @@ def engine_of(
 
 def test_straight_counts__takes_the_bend_off_the_rate() -> None:
     draw = np.random.default_rng(0)
-    depth = Depth(np.full(40_000, 1000.0), False)
+    depth = CountDepth(np.full(40_000, 1000.0), False)
     bends = np.repeat([[0.002], [-0.003]], 20_000, axis=0)
     counts = draw.binomial(1000, 0.01 + bends).astype(float)
     straight = straight_counts(counts, depth, np.full_like(counts, 0.01) + bends, bends, draw)
@@ -52,7 +52,7 @@ def test_straight_counts__takes_the_bend_off_the_rate() -> None:
 def test_affine_counts__own_spread_recovered() -> None:
     draw = np.random.default_rng(1)
     for known in (False, True):
-        depth = Depth(draw.integers(500, 3000, 20_000).astype(float), known)
+        depth = CountDepth(draw.integers(500, 3000, 20_000).astype(float), known)
         expected = 0.01 * draw.uniform(0.5, 1.5, (20_000, 1))
         counts = affine_counts(expected, np.array([0.2]), depth, draw)
         assert own_spread(counts, depth, expected)[0] == pytest.approx(0.2, rel=0.1)

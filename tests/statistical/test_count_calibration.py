@@ -19,8 +19,9 @@ import poolproof
 from poolproof import _names as names
 from poolproof import describe
 from poolproof.pairs import Design, SplitControl, make_design, split_control
-from poolproof.pairs.count_engine import CountTest, usable_cells
-from poolproof.pairs.count_kernels import count_moments, level_estimates
+from poolproof.pairs.count_engine import CountTest
+from poolproof.pairs.count_estimates import count_moments, level_estimates
+from poolproof.pairs.count_kernels import usable_cells
 from poolproof.pairs.outcome import Outcome
 from poolproof.pairs.score_engine import ScoreTest
 

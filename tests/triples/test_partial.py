@@ -11,7 +11,8 @@ from poolproof import _names as names
 from poolproof._random import stream
 from poolproof.basis import spline_basis
 from poolproof.pairs import make_design
-from poolproof.pairs.count_engine import CountTest, usable_cells
+from poolproof.pairs.count_engine import CountTest
+from poolproof.pairs.count_kernels import usable_cells
 from poolproof.pairs.score_kernels import columns_for
 from poolproof.triples import score_conditioner as _triple_score
 from poolproof.triples.count_conditioner import CountConditioner

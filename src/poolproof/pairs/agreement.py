@@ -14,7 +14,7 @@ import numpy as np
 from .._arrays import add
 from ..basis import N_COLUMNS
 from .calls import Z_UPPER, share_upper
-from .count_kernels import CountFeatures, CountTargets, Depth, by_stratum
+from .count_kernels import CountDepth, CountFeatures, CountTargets, by_stratum
 from .design import Level
 from .score_kernels import Moments, bound_pieces, level_features, level_moments
 
@@ -23,7 +23,7 @@ FLATTENED = 3
 """Degrees beyond the line from which on the corrected test is blind: 4 against 1."""
 
 
-def reliability(x: np.ndarray, features: CountFeatures, depth: Depth, level: Level) -> np.ndarray:
+def reliability(x: np.ndarray, features: CountFeatures, depth: CountDepth, level: Level) -> np.ndarray:
     """Share of the variance of observed fractions that is not counting noise, shape ``(R,)``."""
     sizes = np.bincount(level.strata)
     share = x / depth.falling(1)

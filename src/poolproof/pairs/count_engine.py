@@ -15,25 +15,26 @@ from ..data.expression import Expression
 from .agreement import reliability, smooth_upper, with_strata
 from .bursts import guarded_wald
 from .calls import minus_log_sf, share_upper
+from .count_estimates import (
+    CountLevel,
+    CountMoments,
+    cluster_sums,
+    count_moments,
+    level_bound_pieces,
+    level_estimates,
+)
 from .count_kernels import (
     BENDS,
     COLUMNS,
     MIN_SEEN,
-    MIN_TOTAL,
+    CountDepth,
     CountFeatures,
-    CountLevel,
-    CountMoments,
     CountTargets,
-    Depth,
-    cluster_sums,
     count_features,
-    count_moments,
     count_targets,
     enough_counts,
     enough_together,
     factorial_moment,
-    level_bound_pieces,
-    level_estimates,
 )
 from .design import Design, Level
 from .donors import (
@@ -46,7 +47,7 @@ from .donors import (
     replicate_sizes,
     shares_of,
 )
-from .outcome import Either, Law, Outcome
+from .outcome import Either, NullLaw, Outcome
 from .settings import EngineSettings
 
 Z_COUNTS = 1.959963984540054
@@ -64,19 +65,19 @@ Pieces = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
-class BlockFeatures:
+class CountBlock:
     """Features of a block of regulators in every level."""
 
     regulators: np.ndarray
     levels: list[CountFeatures]
 
-    def take(self, chosen: np.ndarray) -> BlockFeatures:
+    def take(self, chosen: np.ndarray) -> CountBlock:
         """The same for some regulators of the block."""
-        return BlockFeatures(self.regulators[chosen], [level.take(chosen) for level in self.levels])
+        return CountBlock(self.regulators[chosen], [level.take(chosen) for level in self.levels])
 
-    def astype(self, dtype: type) -> BlockFeatures:
+    def astype(self, dtype: type) -> CountBlock:
         """The same in another floating-point type."""
-        return BlockFeatures(self.regulators, [level.astype(dtype) for level in self.levels])
+        return CountBlock(self.regulators, [level.astype(dtype) for level in self.levels])
 
 
 class CountTest:
@@ -106,11 +107,7 @@ class CountTest:
 
     @classmethod
     def of(
-        cls,
-        expression: Expression,
-        design: Design,
-        settings: EngineSettings,
-        genes: np.ndarray | None = None,
+        cls, expression: Expression, design: Design, settings: EngineSettings, genes: np.ndarray | None = None
     ) -> CountTest:
         """The test of all genes of an expression, or of some."""
         total, known = expression.count_depth()
@@ -145,7 +142,9 @@ class CountTest:
         self.levels = design.levels
         self.overdispersion = overdispersion
         self.n_genes = counts.shape[1]
-        self.depth = [Depth(np.asarray(total, dtype=np.float64)[level.rows], known) for level in self.levels]
+        self.depth = [
+            CountDepth(np.asarray(total, dtype=np.float64)[level.rows], known) for level in self.levels
+        ]
         self.n = self.n_samples = sum(len(level.rows) for level in self.levels)
         self.weight = [len(level.rows) / self.n for level in self.levels]
         self._kept: dict[np.dtype, list[CountTargets]] = {}
@@ -237,7 +236,7 @@ class CountTest:
 
     # --- the test -----------------------------------------------------------------------------------
 
-    def features(self, regulators: np.ndarray) -> BlockFeatures:
+    def features(self, regulators: np.ndarray) -> CountBlock:
         """Build the columns of a block of regulators, in every level, float64."""
         regulators = np.asarray(regulators)
         built = [
@@ -246,11 +245,11 @@ class CountTest:
             )
             for level, depth in zip(self.levels, self.depth, strict=True)
         ]
-        return BlockFeatures(regulators, built)
+        return CountBlock(regulators, built)
 
     def outcome(
         self,
-        features: BlockFeatures,
+        features: CountBlock,
         targets: np.ndarray | slice,
         dtype: type,
         *,
@@ -273,7 +272,7 @@ class CountTest:
 
     def _guard(
         self,
-        features: BlockFeatures,
+        features: CountBlock,
         moments: list[CountMoments],
         estimates: list[CountLevel],
         usable: np.ndarray,
@@ -302,7 +301,7 @@ class CountTest:
     def _agree(
         self,
         result: Outcome,
-        features: BlockFeatures,
+        features: CountBlock,
         genes: np.ndarray,
         usable: np.ndarray,
         bound_from: float,
@@ -334,7 +333,7 @@ class CountTest:
 
     def _combine(
         self,
-        features: BlockFeatures,
+        features: CountBlock,
         blocks: list[CountTargets],
         moments: list[CountMoments],
         estimates: list[CountLevel],
@@ -365,7 +364,7 @@ class CountTest:
             tested = n_levels > 0
             df = n_levels if len(estimates) > 1 else np.array([[1]])
             statistic = total([e.wald for e in estimates])
-            laws = Law(statistic, N_BENDS * df), Law(total([e.z2 for e in estimates]), df)
+            laws = NullLaw(statistic, N_BENDS * df), NullLaw(total([e.z2 for e in estimates]), df)
             pieces = self._pieces(features, moments, estimates, total, line, bend)
         resolved = total([np.broadcast_to(f.degree[:, None] == 3, line.shape) * 1.0 for f in features.levels])
         upper = share_upper(np.sqrt(np.maximum(bend, 0)), np.sqrt(line), *pieces, z)
@@ -386,7 +385,7 @@ class CountTest:
 
     def _pieces(
         self,
-        features: BlockFeatures,
+        features: CountBlock,
         moments: list[CountMoments],
         estimates: list[CountLevel],
         total: Callable[[list[np.ndarray]], np.ndarray],
@@ -404,7 +403,7 @@ class CountTest:
         r, size = _inverse_root(bend), _inverse_root(line)
         return v_bend * r**2, v_line * size**2, v_both * r * size
 
-    def detectable(self, features: BlockFeatures, targets: np.ndarray) -> np.ndarray:
+    def detectable(self, features: CountBlock, targets: np.ndarray) -> np.ndarray:
         """Gain of unit non-centrality along an average direction: 2 / (n trace of Omega^-1 N)."""
         blocks = self.target_blocks(targets, np.float64)
         shape = (len(features.regulators), len(np.arange(self.n_genes)[targets]))
@@ -424,13 +423,13 @@ class CountTest:
 
     def _cluster_laws(
         self,
-        features: BlockFeatures,
+        features: CountBlock,
         blocks: list[CountTargets],
         estimates: list[CountLevel],
         usable: np.ndarray,
         line: np.ndarray,
         bend: np.ndarray,
-    ) -> tuple[tuple[Law, Law], np.ndarray, Pieces, np.ndarray, np.ndarray, np.ndarray]:
+    ) -> tuple[tuple[NullLaw, NullLaw], np.ndarray, Pieces, np.ndarray, np.ndarray, np.ndarray]:
         """Tests and bound by leaving out whole replicates; Bonferroni joins levels, which share them.
 
         Last, where their spread is nearly singular, so that float32 is not enough; and the degrees of
@@ -486,7 +485,7 @@ class CountTest:
             for of, parts in ((bends, tilts), (lines, rises)):
                 for (code, _, _), part in zip(sums, shares.left_out(parts), strict=True):
                     of[code] = of.get(code, 0) + np.where(use, share * part, 0)
-        laws = [Law(np.maximum(value - np.log(np.maximum(n_tests, 1)), 0), None) for value in lam]
+        laws = [NullLaw(np.maximum(value - np.log(np.maximum(n_tests, 1)), 0), None) for value in lam]
         pieces = bound_from_replicates(
             list(bends.values()), list(lines.values()), _inverse_root(bend), _inverse_root(line)
         )
@@ -497,8 +496,3 @@ def _inverse_root(value: np.ndarray) -> np.ndarray:
     nothing = np.finfo(value.dtype).tiny ** 0.5  # what is smaller is 0, and the square of its inverse inf
     safe = np.where(value > nothing, value, 1)
     return np.where(value > nothing, 1 / np.sqrt(safe), 0)
-
-
-def usable_cells(total: np.ndarray, known: bool) -> np.ndarray:
-    """Cells with counts enough to be used."""
-    return np.isfinite(total) & (total > 0 if known else total >= MIN_TOTAL)

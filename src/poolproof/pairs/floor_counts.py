@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from .count_engine import CountTest
-from .count_kernels import Depth, factorial_moment
+from .count_kernels import CountDepth, factorial_moment
 from .floor_kernels import FactorCurves
 
 LEAST_RATE = 0.05
@@ -21,7 +21,7 @@ LEAST_RATE = 0.05
 
 def straight_counts(
     counts: np.ndarray,
-    depth: Depth,
+    depth: CountDepth,
     expected: np.ndarray,
     bends: np.ndarray,
     generator: np.random.Generator,
@@ -48,7 +48,7 @@ def straight_counts(
     return kept + _molecules(np.maximum(-bends, 0.0), depth, generator)
 
 
-def _molecules(rate: np.ndarray, depth: Depth, generator: np.random.Generator) -> np.ndarray:
+def _molecules(rate: np.ndarray, depth: CountDepth, generator: np.random.Generator) -> np.ndarray:
     """Draw counts of these fractions, shape ``(n, n_genes)``: of the cells' totals, or Poisson."""
     if depth.known:
         return generator.poisson(rate * depth.total[:, None]).astype(np.float64)
@@ -57,7 +57,7 @@ def _molecules(rate: np.ndarray, depth: Depth, generator: np.random.Generator) -
 
 
 def affine_counts(
-    expected: np.ndarray, spread: np.ndarray, depth: Depth, generator: np.random.Generator
+    expected: np.ndarray, spread: np.ndarray, depth: CountDepth, generator: np.random.Generator
 ) -> np.ndarray:
     """Draw counts with affine equations: gamma noise about the lines, then molecules of the same totals.
 
@@ -75,7 +75,7 @@ def affine_counts(
     return _molecules(rate, depth, generator)
 
 
-def own_spread(counts: np.ndarray, depth: Depth, expected: np.ndarray) -> np.ndarray:
+def own_spread(counts: np.ndarray, depth: CountDepth, expected: np.ndarray) -> np.ndarray:
     """Squared coefficient of variation of each gene's noise about its line, counting noise left out.
 
     Parameters

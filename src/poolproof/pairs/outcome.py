@@ -12,7 +12,7 @@ from .calls import N_CODES, CodeTable, StudentTable, code_of, largest_p, minus_l
 
 
 @dataclass(eq=False)
-class Law:
+class NullLaw:
     """A statistic and its law under the null: chi-square, df times F, or -ln p itself."""
 
     value: np.ndarray
@@ -22,13 +22,13 @@ class Law:
     df_residual: np.ndarray | None = None
     """Those of the denominator, shape as ``df``, the same wherever ``df`` is; None: chi-square."""
 
-    def at(self, rows: np.ndarray, columns: np.ndarray) -> Law:
+    def at(self, rows: np.ndarray, columns: np.ndarray) -> NullLaw:
         """The law of some pairs, flat."""
 
         def pick(values: np.ndarray | None) -> np.ndarray | None:
             return None if values is None else np.broadcast_to(values, self.value.shape)[rows, columns]
 
-        return Law(self.value[rows, columns], pick(self.df), pick(self.df_residual))
+        return NullLaw(self.value[rows, columns], pick(self.df), pick(self.df_residual))
 
     def minus_log_p(self) -> np.ndarray:
         """-ln p, shape ``(R, m)``, float64; 0 where untested."""
@@ -103,7 +103,7 @@ class StudentLaw:
 class Either:
     """Two tests of one hypothesis, joined by Bonferroni: twice the smaller p-value."""
 
-    laws: tuple[Law | StudentLaw, Law]
+    laws: tuple[NullLaw | StudentLaw, NullLaw]
 
     def minus_log_p(self) -> np.ndarray:
         """-ln p, shape ``(R, m)``."""
@@ -126,9 +126,9 @@ class Outcome:
     r2_linear: np.ndarray
     gain: np.ndarray
     share_upper: np.ndarray
-    bend: Law
+    bend: NullLaw
     """The test of non-linearity."""
-    association: Law | Either
+    association: NullLaw | Either
     """The test whether x explains y at all."""
     statistic: np.ndarray
     """The statistic as the table shows it."""

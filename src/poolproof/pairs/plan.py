@@ -15,8 +15,7 @@ from .._checks import InputError, check_choice, printable
 from ..data.expression import Expression
 from ..data.labels import meant
 from ..data.matching import match_edges, match_genes, table_of
-from .count_engine import usable_cells
-from .count_kernels import MIN_SEEN, MIN_TOTAL
+from .count_kernels import MIN_SEEN, MIN_TOTAL, usable_cells
 from .design import MIN_SAMPLES, Design, make_design
 
 MOST_COMPLETE = 0.8

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .count_kernels import MAX_LEVERAGE, OWN, CountTargets, Depth, by_stratum, count_terms
+from .count_kernels import MAX_LEVERAGE, OWN, CountDepth, CountTargets, by_stratum, count_terms
 from .design import Level
 from .population_kernels import LevelSums
 
@@ -67,7 +67,7 @@ Quadratic = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def count_columns(
-    x: np.ndarray, depth: Depth, level: Level, dtype: type, *, overdispersion: float = 0.0
+    x: np.ndarray, depth: CountDepth, level: Level, dtype: type, *, overdispersion: float = 0.0
 ) -> CountColumns:
     """Build the columns of a block of regulators in one level.
 

@@ -14,7 +14,7 @@ from ..basis import N_COLUMNS
 from ..data.expression import Expression
 from .calls import Z_UPPER, minus_log_sf, share_upper
 from .design import Design, Level, n_effective, n_present
-from .outcome import Either, Law, Outcome, StudentLaw
+from .outcome import Either, NullLaw, Outcome, StudentLaw
 from .replicate_kernels import Influence, spread_of
 from .score_kernels import (
     STEEP,
@@ -44,7 +44,7 @@ _FLOOR = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
 
 
 @dataclass(frozen=True, eq=False)
-class BlockFeatures:
+class ScoreBlock:
     """Features of a block of regulators in every level."""
 
     regulators: np.ndarray
@@ -52,14 +52,14 @@ class BlockFeatures:
     unsafe: np.ndarray
     """Regulators whose pairs float32 cannot decide, shape ``(R,)``."""
 
-    def take(self, chosen: np.ndarray) -> BlockFeatures:
+    def take(self, chosen: np.ndarray) -> ScoreBlock:
         """The same for some regulators of the block."""
         levels = [level.take(chosen) for level in self.levels]
-        return BlockFeatures(self.regulators[chosen], levels, self.unsafe[chosen])
+        return ScoreBlock(self.regulators[chosen], levels, self.unsafe[chosen])
 
-    def astype(self, dtype: type) -> BlockFeatures:
+    def astype(self, dtype: type) -> ScoreBlock:
         """The same in another floating-point type."""
-        return BlockFeatures(self.regulators, [level.astype(dtype) for level in self.levels], self.unsafe)
+        return ScoreBlock(self.regulators, [level.astype(dtype) for level in self.levels], self.unsafe)
 
 
 class ScoreTest:
@@ -165,7 +165,7 @@ class ScoreTest:
 
     # --- features -----------------------------------------------------------------------------------
 
-    def features(self, regulators: np.ndarray) -> BlockFeatures:
+    def features(self, regulators: np.ndarray) -> ScoreBlock:
         """Build the columns of a block of regulators, in every level, float64."""
         values = self.targets.raw(regulators)
         unsafe = np.isnan(values).any(axis=0)
@@ -177,13 +177,13 @@ class ScoreTest:
             centred = x - x.mean(axis=0)
             scale = (centred**2).sum(axis=0)
             unsafe |= (centred**2).max(axis=0) > HIGH_LEVERAGE * np.where(scale > 0, scale, np.inf)
-        return BlockFeatures(np.asarray(regulators), built, unsafe)
+        return ScoreBlock(np.asarray(regulators), built, unsafe)
 
     # --- the test -----------------------------------------------------------------------------------
 
     def outcome(
         self,
-        features: BlockFeatures,
+        features: ScoreBlock,
         targets: np.ndarray | slice,
         dtype: type,
         *,
@@ -233,8 +233,8 @@ class ScoreTest:
         n_rest = n - (len(self.targets.rows) - self._residual_df(all_df))
         doubt = np.zeros(line.shape, dtype=bool)
         weak = None if exact else doubt
-        bend: Law
-        association: Law | Either
+        bend: NullLaw
+        association: NullLaw | Either
         if self.design.n_clusters:
             bend, statistic = self._cluster_law(levels, columns - 1, varies, weak, range(1, self.k))
             line_law, _ = self._cluster_law(levels, np.minimum(columns, 1), varies, weak, range(1))
@@ -242,8 +242,8 @@ class ScoreTest:
         elif self.test == "classical":
             doubt |= line + gain > 1 - WEAK
             rest = np.maximum(1 - line - gain, 1e-30 if exact else 1e-12) / np.maximum(n_rest, 1)
-            bend = Law(gain / rest, bend_df, n_rest * 1.0)
-            association = Law((line + gain) / rest, all_df, n_rest * 1.0)
+            bend = NullLaw(gain / rest, bend_df, n_rest * 1.0)
+            association = NullLaw((line + gain) / rest, all_df, n_rest * 1.0)
             statistic = bend.value / np.maximum(bend_df, 1)
             tested = tested & (n_rest >= 1)
         else:
@@ -271,7 +271,7 @@ class ScoreTest:
         all_df: np.ndarray,
         most: np.ndarray,
         weak: np.ndarray | None,
-    ) -> tuple[Law, Either]:
+    ) -> tuple[NullLaw, Either]:
         """Robust scores of bends and of all columns, added over levels.
 
         Association may also show in the line, shared by levels (Bonferroni joins both): the score of all
@@ -284,11 +284,11 @@ class ScoreTest:
                 weak |= of.variance[0, 0] < WEAK * of.variance_null[0, 0]
         floor = _FLOOR[levels[0].b.dtype]
         bends = list(range(1, self.k))
-        bend = Law(
+        bend = NullLaw(
             add(quadratic_form(of.variance, of.s, bends, floor, weak, of.variance_null) for of in levels),
             bend_df,
         )
-        omnibus = Law(
+        omnibus = NullLaw(
             add(quadratic_form(of.variance_null, [of.b, *of.s], [0, *bends], floor, weak) for of in levels),
             all_df,
         )
@@ -306,7 +306,7 @@ class ScoreTest:
         pieces = bound_pieces(levels, gain, line, self.design.n_clusters)
         return share_upper(np.sqrt(gain), np.sqrt(line), *pieces, z)
 
-    def detectable(self, features: BlockFeatures, targets: np.ndarray) -> np.ndarray:
+    def detectable(self, features: ScoreBlock, targets: np.ndarray) -> np.ndarray:
         """Gain of unit non-centrality along an average direction, (k - 1) / trace of M^-1, ``(R, m)``."""
         y = self.targets.block(targets, np.float64)
         levels = [
@@ -325,7 +325,7 @@ class ScoreTest:
         varies: np.ndarray,
         weak: np.ndarray | None,
         of: range,
-    ) -> tuple[Law, np.ndarray]:
+    ) -> tuple[NullLaw, np.ndarray]:
         """Wald's test of some coefficients, per level (method 6.9); Bonferroni joins the levels.
 
         ``T2 (D - p) / (p (D - 1)) ~ F(p, D - p)``, Hotelling's law, for D replicates and p columns.
@@ -355,7 +355,7 @@ class ScoreTest:
             best = np.maximum(best, minus_log_p)
             n_tests += possible
         joined = np.maximum(best - np.log(np.maximum(n_tests, 1)), 0.0)
-        return Law(joined, None), statistic
+        return NullLaw(joined, None), statistic
 
     def _average_gain(self, levels: list[Moments]) -> np.ndarray:
         bends = list(range(1, self.k))
@@ -380,7 +380,7 @@ class ScoreTest:
         result.tested = np.broadcast_to(result.tested, shape).copy()
         bend = result.bend.minus_log_p().copy()
         association = result.association.minus_log_p().copy()
-        result.bend, result.association = Law(bend, None), Law(association, None)
+        result.bend, result.association = NullLaw(bend, None), NullLaw(association, None)
         for r, regulator in enumerate(regulators):
             columns = np.flatnonzero(incomplete[r])
             for start in range(0, len(columns), 256):

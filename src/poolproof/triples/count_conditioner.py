@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..pairs.count_engine import CountTest
-from ..pairs.count_kernels import CountTargets, CountTerms, Depth, by_stratum, count_terms
+from ..pairs.count_kernels import CountDepth, CountTargets, CountTerms, by_stratum, count_terms
 from ..pairs.design import Level
 from .partial import WORKING_BYTES, Downdate, Given, Replicates, Spread, Squares
 
@@ -30,7 +30,7 @@ class _Part:
 
     level: Level
     ends: CountTargets
-    depth: Depth
+    depth: CountDepth
     terms: CountTerms
     share: float
     """Share of the cells used that this level has."""
@@ -127,7 +127,7 @@ class CountConditioner:
         return Squares(left, right, n)
 
 
-def fraction_columns(of: CountTargets, depth: Depth, level: Level) -> tuple[np.ndarray, np.ndarray]:
+def fraction_columns(of: CountTargets, depth: CountDepth, level: Level) -> tuple[np.ndarray, np.ndarray]:
     """Columns whose products are sums over cells of the covariances of fractions, sampling noise removed.
 
     X Z / (T (T - 1)), or X Z / s^2 with known s, less the product of the stratum's means as a U-statistic.

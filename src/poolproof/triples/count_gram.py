@@ -19,7 +19,7 @@ import scipy.sparse as sp
 from .. import _names as names
 from .._arrays import add
 from ..pairs.count_engine import CountTest
-from ..pairs.count_kernels import Depth, count_targets
+from ..pairs.count_kernels import CountDepth, count_targets
 from ..pairs.design import Level
 from .count_parts import Columns, Layout, Middle, Source, Tile, part_of
 from .folds import content_rank, draw_folds, folds_of
@@ -274,7 +274,7 @@ def _known(middle: Middle, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
     return found, cells / np.maximum(cells.sum(axis=1, keepdims=True), 1.0)
 
 
-def _scale(test: CountTest, levels: Sequence[Level], depth: Sequence[Depth]) -> np.ndarray:
+def _scale(test: CountTest, levels: Sequence[Level], depth: Sequence[CountDepth]) -> np.ndarray:
     """1 / standard deviation of the fraction of each gene; 0 where the variance is not clear: no end."""
     n = sum(len(level.rows) for level in levels)
     scale = np.zeros(test.n_genes)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..pairs.count_engine import CountTest
-from ..pairs.count_kernels import Depth, by_stratum, count_terms, factorial_moment
+from ..pairs.count_kernels import CountDepth, by_stratum, count_terms, factorial_moment
 from ..pairs.design import Level
 from .folds import Folds, folds_of
 from .gram import TILE
@@ -144,7 +144,7 @@ class Source:
         self,
         test: CountTest,
         levels: Sequence[Level],
-        depth: Sequence[Depth],
+        depth: Sequence[CountDepth],
         folds: Folds,
         scale: np.ndarray,
         dtype: type,
@@ -231,8 +231,8 @@ class Source:
 
 
 def part_of(
-    levels: Sequence[Level], depth: Sequence[Depth], folds: Folds
-) -> tuple[list[Level], list[Depth], Folds]:
+    levels: Sequence[Level], depth: Sequence[CountDepth], folds: Folds
+) -> tuple[list[Level], list[CountDepth], Folds]:
     """Some cells as levels of their own."""
     codes = folds.codes
     ends = [*folds.starts[1:], len(codes)]
@@ -251,6 +251,6 @@ def part_of(
     chosen = codes >= 0
     return (
         smaller,
-        [Depth(of.total[at], of.known) for of, at in zip(depth, kept, strict=True)],
+        [CountDepth(of.total[at], of.known) for of, at in zip(depth, kept, strict=True)],
         folds_of(codes[chosen], starts, folds.rank[chosen]),
     )
