@@ -255,7 +255,7 @@ def verdict_sentences():
     functions = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.name in told]
     assert len(functions) == len(told)
     texts = [text for function in functions for text in strings(function)]
-    return [text for text in texts if len(text) > 35]
+    return [text for text in texts if len(text) > 30]
 
 
 def strings(function):
