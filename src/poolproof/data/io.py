@@ -25,12 +25,12 @@ from . import formats as _formats
 from . import other_tables as _other
 from . import tenx as _tenx
 from .containers import check_hdf5, check_zarr
-from .formats import Table
 from .loom import is_loom, read_loom
 from .not_genes import leave_out
 from .orientation import GENES_IN_COLUMNS, GENES_IN_ROWS, ORIENTATIONS, guess_orientation
 from .sample_files import find_sample_files, read_sample_files, sample_file_of
 from .scale import is_sparse
+from .tables import Table
 
 FORMATS = (
     "h5ad",

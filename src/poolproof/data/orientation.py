@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable
 
 from .._checks import printable
-from .formats import GENE_NOTES, GENE_WORDS, SAMPLE_NOTES, SAMPLE_WORDS, Table, header_word
+from .tables import GENE_NOTES, GENE_WORDS, SAMPLE_NOTES, SAMPLE_WORDS, Table, header_word
 
 GENES_IN_ROWS, GENES_IN_COLUMNS = ORIENTATIONS = ("genes-in-rows", "genes-in-columns")
 
