@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .data.expression import describe
     from .data.io import read
     from .data.networks import read_edges, read_regulators
+    from .discovery.finding import discover
+    from .discovery.methods import list_methods
     from .models.examples import example_model, list_models
     from .models.model_file import read_model
     from .models.scm import SCM
@@ -52,10 +54,12 @@ __all__ = [
     "check",
     "dataset_info",
     "describe",
+    "discover",
     "example_model",
     "fetch_dataset",
     "linearity",
     "list_datasets",
+    "list_methods",
     "list_models",
     "list_networks",
     "load_dataset",
@@ -83,10 +87,12 @@ _MODULE_OF = {
     "check": "theory.conditions",
     "dataset_info": "data.datasets",
     "describe": "data.expression",
+    "discover": "discovery.finding",
     "example_model": "models.examples",
     "fetch_dataset": "data.datasets",
     "linearity": "pairs.every_pair",
     "list_datasets": "data.datasets",
+    "list_methods": "discovery.methods",
     "list_models": "models.examples",
     "list_networks": "data.datasets",
     "load_dataset": "data.datasets",
@@ -107,7 +113,19 @@ _MODULE_OF = {
 }
 
 
-_ROOMS = ("data", "pairs", "triples", "pools", "verdict", "models", "theory", "report", "study", "cli")
+_ROOMS = (
+    "data",
+    "pairs",
+    "triples",
+    "pools",
+    "verdict",
+    "models",
+    "theory",
+    "report",
+    "study",
+    "discovery",
+    "cli",
+)
 _of_all, _ = lazy_names(__name__, _MODULE_OF | dict.fromkeys(_ROOMS, ""))
 install()
 

@@ -80,7 +80,9 @@ class Graph:
             for cause, effect in edges:
                 if cause not in place or effect not in place:
                     unknown = cause if cause not in place else effect
-                    raise InputError(f"expected edges between the genes given; found {printable(unknown, 40)!r}")
+                    raise InputError(
+                        f"expected edges between the genes given; found {printable(unknown, 40)!r}"
+                    )
                 array[place[cause], place[effect]] = True
         return cls(tuple(names), arrows, lines | lines.T)
 
@@ -135,7 +137,7 @@ class Graph:
             raise InputError("the graph has no weights to rank its edges by")
         best = np.maximum(self.weights, self.weights.T)
         i, j = np.triu_indices(len(self.names), 1)
-        first = np.array(self.names)
+        first = np.argsort(np.argsort(np.array(self.names)))
         order = np.lexsort((np.maximum(first[i], first[j]), np.minimum(first[i], first[j]), -best[i, j]))
         chosen = order[: max(n_edges, 0)]
         chosen = chosen[best[i[chosen], j[chosen]] > 0]

@@ -1,0 +1,154 @@
+"""A process that stays alive for many runs of methods, and is ended when one takes too long."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .graph import Graph
+
+OK, TIME_LIMIT, FAILED, REFUSED = STATUSES = ("ok", "time_limit", "failed", "refused")
+START_LIMIT = 300.0
+"""Seconds for a new process and the import of a library, which the time limit of a run leaves out."""
+
+ONE_THREAD = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "NUMBA_NUM_THREADS",
+        "RAYON_NUM_THREADS",
+    ),
+    "1",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What came of one run."""
+
+    status: str
+    """``ok``, ``time_limit``, ``failed`` (the library stopped, or its process died) or ``refused`` (by the
+    preflight)."""
+    graph: Graph | None
+    """None unless ``ok``."""
+    reason: str
+    """One line; empty if ``ok``."""
+    seconds: float
+    """Wall time of the run, without the start of the process and the import of the library."""
+
+
+class Worker:
+    """Run methods in a process of their own, one after the other, with one thread.
+
+    The process is started when it is needed, stays alive, and is started anew after it was ended or died.
+    What libraries print is not shown. Close it, or use it in ``with``.
+
+    Examples
+    --------
+    >>> values = np.array([[0.0, 1], [1, 3], [2, 2], [3, 5]])
+    >>> with Worker() as worker:
+    ...     outcome = worker.run(values, ["a", "b"], "correlation", time_limit=60)
+    >>> outcome.status, outcome.graph.weights.round(3).tolist()
+    ('ok', [[0.0, 0.832], [0.832, 0.0]])
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def run(
+        self,
+        values: np.ndarray,
+        names: Sequence[str],
+        method: str,
+        *,
+        seed: int = 0,
+        time_limit: float | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Outcome:
+        """Run one method; see :func:`poolproof.discover`. Nothing that the method does raises.
+
+        ``time_limit`` is in seconds of wall time; None: none.
+        """
+        process = self._alive()
+        task = {"values": np.asarray(values), "names": tuple(names), "method": method, "seed": seed}
+        task |= {"options": dict(options or {}), "path": sys.path, "limit": time_limit}
+        assert process.stdin is not None
+        try:
+            pickle.dump(task, process.stdin)
+            process.stdin.flush()
+        except BrokenPipeError:
+            return self._died(0.0)
+        begun = self._answer(START_LIMIT)
+        start = time.monotonic()
+        if begun is None:
+            return self._too_long(f"{method} could not be imported in {START_LIMIT:g} s", FAILED, 0.0)
+        if begun and begun[0] == "started":
+            begun = self._answer(time_limit)
+        seconds = time.monotonic() - start
+        if begun is None:
+            return self._too_long(f"{method} did not end in {time_limit:g} s", TIME_LIMIT, seconds)
+        if not begun:
+            return self._died(seconds)
+        status, content = begun
+        if status == OK:
+            return Outcome(OK, content, "", seconds)
+        return Outcome(status, None, content, seconds)
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _alive(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            self.close()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", f"{__package__}.child"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=os.environ | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+            )
+        return self._process
+
+    def _answer(self, limit: float | None) -> tuple[Any, ...] | None:
+        """The next answer; empty if the process died, None if it took too long."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], limit)[0]:
+            return None
+        try:
+            answer: tuple[Any, ...] = pickle.load(self._process.stdout)
+        except (EOFError, pickle.UnpicklingError):
+            return ()
+        return answer
+
+    def _too_long(self, reason: str, status: str, seconds: float) -> Outcome:
+        self.close()
+        return Outcome(status, None, reason, seconds)
+
+    def _died(self, seconds: float) -> Outcome:
+        assert self._process is not None
+        code = self._process.wait()
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        self.close()
+        return Outcome(FAILED, None, f"its process died ({how})", seconds)
