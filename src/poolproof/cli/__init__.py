@@ -23,7 +23,7 @@ from .._checks import InputError, PoolproofError, printable
 from .._names import KINDS, SCALES, TESTS
 from .datasets import datasets_command
 from .models import check_command, simulate_command
-from .options import parse_memory
+from .options import parse_memory, refuse_limit
 from .pools import pool_command
 from .study import study_command
 
@@ -143,13 +143,7 @@ def commands() -> None:
 @click.option(
     "--min-r2", type=float, default=0.02, show_default=True, help="Smallest r2 of an associated pair."
 )
-@click.option(
-    "--max-contradicting",
-    type=float,
-    default=0.05,
-    show_default=True,
-    help="Largest share of associated pairs that may contradict.",
-)
+@click.option("--max-contradicting", hidden=True, expose_value=False, callback=refuse_limit)
 @click.option(
     "--triples",
     type=click.Choice(["auto", "all", "none"]),

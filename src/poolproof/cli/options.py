@@ -30,6 +30,14 @@ def parse_memory(context: click.Context, parameter: click.Parameter, value: str)
     return float(match[1]) * _UNITS[match[2]]
 
 
+def refuse_limit(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    """Earlier command lines limited the share of calls that contradict: say why that is gone."""
+    if value is not None:
+        from ..verdict.auditing import NO_LIMIT
+
+        raise InputError(f"--max-contradicting {NO_LIMIT}")
+
+
 def read_aggregation(text: str) -> Aggregation:
     """The aggregation as a model file would have it: a word, or a mapping in braces."""
     from ..aggregation import parse_aggregation
