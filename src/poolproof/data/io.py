@@ -30,6 +30,7 @@ from .not_genes import leave_out
 from .orientation import GENES_IN_COLUMNS, GENES_IN_ROWS, ORIENTATIONS, guess_orientation
 from .sample_files import find_sample_files, read_sample_files, sample_file_of
 from .scale import is_sparse
+from .streams import whole_file
 from .tables import Table
 
 FORMATS = (
@@ -119,7 +120,12 @@ def read(
     """
     check_choice("orientation", orientation, ("auto", *ORIENTATIONS))
     check_choice("format", format, ("auto", *FORMATS))
-    path = Path(path)
+    with whole_file(path) as whole:
+        return _read(whole, orientation, format, Known(known_genes, known_samples, modality))
+
+
+def _read(path: Path, orientation: str, format: str, known: Known) -> AnnData:
+    """Read a file or folder that can be read as often as its reader wants."""
     _check_exists(path)
     with python_warnings.catch_warnings():
         python_warnings.simplefilter("ignore")  # the parsers' own; what matters is said in uns
@@ -127,9 +133,7 @@ def read(
         try:
             _check_container(path)
             chosen = _detect(path) if format == "auto" else format
-            adata, found, said = _READERS[chosen](
-                path, orientation, Known(known_genes, known_samples, modality)
-            )
+            adata, found, said = _READERS[chosen](path, orientation, known)
             if chosen not in ("h5ad", "zarr", "h5mu"):  # AnnData stays as it is; describe leaves out the same
                 keep, left_out = leave_out(adata.var_names, adata.var)
                 adata = adata if keep.all() else adata[:, keep].copy()
