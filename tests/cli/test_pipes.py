@@ -50,9 +50,10 @@ def test_read__a_binary_file_through_a_pipe(tmp_path):
 
 
 def test_audit__every_input_may_come_through_a_pipe(tmp_path):
+    quick = "--quiet --triples none --curves none"
     script = (
-        f"cat {EXPRESSION} | {COMMAND} audit - --network <(cat {EDGES}) --out piped --quiet --triples none --curves none && "
-        f"{COMMAND} audit {EXPRESSION} --network {EDGES} --out plain --quiet --triples none --curves none"
+        f"cat {EXPRESSION} | {COMMAND} audit - --network <(cat {EDGES}) --out piped {quick} && "
+        f"{COMMAND} audit {EXPRESSION} --network {EDGES} --out plain {quick}"
     )
     done = shell(script, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
