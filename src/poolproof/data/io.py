@@ -24,7 +24,8 @@ from .._checks import InputError, PoolproofError, check_choice, printable
 from . import formats as _formats
 from . import other_tables as _other
 from . import tenx as _tenx
-from .containers import check_hdf5, check_zarr
+from .containers import OTHER_HDF5, check_hdf5, check_zarr
+from .long_tables import long_table_of, read_long_table
 from .loom import is_loom, read_loom
 from .not_genes import leave_out
 from .orientation import GENES_IN_COLUMNS, GENES_IN_ROWS, ORIENTATIONS, guess_orientation
@@ -46,6 +47,8 @@ FORMATS = (
     "10x-h5",
     "kallisto-bustools",
     "alevin-fry",
+    "parse",
+    "long-table",
     "sample-files",
 )
 
@@ -214,7 +217,10 @@ def _detect(path: Path) -> str:
         if find_sample_files(path):
             return "sample-files"
         inside = ", ".join(printable(p.name, 40) for p in sorted(path.iterdir())[:5]) or "nothing"
-        raise InputError(f"expected a zarr AnnData or a 10x folder (matrix.mtx); the folder holds {inside}")
+        raise InputError(
+            "expected a zarr AnnData, a matrix of cells with its two lists, or tables of samples as a "
+            f"quantifier names them; the folder holds {inside}; see docs/reference/inputs.md"
+        )
     head = _head(path)
     suffixes = [s.lower() for s in path.suffixes]
     suffix = next((s for s in reversed(suffixes) if s != ".gz"), "")
@@ -235,13 +241,15 @@ def _detect(path: Path) -> str:
         )
     if suffix == ".mtx":
         return _tenx.layout_of(path)
-    if "series_matrix" in path.name.lower():
+    if "series_matrix" in path.name.lower() or head.startswith((b"!Series_", b"!Sample_")):
         return "series-matrix"
     form = sample_file_of(path)
     if form is not None:
         way_out = form.way_out or "give the folder that holds the files of all samples"
         raise InputError(f"expected several samples; found one ({form.name}, {form.tool}); {way_out}")
-    return "gct" if suffix == ".gct" or head.startswith((b"#1.2", b"#1.3")) else "text"
+    if suffix == ".gct" or head.startswith((b"#1.2", b"#1.3")):
+        return "gct"
+    return "text" if long_table_of(path) is None else "long-table"
 
 
 def _detect_hdf5(path: Path) -> str:
@@ -255,6 +263,9 @@ def _detect_hdf5(path: Path) -> str:
             return "loom"
         if "matrix" in names or any(isinstance(g, h5py.Group) and "barcodes" in g for g in file.values()):
             return "10x-h5"
+    other = next((form for form in OTHER_HDF5 if set(form.holds) <= names), None)
+    if other is not None:
+        raise InputError(f"this is {other.name} ({other.tool}), which is not read; {other.way_out}")
     listed = ", ".join(printable(name, 30) for name in sorted(names)[:5]) or "nothing"
     raise InputError(f"expected an AnnData or a 10x matrix inside the HDF5 file; it holds {listed}")
 
@@ -399,6 +410,8 @@ _READERS: dict[str, _Reader] = {
     "10x": _read_10x(_tenx.read_10x_folder),
     "kallisto-bustools": _read_10x(_tenx.read_10x_folder),
     "alevin-fry": _read_10x(_tenx.read_10x_folder),
+    "parse": _read_10x(_tenx.read_10x_folder),
+    "long-table": _read_10x(read_long_table),
     "sample-files": _read_10x(read_sample_files),
     "10x-h5": _read_10x(_tenx.read_10x_h5),
 }
