@@ -173,6 +173,13 @@ def _decode(data: bytes, where: str) -> str:
     if "\0" in text:
         raise InputError(f"{where}: expected text; found a binary file; save it as csv, tsv or GraphML")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
+    first, _, rest = text.partition("\n")
+    if (
+        first.startswith("#")
+        and first.count("\t") > 0
+        and first.count("\t") == rest.split("\n", 1)[0].count("\t")
+    ):
+        text = text[1:]  # the header itself starts with the mark
     return re.sub(r"(?m)^[ \t]*#.*$", "", text)
 
 
