@@ -177,7 +177,7 @@ def _without(edges: pd.DataFrame, none: pd.Series, sentence: str, warnings: list
 def _other_names(edges: pd.DataFrame) -> dict[str, str]:
     """Columns of second names of the two ends (``source_genesymbol``), each with its counterpart."""
     by_name = {plain_name(str(column)): str(column) for column in edges.columns}
-    pairs = {}
+    pairs: dict[str, str] = {}
     for one in OTHER_REGULATOR_NAMES:
         other = "target" + one.removeprefix("source").removeprefix("regulator")
         if one in by_name and other in by_name:
