@@ -253,7 +253,9 @@ SEPARATION_COLUMNS = (
 STUDY_COLUMNS = (
     Column("dataset", "str", "name in the registry"),
     Column("group", "str", "bulk, single-cell, or pools of cell lines, which count as neither"),
-    Column("step", "str", "what was varied: audit, pairs, tests, scales, ...; see the how-to of the study"),
+    Column(
+        "step", "str", "what was varied: audit, population, pairs, tests, ...; see the how-to of the study"
+    ),
     Column("setting", "str", "how it was set"),
     Column("value", "float64", "the setting as a number; missing where it is none"),
     Column("repeat", "int32", "which drawing, or which group of samples was left out; 0 where there is one"),
@@ -261,6 +263,19 @@ STUDY_COLUMNS = (
     Column("n_genes", "int32", "genes in the analysis"),
     Column("test", "str", "robust, corrected or classical"),
     Column("n_tested", "int64", "ordered pairs tested"),
+    Column(
+        "bend_share",
+        "float64",
+        "of what genes explain in each other, over all pairs tested; see population.parquet",
+    ),
+    Column("low", "float64", "lower end of its 95 % interval, over samples (or replicates) and genes"),
+    Column("high", "float64", "upper end of its 95 % interval"),
+    Column("explained", "float64", "share of the variance of a target that a pair explains, on average"),
+    Column("floor", "float64", "bend share that affine equations with common causes can make; audits only"),
+    Column("excess", "float64", "bend share of the genes of the floor, less the floor; audits only"),
+    Column("limit", "float64", "excess that affine equations reach by chance; audits only"),
+    Column("control_share", "float64", "bend share of counts split in two, whose truth is 0; audits only"),
+    Column("verdict", "str", "contradicted, compatible or inconclusive; audits only"),
     Column("n_associated", "int64", "of those, associated"),
     Column("share_nonlinear", "float64", "of the associated, called non-linear"),
     Column("share_affine", "float64", "of the associated, called affine"),

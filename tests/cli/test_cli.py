@@ -419,7 +419,7 @@ BAD_OPTIONS = {
     "fdr text": ["--fdr", "x"],
     "margin": ["--margin", "0"],
     "min r2": ["--min-r2", "1"],
-    "max contradicting": ["--max-contradicting", "nan"],
+    "max contradicting": ["--max-contradicting", "0.05"],
     "keep": ["--keep", "some"],
     "keep top": ["--keep", "top:"],
     "keep top 0": ["--keep", "top:0"],

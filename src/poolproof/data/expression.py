@@ -18,6 +18,7 @@ from .depth import find_depth
 from .estimated import agreeing_log1p, estimated_counts, multiples_in_rows, rounded
 from .io import duplicates_sentence, markup_warnings, unique_names
 from .marks import SINGLE_CELL, UMI_DEPTH, Kind, decide_kind
+from .matching import plain_name
 from .orientation import gene_score
 from .scale import (
     Facts,
@@ -31,6 +32,7 @@ from .scale import (
     undo_log,
 )
 from .taking import Taken, genes_only, take
+from .traps import counted_twice, refuse_identifiers, traps_of
 from .value_checks import check_counts, check_values, find_counts_elsewhere
 
 SCALED = (
@@ -217,10 +219,11 @@ def describe(
     obs = taken.obs if obs is None or isinstance(data, AnnData) else obs
     if len(obs) != matrix.shape[0]:
         raise InputError(f"expected a table of {matrix.shape[0]:,} samples (obs); found {len(obs):,} rows")
-    warnings = list(taken.warnings)
+    warnings = [*taken.warnings, *traps_of(data, layer)]
     matrix, missing = sentinels_missing(matrix)
     warnings += [missing] if missing else []
     genes, obs_names = _names(taken, warnings)
+    refuse_identifiers(matrix, obs_names, genes)
     check_values(matrix, genes, obs_names, warnings)
     copies = _copies(matrix, obs_names, warnings)
     facts = measure(matrix)
@@ -236,6 +239,7 @@ def describe(
     scale = _scale_of(scale, base, offset, facts, matrix, taken, layer, warnings)
     if scale == "counts":
         check_counts(facts, matrix, genes, obs_names, warnings)
+        warnings += counted_twice(matrix)
     scale_tested = scale
     if scale == "log":
         base, offset, said = log_parameters(base, offset, facts, statement=taken.statement, log1p=taken.log1p)
@@ -357,7 +361,11 @@ def _names(taken: Taken, warnings: list[str]) -> tuple[np.ndarray, np.ndarray]:
 def _symbol_column(var: pd.DataFrame, genes: np.ndarray, warnings: list[str]) -> str | None:
     """The column of var that holds symbols, if the genes are not named by them already."""
     for column in var.columns:
-        if str(column).lower().replace("_", "").replace(".", "") not in SYMBOL_COLUMNS:
+        word = plain_name(str(column))
+        symbols = word in SYMBOL_COLUMNS or (
+            word == "description" and gene_score(var[column].astype(str)) > 0.3
+        )
+        if not symbols:
             continue
         given = var[column]
         texts = given.notna() & ~given.astype(str).str.strip().isin(["", "nan", "NA"])

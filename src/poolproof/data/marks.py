@@ -80,9 +80,13 @@ MARKS = (
         "names given to pools",
     ),
     Mark("names", r"bulk([_. -].*|\d+)", BULK, "pipelines", "names given to samples"),
-    Mark("names", r"(GTEX|TCGA)-.+|ACH-\d{6}", BULK, "GTEx, GDC, DepMap", "ids of bulk samples"),
+    Mark("names", r"(GTEX|TCGA)-.+|ACH-\d{6}|CDS-\w{6}", BULK, "GTEx, GDC, DepMap", "ids of bulk samples"),
     Mark(
-        "format", "10x|10x-h5|kallisto-bustools|alevin-fry", SINGLE_CELL, "Cell Ranger 9", "a barcode a cell"
+        "format",
+        "10x|10x-h5|kallisto-bustools|alevin-fry|parse|long-table",
+        SINGLE_CELL,
+        "Cell Ranger 9",
+        "a barcode a cell",
     ),
     Mark("obs", "(doublet_score|predicted_doublets?|scrublet.*)", SINGLE_CELL, "Scrublet 0.2", "scanpy.pp"),
     Mark("obs", r"scDblFinder[._].*", SINGLE_CELL, "scDblFinder 1.16", "scDblFinder::scDblFinder"),

@@ -157,6 +157,42 @@ def node_names(graph: Any) -> dict[Any, str]:
     return {node: str(node) for node in graph}
 
 
+def _is_model_string(text: str, file: str) -> bool:
+    return re.fullmatch(r"\s*(\[[^\[\]|{}\"]+(\|[^\[\]|]+)?\]\s*){2,}", text[:100_000]) is not None
+
+
+def _read_model_string(text: str, where: str) -> pd.DataFrame:
+    """Parents of each node: ``[STAT1][IRF1|STAT1:MYC]``."""
+    rows = []
+    for child, parents in re.findall(r"\[([^\[\]|]+)\|([^\[\]|]+)\]", text):
+        rows += [(parent.strip(), child.strip()) for parent in parents.split(":")]
+    return pd.DataFrame(rows, columns=["regulator", "target"], dtype=str)
+
+
+def _is_dagitty(text: str, file: str) -> bool:
+    return re.match(r"\s*(dag|pdag|mag|pag)\s*\{", text) is not None
+
+
+def _is_pajek(text: str, file: str) -> bool:
+    return re.match(r"\s*\*(vertices|network)\b", text, re.IGNORECASE) is not None
+
+
+UNDIRECTED_HEADERS = (
+    ("protein1", "protein2"),
+    ("node1", "node2", "node1_string_id"),
+    ("#node1", "node2"),
+    ("official symbol interactor a", "official symbol interactor b"),
+    ("id(s) interactor a", "id(s) interactor b"),
+    ("#id(s) interactor a", "id(s) interactor b"),
+)
+
+
+def _is_interactome(text: str, file: str) -> bool:
+    line = next((line for line in text[:20_000].split("\n") if line.strip()), "").lower()
+    cells = {cell.strip(' "') for cell in re.split(r"[\t, ]" if "\t" not in line else r"\t", line)}
+    return any(set(names) <= cells for names in UNDIRECTED_HEADERS)
+
+
 # --- lists ------------------------------------------------------------------------------------------------
 
 INTERACTIONS = frozenset(
@@ -288,6 +324,16 @@ NETWORK_FORMATS = (
     NetworkFormat("a Bayesian network (BIF)", "bnlearn 4.9, pgmpy 1.1", _is_bif, _read_bif),
     NetworkFormat("a DOT graph", "Graphviz 2.43, networkx 3.4, igraph 1.0", _is_dot, _read_dot),
     NetworkFormat("a GML graph", "networkx 3.4, igraph 1.0", _is_gml, _read_gml),
+    NetworkFormat("a model string", "bnlearn 4.9", _is_model_string, _read_model_string),
+    NetworkFormat("a dagitty model", "dagitty 3.1", _is_dagitty, None),
+    NetworkFormat("a Pajek network", "Pajek 5, networkx 3.4, igraph 1.0", _is_pajek, None),
+    NetworkFormat(
+        "interactions of proteins",
+        "STRING 12, BioGRID 4.4, PSI-MITAB 2.5",
+        _is_interactome,
+        None,
+        "they have no direction: take a network of regulators, such as CollecTRI or TRRUST",
+    ),
     NetworkFormat("JSON", "Cytoscape 3.10, networkx 3.4", _is_json, None),
     NetworkFormat(
         "regulons of pySCENIC",

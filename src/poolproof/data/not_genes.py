@@ -57,6 +57,17 @@ NOT_GENES = (
         "antibodies",
         "Cell Ranger 9 and CITE-seq-Count 1.4 with TotalSeq panels",
     ),
+    NotGene(r"ERCC[-_]\d{5}", "spike-in controls", "ERCC RNA Spike-In Mix"),
+    NotGene(
+        r"SIRV\d{3,}|SIRVome.*|(gSpikein|spikein)[_-].+", "spike-in controls", "Lexogen SIRV set, CEL-Seq"
+    ),
+    NotGene(r"(POS|NEG)_[A-H](\([\d.]+\))?", "spike-in controls", "NanoString nCounter (RCC)"),
+    NotGene(
+        r"(NegControl(Probe|Codeword)|UnassignedCodeword|DeprecatedCodeword|BLANK|Blank|NegPrb|SystemControl)"
+        r"[-_]?.*",
+        "control probes",
+        "Xenium 3, MERSCOPE, CosMx",
+    ),
     NotGene(r"(sg|g)RNA[-_:].+|sg[A-Z0-9]+[-_]g?\d+|NTC[-_]\d+", "guides", "Cell Ranger 9 (CRISPR)"),
 )
 

@@ -14,6 +14,7 @@ INDEX_LIKE = re.compile(
     r"gene|symbol|name|probe|feature|transcript|sample|cell|index|^ids?$|_id$", re.IGNORECASE
 )
 DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
+SEVERAL = re.compile(r"-?[\d.]+(e-?\d+)?(,-?[\d.]+(e-?\d+)?){2,}")
 THOUSANDS = re.compile(r"-?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
 MISSING_WORDS = ("", "NA", "NaN", "nan", "na", "N/A", "#N/A", "null", "NULL", "None", "<NA>")
 
@@ -32,7 +33,8 @@ GENE_WORDS = _words(
 SAMPLE_WORDS = _words(
     """sample samples sample_id sampleid sample_name cell cells cell_id cellid cell_name barcode barcodes
     donor donor_id patient patient_id subject subject_id individual run well array geo_accession depmap_id
-    modelid model_id cell_line cellline tumor_sample_barcode"""
+    modelid model_id cell_line cellline tumor_sample_barcode cell_index cell_barcode bc_wells spot_id
+    library_id sequencingid sequencing_id"""
 )
 INDEX_WORDS = GENE_WORDS | SAMPLE_WORDS | _words("index id name names rowname rownames")
 GENE_NOTES = GENE_WORDS | _words(
@@ -50,6 +52,20 @@ GENE_TABLE = _words(
     ncbi_gene_id    hgnc_id gene_symbol hugo_symbol gene_name"""
 )
 """Headers of columns that describe genes wherever they stand: featureCounts, biomaRt, cBioPortal, GDC."""
+GENE_STATISTICS = _words(
+    """basemean log2foldchange lfcse pvalue padj svalue logfc logcpm fdr pval qval p_val p_val_adj avg_log2fc
+    avg_logfc aveexpr p_value adj_p_val p_adj adj_p_value qvalue q_value log2fc log2_fold_change fold_change
+    foldchange logfoldchanges pvals pvals_adj"""
+)
+"""Headers of what a test says of genes: DESeq2, edgeR, limma, Seurat, scanpy. No sample is called so."""
+WITH_STATISTICS = _words("stat lr f t b scores pct_1 pct_2 cluster gene row_names")
+"""Headers that are such only beside one of those."""
+OF_CONTRASTS = re.compile(r".+_(p_value|log2foldchange|t_statistic)")
+"""Expression Atlas: ``g1_g2.p-value``."""
+LONG = 0.5
+"""Share of different entries up to which names in a long table are repeated."""
+MOST_CLASSES = 0.2
+"""Share of different entries up to which a first column of text holds classes of rows, not their names."""
 COUNTER_WORDS = (
     "",
     "unnamed:_0",
@@ -99,9 +115,15 @@ def to_table(frame: pd.DataFrame, labels: list[str], *, named: bool = False) -> 
         A cell of a value column holds text or an infinite number; no column is numeric.
     """
     warnings: list[str] = []
+    frame, units = _without_units(frame)
+    if units:
+        warnings.append(f"the second line names no row ({units}) and was left out")
     frame, labels, numbered = _without_counter(frame, labels)
     if numbered:
         warnings.append("the first column numbers the rows and was left out")
+    frame, labels, classes = _names_first(frame, labels)
+    if classes:
+        warnings.append(f"column {classes!r} puts rows into classes: rows are named by {labels[0]!r}")
     row_names = _row_names(frame.iloc[:, 0], labels[0], named or numbered)
     start, corner = (0, "") if row_names is None else (1, labels[0])
     if row_names is None:
@@ -109,6 +131,7 @@ def to_table(frame: pd.DataFrame, labels: list[str], *, named: bool = False) -> 
         warnings.append("no column of row names was found: rows are numbered")
     columns = [frame.iloc[:, j] for j in range(frame.shape[1])]
     notes, kept = _notes_and_values(columns, labels, start)
+    _refuse_long(columns, labels, start, notes, kept)
     columns, separated = _without_thousands(columns, kept)
     if separated:
         warnings.append(
@@ -134,6 +157,38 @@ def to_table(frame: pd.DataFrame, labels: list[str], *, named: bool = False) -> 
         warnings=warnings,
     )
     return _without_empty_rows(table)
+
+
+def _without_units(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Leave out a first row whose cells all hold one word above numbers, as Firehose writes it."""
+    if (
+        len(frame) < 3
+        or frame.shape[1] < 3
+        or any(pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes[1:])
+    ):
+        return frame, ""
+    words = {str(cell) for cell in frame.iloc[0, 1:]}
+    word = words.pop()
+    below = frame.iloc[1:, 1:]
+    if words or word in MISSING_WORDS or _text_share(frame.iloc[:1, 1]) < 1.0:
+        return frame, ""
+    numbers = below.apply(pd.to_numeric, errors="coerce")
+    if (numbers.isna() & ~below.isin(MISSING_WORDS) & below.notna()).to_numpy().any():
+        return frame, ""
+    return pd.concat([frame.iloc[1:, :1], numbers], axis=1).reset_index(drop=True), printable(word, 30)
+
+
+def _names_first(frame: pd.DataFrame, labels: list[str]) -> tuple[pd.DataFrame, list[str], str]:
+    """Put the first column that names each row before one of classes (``Endogenous``, ``Housekeeping``)."""
+    first = frame.iloc[:, 0]
+    if frame.shape[1] < 3 or first.nunique() > MOST_CLASSES * len(first) or _text_share(first) < 1.0:
+        return frame, labels, ""
+    for j in range(1, min(4, frame.shape[1] - 1)):
+        names = frame.iloc[:, j]
+        if _text_share(names) == 1.0 and names.notna().all() and names.is_unique:
+            order = [j, *(i for i in range(frame.shape[1]) if i != j)]
+            return frame.iloc[:, order], [labels[i] for i in order], printable(labels[0], 30)
+    return frame, labels, ""
 
 
 def _without_counter(frame: pd.DataFrame, labels: list[str]) -> tuple[pd.DataFrame, list[str], bool]:
@@ -162,12 +217,32 @@ def _notes_and_values(columns: list[pd.Series], labels: list[str], start: int) -
     }
     notes = [j for j in _note_columns(columns, labels, start) if j not in idle]
     kept = [j for j in range(start, len(columns)) if j not in idle and j not in set(notes)]
+    if not kept and (statistics := sorted(_statistics(labels))):
+        listed = ", ".join(printable(labels[j], 30) for j in statistics[:4])
+        raise InputError(
+            f"expected values of samples; found what a test says of genes ({listed}); give the counts or "
+            "amounts that were tested"
+        )
     if not kept:
         cells = [str(cell) for j in notes for cell in columns[j].head(20)]
         comma = any(re.fullmatch(DECIMAL_COMMA, cell) for cell in cells)
         way_out = "write decimals with a point" if comma else "check the delimiter and the file"
         raise InputError(f"expected columns of numbers; found none; {way_out}")
     return notes, kept
+
+
+def _refuse_long(
+    columns: list[pd.Series], labels: list[str], start: int, notes: list[int], kept: list[int]
+) -> None:
+    """Refuse one line for each gene of each sample: few numbers beside two columns of repeated names."""
+    texts = [columns[j] for j in ([0] if start else []) + notes if _text_share(columns[j]) == 1.0]
+    repeated = sum(text.nunique() <= LONG * len(text) for text in texts)
+    if repeated >= 2 and len(kept) <= 3 and len(columns[0]) >= 20:
+        listed = ", ".join(printable(label, 30) for label in labels[:6])
+        raise InputError(
+            f"expected one row a gene or a sample; found a long table, one line a value ({listed}); spread "
+            "it first (pandas: table.pivot; R: tidyr::pivot_wider)"
+        )
 
 
 def _without_thousands(columns: list[pd.Series], kept: list[int]) -> tuple[list[pd.Series], int]:
@@ -186,14 +261,24 @@ def _note_columns(columns: list[pd.Series], labels: list[str], start: int) -> li
     """Return the columns that describe rows: the leading block, and any column of nothing but text."""
     notes = []
     leading = True
+    statistics = _statistics(labels)
     for j in range(start, len(columns)):
         word = header_word(labels[j])
         known = leading and (word in GENE_NOTES or word in SAMPLE_NOTES)
-        if known or word in GENE_TABLE or _share_of_words(columns[j]) == 1.0:
+        if known or word in GENE_TABLE or j in statistics or _share_of_words(columns[j]) == 1.0:
             notes.append(j)
         else:
             leading = False
     return notes
+
+
+def _statistics(labels: list[str]) -> set[int]:
+    """Positions of the columns that a test of genes wrote, such as ``log2FoldChange``."""
+    words = [header_word(label) for label in labels]
+    surely = {j for j, word in enumerate(words) if word in GENE_STATISTICS or OF_CONTRASTS.fullmatch(word)}
+    if len(surely) < 2:
+        return set()
+    return surely | {j for j, word in enumerate(words) if word in WITH_STATISTICS}
 
 
 def header_word(label: str) -> str:
@@ -270,6 +355,11 @@ def numbers_of(column: pd.Series, row_names: list[str], label: str) -> np.ndarra
             row = int(np.flatnonzero(bad)[0])
             cell = text.iloc[row]
             comma = "; write decimals with a point" if re.fullmatch(DECIMAL_COMMA, cell) else ""
+            if re.fullmatch(SEVERAL, cell):
+                comma = (
+                    "; these are several numbers in one cell (smallest, quartiles and largest, as the "
+                    "Expression Atlas gives them of replicates): take its raw counts"
+                )
             raise InputError(
                 f"expected numbers; row {printable(row_names[row], 40)!r}, column {printable(label, 40)!r} "
                 f"holds "

@@ -180,7 +180,6 @@ def render(
     kind = data["kind"]
     filters = {"prose": _prose, "when": _when, "share": _share, "level": _level, "count": _count}
     command = verdict.get("command") or verdict["settings"].get("command")
-    limit = verdict["settings"].get("max_contradicting", 0.05)
     return template("report.html.j2", filters | {"number": _number}).render(
         policy=policy(style, script),
         style=Markup(style),
@@ -193,7 +192,6 @@ def render(
         sentence=_sentence(verdict),
         command=command if isinstance(command, str) or not command else shlex.join(map(str, command)),
         settings={name: json.dumps(value, ensure_ascii=False) for name, value in verdict["settings"].items()},
-        limit=limit,
         n_level_marks=len(LEVEL_COLOURS),
         n_dots=N_SAMPLES,
         n_triple_dots=N_POINTS,

@@ -31,9 +31,9 @@ from .._notebook import summary_html
 from .._random import stream
 from ..data.datasets import fetch_dataset, load_dataset
 from ..pools.curves import PoolingCurves
-from ..verdict.auditing import audit
+from ..verdict.auditing import Audit, audit
 from .plan import STEPS, Entry, choose_entries, key_of, study_settings
-from .steps import row_of, rows_of_step, table_of_rows
+from .steps import row_of, rows_of_step, share_columns, table_of_rows
 from .subject import Subject, read_subject
 from .summary import summarise
 
@@ -44,9 +44,24 @@ AUDITS = "audits"
 AUDIT_FILES = (MARK, "genes.parquet", "report.html")
 """Without these an audit is done again: the table and the page of the study need them."""
 NOTEBOOK_COLUMNS = (
-    *("dataset", "step", "setting", "n_obs", "n_genes", "n_associated"),
-    *("share_nonlinear", "share_affine", "share_inconclusive"),
+    *("dataset", "step", "setting", "n_obs", "n_genes", "bend_share", "low", "high"),
+    *("share_nonlinear", "share_affine"),
 )
+VERDICT_ENTRIES = (
+    *(
+        "verdict",
+        "reasons",
+        "next_steps",
+        "data",
+        "linearity",
+        "population",
+        "floor",
+        "sensitivity",
+        "triples",
+    ),
+)
+"""Entries of verdict.json that the comparison needs."""
+PARTS_OF_PAIRS = ("better_direction", "direct", "direct_better_direction")
 LEFT_BY_THE_KILLED = (f"{PARTS}/.*", ".study.*", f"{FIGURES}/.*", f"{AUDITS}/*/.report.html.*")
 """Files that were being written."""
 
@@ -362,8 +377,8 @@ def _audit(subject: Subject, task: _Task) -> dict[str, Any]:
     )
     result.save(task.folder, force=True)
     write_report(task.folder)
-    rows = [row_of(result.linearity, "audit"), *_curve_rows(result.curves)]
-    verdict = {name: result.summary[name] for name in ("verdict", "reasons", "data", "linearity", "triples")}
+    rows = [_audit_row(result), *_population_rows(result.summary["population"]), *_curve_rows(result.curves)]
+    verdict = {name: result.summary[name] for name in VERDICT_ENTRIES}
     verdict["linearity"].pop("levels")
     design = result.linearity.design
     largest = max(len(level.rows) for level in design.levels)
@@ -373,6 +388,30 @@ def _audit(subject: Subject, task: _Task) -> dict[str, Any]:
         "verdict": verdict,
         "n_independent": design.n_clusters or largest,
     }
+
+
+def _audit_row(result: Audit) -> dict[str, Any]:
+    """The row of an audit: its bend share, what that is held against, and the verdict."""
+    floor, control = result.summary["floor"], result.summary["linearity"]["control"]
+    beside: dict[str, Any] = {"verdict": result.verdict}
+    if floor is not None and floor["decided"]:
+        beside |= {name: floor[name] for name in ("floor", "excess", "limit")}
+    if control is not None and control.get("bend_share"):
+        beside["control_share"] = control["bend_share"]["estimate"]
+    return row_of(result.linearity, "audit", **beside)
+
+
+def _population_rows(share: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Bend shares of parts of the pairs of an audit as rows of the study."""
+    if share is None:
+        return []
+    parts = {part: share[part] for part in PARTS_OF_PAIRS if share[part] is not None}
+    for kind in ("level", "strength"):
+        parts |= {f"{kind} {name}": of for name, of in share["levels" if kind == "level" else kind].items()}
+    return [
+        {"step": "population", "setting": name, "n_tested": of["n_pairs"], **share_columns(of)}
+        for name, of in parts.items()
+    ]
 
 
 def _curve_rows(curves: PoolingCurves | None) -> list[dict[str, Any]]:

@@ -123,16 +123,14 @@ Rows = Iterator[dict[str, Any]]
 def analyse(
     subject: Subject, expression: Expression, rows: np.ndarray | None = None, **changes: Any
 ) -> Linearity:
-    """Test the pairs of a data set as its audit does, on one thread and without extras."""
+    """Test the pairs of a data set as its audit does, on one thread, with their bend share and no extras."""
     settings = study_settings()
     options = {name: settings[name] for name in ("fdr", "margin", "min_r2")} | subject.options | changes
     obs = subject.obs
     if rows is not None:
         expression = restrict(expression, np.arange(len(expression.genes)), rows)
         obs = obs.iloc[rows]
-    return linearity(
-        expression, obs=obs, each_level=False, control=False, population=False, threads=1, **options
-    )
+    return linearity(expression, obs=obs, each_level=False, control=False, threads=1, **options)
 
 
 def row_of(
@@ -148,6 +146,7 @@ def row_of(
         "n_genes": len(result.expression.genes),
         "test": summary["test"],
         "n_tested": summary["n_pairs_tested"],
+        **share_columns(None if result.population is None else result.population.summary),
         "n_associated": summary["n_associated"],
         **{name: summary[name] for name in names.SHARES[:3]},
         "share_contradicting": summary["share_contradicting"]["estimate"],
@@ -155,11 +154,17 @@ def row_of(
     }
 
 
+def share_columns(share: Mapping[str, Any] | None) -> dict[str, float | None]:
+    """A bend share, as columns of the table; empty where nothing is explained."""
+    columns = ("bend_share", "low", "high", "explained")
+    return {name: None if share is None else share[name] for name in columns}
+
+
 def tests(subject: Subject, seed: int) -> Rows:
     """The classical, the robust and, for counts of molecules, the corrected test."""
     for test in names.TESTS:
         if test != "corrected" or subject.few.umi_like:
-            yield row_of(analyse(subject, subject.few, test=test), test)
+            yield row_of(analyse(subject, subject.few, test=test, population=test != "classical"), test)
 
 
 def scales(subject: Subject, seed: int) -> Rows:
@@ -223,7 +228,7 @@ def depths(subject: Subject, seed: int) -> Rows:
 def pairs(subject: Subject, seed: int) -> Rows:
     """The few genes: by strength, by margin and by the smallest r2, read off one table where it tells."""
     settings = study_settings()
-    result = analyse(subject, subject.few, min_r2=min(settings["min_r2s"]))
+    result = analyse(subject, subject.few, min_r2=min(settings["min_r2s"]), population=False)
     base = row_of(result, "")
     table = result.table
 
@@ -246,7 +251,7 @@ def pairs(subject: Subject, seed: int) -> Rows:
         yield counted(associated[inside], "strength", low)
     for margin in settings["margins"]:
         if base["test"] == "corrected":  # whether the robust bound agrees depends on the margin
-            found = analyse(subject, subject.few, margin=margin)
+            found = analyse(subject, subject.few, margin=margin, population=False)
             yield row_of(found, "margin", margin) | {"share_contradicting": None}
         else:
             yield counted(associated, "margin", margin, margin)
@@ -331,7 +336,7 @@ def edges(subject: Subject, seed: int) -> Rows:
     """Edges of the networks that go with the data, beside random pairs of the same genes."""
     for network, listed, random in edge_lists(subject, study_settings()["edges"], seed):
         every = pd.concat([listed, random], ignore_index=True)
-        found = analyse(subject, subject.every, pairs=every, keep="all")
+        found = analyse(subject, subject.every, pairs=every, keep="all", population=False)
         tested = found.table[found.table["status"] == names.OK]
         calls = tested.set_index(["regulator", "target"])["call"].astype(str)
         base = row_of(found, "")
@@ -339,6 +344,8 @@ def edges(subject: Subject, seed: int) -> Rows:
             mine = calls.reindex(pd.MultiIndex.from_frame(part)).dropna()
             n = int((mine != names.NOT_ASSOCIATED).sum())
             shares = {share: float((mine == call).sum() / n) if n else None for call, share in CALLS.items()}
+            together = analyse(subject, subject.every, pairs=part, keep="all").population
+            shares |= share_columns(None if together is None else together.summary)
             yield base | shares | {
                 "setting": f"{kind} of {network}", "n_tested": len(mine), "n_associated": n,
                 "share_contradicting": None,

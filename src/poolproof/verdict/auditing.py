@@ -14,7 +14,7 @@ import pandas as pd
 from anndata import AnnData
 
 from .. import _names as names
-from .._checks import InputError, check_share
+from .._checks import InputError
 from .._docs import texts_of
 from .._files import FIGURES, result_folder, write_json, write_parquet
 from .._notebook import summary_html
@@ -36,6 +36,12 @@ from .equations import Equations, joint_equations
 from .network import NetworkClaims, judge_network
 from .shape import Shape, shape_of
 from .survival import Survival, check_how, survival_of
+
+NO_LIMIT = (
+    "is no option any more; leave it out: a verdict rests on the bend share and its margin (--margin), not "
+    "on a share of calls"
+)
+"""Of the earlier limit on calls."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -213,7 +219,6 @@ def audit(
     adata: AnnData | pd.DataFrame | Expression,
     *,
     network: pd.DataFrame | Sequence[tuple[str, str]] | None = None,
-    max_contradicting: float = 0.05,
     triples: str = "auto",
     triple_margin: float = 0.1,
     curves: str = "auto",
@@ -240,8 +245,6 @@ def audit(
     network
         Edges, a table with the columns ``regulator`` and ``target`` or a list of tuples: only they are
         tested, and each child's equation jointly on all its parents.
-    max_contradicting
-        Largest share of associated pairs that may contradict the affine model.
     triples
         ``auto``: of as many middle genes, drawn by the seed, as 5e8 triples allow (fewer for counts and with
         replicates); ``all``; ``none``. Lists of pairs and networks have no screen of triples.
@@ -281,7 +284,8 @@ def audit(
     >>> audit(data, kind="bulk", scale="additive").verdict
     'inconclusive'
     """
-    check_share("max_contradicting", max_contradicting)
+    if "max_contradicting" in options:
+        raise InputError(f"max_contradicting {NO_LIMIT}")
     if not options.get("control", True):
         raise InputError("control=False is for linearity; an audit of counts rests on its control")
     check_how(triples, curves, triple_margin)
@@ -356,7 +360,6 @@ def audit(
         ),
     }
     settings = result.settings | {
-        "max_contradicting": max_contradicting,
         "triples": triples,
         "triple_margin": triple_margin,
         "curves": curves,
