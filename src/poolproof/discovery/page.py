@@ -1,0 +1,136 @@
+"""The page of a benchmark: accuracy against the size of pools, what was predicted, what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from .._checks import printable
+from ..report.drawing import INK, SOFT, legend_above, new_axes
+from ..report.page import policy, resource, svg_of, template, text_of
+from ..report.tables import csv_address
+from .pooled import KINDS, RANDOM
+from .summary import MAIN, PREDICTORS
+
+COLOURS = ("#0072b2", "#d55e00", "#008563", "#b4578c", "#8a6d00", "#3a87c0", "#7a5195", "#a3478f", "#4a6b1f", "#9c3b2e")
+MARKERS = ("o", "^", "s", "D", "v", "P", "X", "<", ">", "p")
+RANDOM_GRAPH = "random_graph"
+SHOWN = {
+    MAIN: "F1 of the skeleton",
+    "orientation": "right direction, of true edges found with an arrow",
+    "auprc": "average precision of weights",
+    "shd": "pairs whose edge differs (SHD)",
+}
+
+
+def benchmark_page(table: pd.DataFrame, tasks: pd.DataFrame, summary: Mapping[str, Any]) -> str:
+    """One self-contained HTML page.
+
+    Parameters
+    ----------
+    table, tasks
+        As :class:`~poolproof.discovery.running.Benchmark` has them.
+    summary
+        The content of benchmark.json.
+    """
+    pictures = [
+        picture
+        for metric, label in SHOWN.items()
+        if (picture := _curves(table, metric, label)) is not None
+    ]
+    style = resource("report.css")
+    predicted = _predicted(table, tasks, summary)
+    return template("benchmark_page.html.j2", {"share2": lambda v: "–" if v is None else f"{v:.3f}"}).render(
+        policy=policy(style, ""),
+        style=Markup(style),
+        summary=summary,
+        pictures=pictures,
+        predicted=predicted,
+        kinds={kind: KINDS[kind] for kind in dict.fromkeys(table["pooling"])},
+        others=_others(summary),
+        csv=csv_address(pd.DataFrame(summary["curves"])),
+        predictors=PREDICTORS,
+    )
+
+
+def _curves(table: pd.DataFrame, metric: str, label: str) -> dict[str, Any] | None:
+    """Mean over tasks against the size of random pools, a line a method."""
+    rows = table[(table["metric"] == metric) & (table["pooling"] == RANDOM) & table["value"].notna()]
+    sizes = sorted(rows["n_cells"].unique())
+    if len(sizes) < 2:
+        return None
+    ax = new_axes(7.2, 4.2)
+    methods = sorted(set(rows["method"]) - {RANDOM_GRAPH})
+    for i, method in enumerate(methods):
+        mean = rows[rows["method"] == method].groupby("n_cells")["value"].mean()
+        ax.plot(
+            mean.index, mean.to_numpy(), color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], ms=5,
+            lw=1.4, label=printable(method, 24),
+        )
+    base = rows[rows["method"] == RANDOM_GRAPH].groupby("n_cells")["value"].mean()
+    if len(base):
+        ax.plot(base.index, base.to_numpy(), color=SOFT, ls=":", lw=1.4, label="random graph")
+    _sizes_axis(ax, sizes)
+    ax.set_ylabel(label)
+    legend_above(ax, ncols=4)
+    title = f"{label[0].upper()}{label[1:]}, by cells in a pool"
+    data = rows.groupby(["method", "n_cells"])["value"].agg(["mean", "count"]).reset_index()
+    return svg_of(ax) | {"title": title, "alt": text_of(title), "csv": csv_address(data), "file": f"benchmark_{metric}.csv"}
+
+
+def _sizes_axis(ax: Axes, sizes: list[int]) -> None:
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(FixedLocator(sizes))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    ax.set_xlabel("cells in a pool")
+
+
+def _predicted(table: pd.DataFrame, tasks: pd.DataFrame, summary: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Loss of F1 against the bend share, a dot a task."""
+    n_cells = summary["n_cells"]
+    if n_cells is None or "bend_share" not in tasks:
+        return None
+    rows = table[(table["metric"] == MAIN) & (table["pooling"] == RANDOM) & (table["method"] != RANDOM_GRAPH)]
+    mean = rows.groupby(["task", "seed", "n_cells"])["value"].mean().unstack()
+    if 1 not in mean or n_cells not in mean:
+        return None
+    loss = (mean[1] - mean[n_cells]).rename("loss").reset_index()
+    joined = loss.merge(tasks, on=["task", "seed"]).dropna(subset=["loss", "bend_share"])
+    if joined.empty:
+        return None
+    ax = new_axes(7.2, 4.2)
+    kinds = joined["mechanism"].fillna("other") if "mechanism" in joined else pd.Series("other", index=joined.index)
+    for i, kind in enumerate(sorted(kinds.unique())):
+        part = joined[kinds == kind]
+        ax.plot(
+            part["bend_share"].astype(float), part["loss"], ls="", marker=MARKERS[i % len(MARKERS)], ms=6,
+            color=COLOURS[i % len(COLOURS)], label=printable(kind, 24),
+        )
+    ax.axhline(0, color=INK, lw=0.8)
+    ax.set_xlabel("bend share of the single cells")
+    ax.set_ylabel(f"loss of F1 from single cells to pools of {n_cells}")
+    legend_above(ax, ncols=4)
+    title = "Did the bend share say so beforehand?"
+    return svg_of(ax) | {
+        "title": title, "alt": text_of(title), "csv": csv_address(joined), "file": "benchmark_prediction.csv",
+    }
+
+
+def _others(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Mean F1 of each method in pools that are no random sums of K cells."""
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for row in summary["curves"]:
+        if row["pooling"] == RANDOM:
+            continue
+        place = (row["pooling"], row["n_cells"])
+        found.setdefault(place, {"pooling": row["pooling"], "n_cells": row["n_cells"], "values": {}})
+        found[place]["values"][row["method"]] = row["mean"]
+    return [found[place] for place in sorted(found)]
+
+

@@ -1,0 +1,432 @@
+"""A benchmark: tasks x pools x methods x seeds, done side by side, resumed where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from .._checks import InputError, check_threads, printable
+from .._files import replace_file, take, to_json, write_parquet
+from .._notebook import summary_html
+from .._random import stream
+from ..data.datasets import load_dataset
+from ..data.networks import read_edges
+from .graph import DIRECTED, Graph
+from .metrics import METRICS, effect_metrics, graph_metrics, random_graph, weight_metrics
+from .methods import METHODS, find_method
+from .pooled import Pooling, draw_pools
+from .prediction import predict, sizes_in
+from .spec import Spec, TaskPlan, read_spec
+from .summary import summarise
+from .tasks import Task, intervention_task, model_task, random_task
+from .worker import OK, Worker
+
+PARTS, POOLS = "parts", "pools"
+RANDOM_GRAPH = "random_graph"
+"""The baseline: as many edges as the truth has, anywhere."""
+ROW_COLUMNS = (
+    *("task", "source", "mechanism", "n_genes", "n_hidden", "pooling", "n_cells", "n_pools", "seed"),
+    *("method", "status", "reason", "seconds", "metric", "value"),
+)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Benchmark:
+    """What methods found in pools."""
+
+    table: pd.DataFrame
+    """One row per task, pools, seed, method and metric (`ROW_COLUMNS`)."""
+    tasks: pd.DataFrame
+    """One row per task and seed: what was known beforehand."""
+    summary: dict[str, Any]
+    """The content of benchmark.json."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The spec."""
+    seed: int = 0
+
+    def __str__(self) -> str:
+        return "\n".join(self.summary["findings"])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return summary_html("Benchmark", self.summary["findings"], self.table, self.summary["notes"], rows="first")
+
+
+def run_benchmark(
+    folder: str | Path,
+    spec: str | Path | Mapping[str, Any] = "default",
+    *,
+    edges: str | Path | None = None,
+    write_pools: bool = False,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: bool = False,
+    force: bool = False,
+) -> Benchmark:
+    """Measure what methods find in single cells and in pools of them, where the truth is known.
+
+    Parameters
+    ----------
+    folder
+        Where results go. What an earlier run with the same spec finished there is used again.
+    spec
+        ``default`` (about 20 minutes on two processors), ``quick`` (a minute), the path of a YAML file, or its
+        content as a mapping.
+    edges
+        Folder with edge lists made elsewhere, one file per pools: ``POOLS.METHOD.csv`` (or .tsv), where POOLS
+        is the name of a file that ``write_pools`` writes; with the columns ``regulator`` and ``target`` and,
+        if there are any, ``weight``.
+    write_pools
+        Write the pools too, as ``pools/NAME.csv`` (samples x genes), for methods that run elsewhere.
+    seed
+        Added to each seed of the spec.
+    threads
+        Processes that work side by side; None: one for each processor.
+    progress
+        Show a progress bar.
+    force
+        Whether everything is done anew.
+
+    Returns
+    -------
+    Benchmark. In ``folder``: ``benchmark.parquet``, ``tasks.parquet``, ``benchmark.json``, ``benchmark.html`` and
+    ``parts/``.
+
+    Raises
+    ------
+    InputError
+        The spec cannot be used, a method's library is missing, or the folder cannot be used.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> spec = {"tasks": [{"model": "fork-section4"}], "pools": [{"cells": [1, 20]}], "n_pools": 200,
+    ...         "methods": ["partial_correlation"], "check": False}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found = run_benchmark(folder, spec, threads=1).table
+    >>> found[(found.metric == "auprc") & (found.method == "partial_correlation")].value.tolist()[0]
+    1.0
+    """
+    stream(seed)
+    plan = read_spec(spec)
+    for name in plan.methods:
+        find_method(name)  # refuses now what is not known or not installed
+    workers = check_threads(threads)
+    place = Path(folder)
+    given = None if edges is None else _edge_files(Path(edges))
+    units = [
+        _Unit(task, s + seed, plan, str(place), str(Path(edges)) if edges is not None else None, write_pools)
+        for task in plan.tasks
+        for s in plan.seeds
+    ]
+    with _held(place):
+        waiting = [unit for unit in units if force or not unit.is_done(given)]
+        _do_all(waiting, workers, progress, len(units) - len(waiting))
+        parts = [unit.result() for unit in units]
+        table = pd.DataFrame([row for part in parts for row in part["rows"]], columns=list(ROW_COLUMNS))
+        tasks = pd.DataFrame([part["task"] for part in parts])
+        notes = list(dict.fromkeys(note for part in parts for note in part["notes"]))
+        summary = summarise(table, tasks, notes, seed)
+        summary["tool"] = {"name": "poolproof", "version": version("poolproof"), "libraries": _versions(plan)}
+        summary["spec"] = dict(plan.content)
+        found = Benchmark(table, tasks, summary, plan.content, seed)
+        _write(found, place)
+    return found
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """One task with one seed: all of its pools and methods."""
+
+    task: TaskPlan
+    seed: int
+    spec: Spec
+    place: str
+    edges: str | None
+    write_pools: bool
+
+    @property
+    def name(self) -> str:
+        return f"{_file_name(self.task.name)}.{self.seed}"
+
+    @property
+    def path(self) -> Path:
+        return Path(self.place) / PARTS / f"{self.name}.json"
+
+    def key(self, edges: Mapping[str, Any] | None) -> str:
+        """Changes with whatever could change the result."""
+        content = {
+            "version": version("poolproof"),
+            "task": [self.task.kind, dict(self.task.content)],
+            "model": _content_of(self.task),
+            "pools": [[p.kind, p.n_cells] for p in self.spec.pools],
+            "methods": self.spec.methods,
+            "n_pools": self.spec.n_pools,
+            "limit": self.spec.time_limit,
+            "check": self.spec.check,
+            "edges": edges,
+            "write_pools": self.write_pools,
+            "libraries": _versions(self.spec),
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+    def is_done(self, edges: Mapping[str, Any] | None) -> bool:
+        try:
+            return bool(json.loads(self.path.read_text(encoding="utf-8"))["key"] == self.key(edges))
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def result(self) -> dict[str, Any]:
+        return dict(json.loads(self.path.read_text(encoding="utf-8")))
+
+
+def _content_of(task: TaskPlan) -> str:
+    path = Path(str(task.content.get("model", "")))
+    return path.read_text(encoding="utf-8", errors="replace") if task.kind == "model" and path.is_file() else ""
+
+
+def _versions(plan: Spec) -> dict[str, str]:
+    """Versions of the libraries behind the methods."""
+    needed = {METHODS[name].needs for name in plan.methods if name in METHODS} - {""}
+    found = {}
+    for package in sorted({*needed, "numpy"}):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _file_name(name: str) -> str:
+    """A task's name as part of a file's."""
+    kept = "".join(c if c.isalnum() or c in "-_" else "-" for c in Path(name).stem)
+    return kept or "task"
+
+
+def _edge_files(folder: Path) -> dict[str, str]:
+    """Edge lists in a folder, each with a mark of its content."""
+    if not folder.is_dir():
+        raise InputError(f"--edges must be a folder of edge lists; found none at {printable(folder, 400)}")
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".csv", ".tsv"))
+    if not files:
+        raise InputError(f"expected files POOLS.METHOD.csv in {printable(folder, 400)}; found none")
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+class _held:  # noqa: N801
+    """The folder of a benchmark, ours alone while it runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> None:
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(f"--out {printable(self.folder, 400)} is a file; name a folder")
+        found = sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
+        if found and PARTS not in found:
+            raise InputError(
+                f"--out {printable(self.folder, 400)} holds other files ({printable(found[0], 40)}); name a new folder"
+            )
+        try:
+            (self.folder / PARTS).mkdir(parents=True, exist_ok=True)
+            self.handle = take(self.folder / PARTS, wait=False)
+        except BlockingIOError as error:
+            raise InputError(
+                f"--out {printable(self.folder, 400)} is in use by another benchmark; wait for it, or name another folder"
+            ) from error
+        except OSError as error:
+            raise InputError(f"cannot write into {printable(self.folder, 400)}: {error.strerror}") from error
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self.handle)
+
+
+# --- doing -------------------------------------------------------------------------------------------------
+
+
+def _do_all(units: list[_Unit], workers: int, progress: bool, n_done: int) -> None:
+    """Do units side by side; what is finished stays when others fail or are stopped."""
+    with tqdm(
+        total=len(units) + n_done, initial=n_done, desc="tasks", unit="task", disable=not progress, leave=False
+    ) as bar:
+        if workers == 1 or len(units) < 2:
+            for unit in units:
+                bar.set_description(unit.task.name[:40])
+                _do(unit)
+                bar.update()
+            return
+        with ProcessPoolExecutor(min(workers, len(units)), get_context("spawn")) as pool:
+            running = [pool.submit(_do, unit) for unit in units]
+            try:
+                for future in as_completed(running):
+                    future.result()
+                    bar.update()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+def _do(unit: _Unit) -> None:
+    """Draw the pools of one task and seed, run every method on them, and write what came of it."""
+    task = make_task(unit.task)
+    notes: list[str] = []
+    rows: list[tuple[Any, ...]] = []
+    with Worker() as worker:
+        for pooling in unit.spec.pools:
+            try:
+                values = draw_pools(task, pooling, unit.spec.n_pools, unit.seed)
+            except InputError as error:
+                notes.append(f"{task.name}: no pools {pooling.kind} of {pooling.n_cells}: {error}")
+                continue
+            rows += _rows(unit, task, pooling, values, worker)
+    known = {"task": task.name, "seed": unit.seed, **task.facts, "n_genes": len(task.genes)}
+    known |= {"n_edges": None if task.truth is None else task.truth.n_edges}
+    known |= predict(task, seed=unit.seed, with_check=unit.spec.check)
+    given = None if unit.edges is None else _edge_files(Path(unit.edges))
+    content = {"key": unit.key(given), "task": known, "rows": rows, "notes": notes}
+    replace_file(unit.path, to_json(content))
+
+
+def make_task(plan: TaskPlan) -> Task:
+    """Make a task of its plan.
+
+    Raises
+    ------
+    InputError
+        The model or the data set cannot be used.
+    """
+    content = plan.content
+    if plan.kind == "model":
+        return model_task(content["model"], hidden=content["hidden"], name=plan.name)
+    if plan.kind == "random":
+        of = {key: content[key] for key in ("mechanism", "degree", "hidden")}
+        return random_task(content["n_genes"], **of, seed=content["draw"])
+    return intervention_task(
+        load_dataset(content["dataset"]),
+        perturbation=content["perturbation"],
+        control=content["control"],
+        name=plan.name,
+        n_genes=content.get("genes"),
+        within=content.get("within"),
+    )
+
+
+def _rows(
+    unit: _Unit, task: Task, pooling: Pooling, values: np.ndarray, worker: Worker
+) -> Iterator[tuple[Any, ...]]:
+    """Rows of all methods on one set of pools."""
+    place = f"{unit.name}.{pooling.kind}.{pooling.n_cells}"
+    if unit.write_pools:
+        folder = Path(unit.place) / POOLS
+        folder.mkdir(exist_ok=True)
+        replace_file(folder / f"{place}.csv", pd.DataFrame(values, columns=list(task.genes)).to_csv(index=False))
+    about = (task.name, task.facts["source"], task.facts.get("mechanism"), len(task.genes))
+    about += (task.facts.get("n_hidden", 0), pooling.kind, pooling.n_cells, len(values), unit.seed)
+    score = partial(_scores, task)
+    for name in unit.spec.methods:
+        outcome = worker.run(values, task.genes, name, seed=unit.seed, time_limit=unit.spec.time_limit)
+        yield from _long(about, name, outcome.status, outcome.reason, outcome.seconds, outcome.graph, score)
+    for name, graph, reason in _from_elsewhere(unit, task, place):
+        yield from _long(about, name, OK if graph else "failed", reason, None, graph, score)
+    if task.truth is not None:
+        drawn = random_graph(task.truth, stream(unit.seed, "random graph", task.name, pooling.n_cells))
+        yield from _long(about, RANDOM_GRAPH, OK, "", None, drawn, score)
+        if not task.facts.get("n_hidden") and task.facts.get("n_types", 1) == 1:
+            for test, size in sizes_in(task, pooling, unit.spec.n_pools, unit.seed).items():
+                yield (*about, test, OK, "", None, "size", size)
+
+
+def _long(
+    about: tuple[Any, ...],
+    method: str,
+    status: str,
+    reason: str,
+    seconds: float | None,
+    graph: Graph | None,
+    score: Callable[[Graph], dict[str, float]],
+) -> Iterator[tuple[Any, ...]]:
+    """A row per metric; one without a value where there is no graph."""
+    if graph is None:
+        yield (*about, method, status, reason, seconds, METRICS[0], None)
+        return
+    for metric, value in score(graph).items():
+        if np.isfinite(value):
+            yield (*about, method, status, reason, seconds, metric, value)
+
+
+def _scores(task: Task, found: Graph) -> dict[str, float]:
+    """All metrics that a task can have. Weights become a graph of as many edges as the truth has."""
+    scores: dict[str, float] = {}
+    if task.truth is not None:
+        graph = found if found.n_edges or found.weights is None else found.strongest(task.truth.n_edges)
+        scores |= graph_metrics(graph, task.truth) | weight_metrics(found, task.truth)
+    if task.effects is not None:
+        real = int((task.effects["q_value"] < 0.05).sum())
+        graph = found if found.n_edges or found.weights is None else found.strongest(real)
+        if found.weights is not None and not found.n_edges:
+            graph = Graph(graph.names, graph.directed, graph.undirected, found.weights)
+        scores |= effect_metrics(graph, task.effects)
+    return scores
+
+
+def _from_elsewhere(unit: _Unit, task: Task, place: str) -> Iterator[tuple[str, Graph | None, str]]:
+    """Graphs of the edge lists that were made elsewhere for one set of pools."""
+    if unit.edges is None:
+        return
+    for name in _edge_files(Path(unit.edges)):
+        if not name.startswith(f"{place}."):
+            continue
+        method = Path(name).stem.removeprefix(f"{place}.")
+        try:
+            yield method, _read_graph(Path(unit.edges) / name, task.genes), ""
+        except InputError as error:
+            yield method, None, str(error)
+
+
+def _read_graph(path: Path, genes: tuple[str, ...]) -> Graph:
+    """A graph of a file of edges."""
+    found = read_edges(path)
+    table = found[0] if isinstance(found, tuple) else found
+    place = {gene: i for i, gene in enumerate(genes)}
+    unknown = next((g for c in ("regulator", "target") for g in table[c] if g not in place), None)
+    if unknown is not None:
+        raise InputError(f"{printable(path.name, 80)}: {printable(unknown, 40)!r} is no gene of these pools")
+    arrows, lines = np.zeros((2, len(genes), len(genes)), dtype=bool)
+    kinds = table["kind"] if "kind" in table else pd.Series(DIRECTED, index=table.index)
+    for regulator, target, kind in zip(table["regulator"], table["target"], kinds, strict=True):
+        i, j = place[regulator], place[target]
+        (arrows if kind == DIRECTED else lines)[i, j] = i != j
+    lines = lines | lines.T
+    weights = None
+    if "weight" in table and pd.api.types.is_numeric_dtype(table["weight"]) and table["weight"].notna().all():
+        weights = np.zeros((len(genes), len(genes)))
+        for regulator, target, weight in zip(table["regulator"], table["target"], table["weight"], strict=True):
+            weights[place[regulator], place[target]] = abs(float(weight))
+        np.fill_diagonal(weights, 0.0)
+    return Graph(genes, arrows & ~lines, lines, weights)
+
+
+def _write(found: Benchmark, place: Path) -> None:
+    from .page import benchmark_page
+
+    write_parquet(found.table, place / "benchmark.parquet")
+    write_parquet(found.tasks, place / "tasks.parquet")
+    replace_file(place / "benchmark.html", benchmark_page(found.table, found.tasks, found.summary))
+    replace_file(place / "benchmark.json", to_json(found.summary))
+
+
+
