@@ -23,9 +23,7 @@ def linear_dag(p, n, seed, *, noise="laplace", degree=2.0):
 
 def f1(skeleton, truth):
     """F1 of a skeleton against that of the truth."""
-    found, true = (
-        np.triu(array | array.T) if len(array) == array.shape[1] else array for array in (skeleton, truth)
-    )
+    found, true = (np.triu(a | a.T) if len(a) == a.shape[1] else a for a in (skeleton, truth))
     return 2 * (found & true).sum() / max(found.sum() + true.sum(), 1)
 
 

@@ -5,7 +5,7 @@ import it. Read ``graph`` (what a method finds), ``libraries`` (of others: on us
 ``methods`` (one file each; PC by splines over ``spline_tests`` and ``orientation``), ``preflight`` (what may
 go in), ``in_process`` (one run), ``worker`` over ``child`` (how long it may take) and ``finding``
 (``discover``). Then ``tasks`` (systems with truth), ``pooled`` (how cells become pools), ``metrics``,
-``running`` (tasks x pools x methods x seeds), ``prediction`` (what check and audit said beforehand), ``page``.
+``running`` (tasks x pools x methods x seeds), ``prediction`` (what check and audit said before), ``page``.
 """
 
 from __future__ import annotations

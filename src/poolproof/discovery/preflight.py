@@ -75,7 +75,7 @@ def prepare(
 
 
 def as_table(values: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """The values as float64, row by row in memory (it decides how sums are rounded), if shapes and names fit."""
+    """The values as float64, row by row in memory (which decides how sums are rounded), if all fits."""
     try:
         values = np.array(values, dtype=np.float64, order="C")
     except (TypeError, ValueError):
