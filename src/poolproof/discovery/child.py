@@ -1,4 +1,4 @@
-"""The process behind ``worker``: takes tasks as pickles on its input, answers on what was its output.
+"""The process behind ``worker``: takes tasks on its input, answers on what was its output.
 
 Started as ``python -m poolproof.discovery.child`` by poolproof alone, which is who writes its input. What
 libraries print goes nowhere. Two answers to a task: ``started``, when the method has been found, and the
@@ -8,28 +8,27 @@ outcome.
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import sys
-from typing import Any, BinaryIO
+from multiprocessing.connection import Connection
+from typing import Any
 
 GRACE = 5.0
 """Seconds after its limit at which the process ends itself, should nobody have ended it."""
 
 
-def serve(tasks: BinaryIO, answers: BinaryIO) -> None:
+def serve(tasks: Connection, answers: Connection) -> None:
     """Answer tasks until there are no more."""
     from .._checks import InputError, PoolproofError
     from .in_process import in_one_line, run_method
     from .methods import find_method, load_needs
 
     def answer(*content: Any) -> None:
-        pickle.dump(content, answers)
-        answers.flush()
+        answers.send(content)
 
     while True:
         try:
-            task = pickle.load(tasks)
+            task = tasks.recv()
         except EOFError:
             return
         sys.path[:] = task.pop("path")
@@ -52,7 +51,7 @@ def serve(tasks: BinaryIO, answers: BinaryIO) -> None:
 
 def main() -> None:
     """Keep output for answers and send all that is printed nowhere."""
-    with os.fdopen(os.dup(1), "wb") as answers, os.fdopen(os.dup(0), "rb") as tasks:
+    with Connection(os.dup(1), readable=False) as answers, Connection(os.dup(0), writable=False) as tasks:
         nowhere = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(nowhere, stream)

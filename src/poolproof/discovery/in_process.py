@@ -12,7 +12,7 @@ from .._checks import InputError, PoolproofError, check_whole, printable
 from .graph import Graph
 from .libraries import seeded, silent
 from .methods import Method, find_method
-from .preflight import prepare
+from .preflight import as_table, prepare
 
 
 def run_method(
@@ -46,12 +46,12 @@ def run_method(
     check_whole("seed", seed, 0)
     check_options(chosen, options)
     names = tuple(names)
-    standard = prepare(values, names, method=method, more_samples=chosen.more_samples)
     order = sorted(range(len(names)), key=lambda i: names[i])
+    ordered = tuple(names[i] for i in order)
+    values = as_table(values, names)[:, order]
+    standard = prepare(values, ordered, method=method, more_samples=chosen.more_samples)
     with seeded(seed), silent():
-        graph = _call(
-            chosen, np.ascontiguousarray(standard[:, order]), tuple(names[i] for i in order), seed, options
-        )
+        graph = _call(chosen, standard, ordered, seed, options)
     return graph.reordered(names)
 
 

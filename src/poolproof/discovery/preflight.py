@@ -55,7 +55,7 @@ def prepare(
     Traceback (most recent call last):
     poolproof._checks.InputError: expected genes that vary; constant: b. Leave it out
     """
-    values = _numbers(values, names)
+    values = as_table(values, names)
     n, p = values.shape
     _refuse(~np.isfinite(values).any(axis=0) & np.isnan(values).all(axis=0), names, "values", "without any")
     _refuse(np.isnan(values).any(axis=0), names, "no missing values", "with some", "these samples or genes")
@@ -74,10 +74,10 @@ def prepare(
     return standard
 
 
-def _numbers(values: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """The values as float64, if shapes and names fit."""
+def as_table(values: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """The values as float64, row by row in memory (which decides how sums are rounded), if all fits."""
     try:
-        values = np.array(values, dtype=np.float64)
+        values = np.array(values, dtype=np.float64, order="C")
     except (TypeError, ValueError):
         raise InputError(
             "expected numbers, one row per sample and one column per gene; found others"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import pickle
-import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
@@ -49,6 +48,36 @@ class Outcome:
     """Wall time of the run, without the start of the process and the import of the library."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Process:
+    """The child and both ends of the talk with it."""
+
+    popen: subprocess.Popen[bytes]
+    tasks: Connection
+    answers: Connection
+
+    @classmethod
+    def started(cls) -> _Process:
+        path = os.pathsep.join(p for p in sys.path if p)
+        popen = subprocess.Popen(
+            [sys.executable, "-m", f"{__package__}.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | ONE_THREAD | {"PYTHONPATH": path},
+        )
+        assert popen.stdin is not None
+        assert popen.stdout is not None
+        with popen.stdin, popen.stdout:
+            tasks = Connection(os.dup(popen.stdin.fileno()), readable=False)
+            return cls(popen, tasks, Connection(os.dup(popen.stdout.fileno()), writable=False))
+
+    def end(self) -> None:
+        self.popen.kill()
+        self.popen.wait()
+        self.tasks.close()
+        self.answers.close()
+
+
 class Worker:
     """Run methods in a process of their own, one after the other, with one thread.
 
@@ -65,7 +94,7 @@ class Worker:
     """
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: _Process | None = None
 
     def run(
         self,
@@ -84,11 +113,9 @@ class Worker:
         process = self._alive()
         task = {"values": np.asarray(values), "names": tuple(names), "method": method, "seed": seed}
         task |= {"options": dict(options or {}), "path": sys.path, "limit": time_limit}
-        assert process.stdin is not None
         try:
-            pickle.dump(task, process.stdin)
-            process.stdin.flush()
-        except BrokenPipeError:
+            process.tasks.send(task)
+        except OSError:
             return self._died(0.0)
         begun = self._answer(START_LIMIT)
         start = time.monotonic()
@@ -109,8 +136,7 @@ class Worker:
     def close(self) -> None:
         """End the process."""
         if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
+            self._process.end()
             self._process = None
 
     def __enter__(self) -> Worker:
@@ -119,26 +145,20 @@ class Worker:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _alive(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
+    def _alive(self) -> _Process:
+        if self._process is None or self._process.popen.poll() is not None:
             self.close()
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", f"{__package__}.child"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env=os.environ | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-            )
+            self._process = _Process.started()
         return self._process
 
     def _answer(self, limit: float | None) -> tuple[Any, ...] | None:
         """The next answer; empty if the process died, None if it took too long."""
         assert self._process is not None
-        assert self._process.stdout is not None
-        if not select.select([self._process.stdout], [], [], limit)[0]:
-            return None
         try:
-            answer: tuple[Any, ...] = pickle.load(self._process.stdout)
-        except (EOFError, pickle.UnpicklingError):
+            if not self._process.answers.poll(limit):
+                return None
+            answer: tuple[Any, ...] = self._process.answers.recv()
+        except (EOFError, OSError):
             return ()
         return answer
 
@@ -148,7 +168,7 @@ class Worker:
 
     def _died(self, seconds: float) -> Outcome:
         assert self._process is not None
-        code = self._process.wait()
+        code = self._process.popen.wait()
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         self.close()
         return Outcome(FAILED, None, f"its process died ({how})", seconds)
