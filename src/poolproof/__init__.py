@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .data.networks import read_edges, read_regulators
     from .discovery.finding import discover
     from .discovery.methods import list_methods
+    from .discovery.running import run_benchmark
     from .models.examples import example_model, list_models
     from .models.model_file import read_model
     from .models.scm import SCM
@@ -71,6 +72,7 @@ __all__ = [
     "read_edges",
     "read_model",
     "read_regulators",
+    "run_benchmark",
     "run_study",
     "screen_triples",
     "simulate_pools",
@@ -104,6 +106,7 @@ _MODULE_OF = {
     "read_edges": "data.networks",
     "read_model": "models.model_file",
     "read_regulators": "data.networks",
+    "run_benchmark": "discovery.running",
     "run_study": "study.running",
     "screen_triples": "triples.every_triple",
     "simulate_pools": "models.simulate",

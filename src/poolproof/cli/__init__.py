@@ -21,6 +21,7 @@ import click
 
 from .._checks import InputError, PoolproofError, printable
 from .._names import KINDS, SCALES, TESTS
+from .benchmark import benchmark_command
 from .datasets import datasets_command
 from .models import check_command, simulate_command
 from .options import parse_memory, refuse_limit
@@ -281,6 +282,7 @@ commands.add_command(check_command)
 commands.add_command(simulate_command)
 commands.add_command(datasets_command)
 commands.add_command(study_command)
+commands.add_command(benchmark_command)
 
 
 @commands.command(name="report")

@@ -4,8 +4,9 @@ An optional room (``poolproof[discovery]``): it imports the rooms of both wings,
 import it. Read ``graph`` (what a method finds), ``libraries`` (of others: on use, seeded, silent),
 ``methods`` (one file each; PC by splines over ``spline_tests`` and ``orientation``), ``preflight`` (what may
 go in), ``in_process`` (one run), ``worker`` over ``child`` (how long it may take) and ``finding``
-(``discover``). Then ``tasks`` (systems with truth), ``pooled`` (how cells become pools), ``metrics``,
-``running`` (tasks x pools x methods x seeds), ``prediction`` (what check and audit said before), ``page``.
+(``discover``). Then ``spec`` (what a benchmark runs), ``tasks`` over ``random_models`` (systems with truth),
+``pooled`` (how cells become pools), ``metrics``, ``prediction`` (what check and audit said before),
+``running`` (tasks x pools x methods x seeds), ``summary`` and ``page``.
 """
 
 from __future__ import annotations
@@ -21,19 +22,45 @@ if TYPE_CHECKING:
     from .methods import Method as Method
     from .methods import find_method as find_method
     from .methods import list_methods as list_methods
+    from .metrics import graph_metrics as graph_metrics
+    from .metrics import weight_metrics as weight_metrics
+    from .pooled import Pooling as Pooling
+    from .pooled import draw_pools as draw_pools
     from .preflight import prepare as prepare
+    from .random_models import random_model as random_model
+    from .running import Benchmark as Benchmark
+    from .running import run_benchmark as run_benchmark
+    from .spec import Spec as Spec
+    from .spec import read_spec as read_spec
+    from .tasks import Task as Task
+    from .tasks import intervention_task as intervention_task
+    from .tasks import model_task as model_task
+    from .tasks import random_task as random_task
     from .worker import Outcome as Outcome
     from .worker import Worker as Worker
 
 _MODULE_OF = {
     "METHODS": "methods",
+    "Benchmark": "running",
     "Graph": "graph",
     "Method": "methods",
     "Outcome": "worker",
+    "Pooling": "pooled",
+    "Spec": "spec",
+    "Task": "tasks",
     "Worker": "worker",
     "discover": "finding",
+    "draw_pools": "pooled",
     "find_method": "methods",
+    "graph_metrics": "metrics",
+    "intervention_task": "tasks",
     "list_methods": "methods",
+    "model_task": "tasks",
     "prepare": "preflight",
+    "random_model": "random_models",
+    "random_task": "tasks",
+    "read_spec": "spec",
+    "run_benchmark": "running",
+    "weight_metrics": "metrics",
 }
 __getattr__, __dir__ = lazy_names(__name__, _MODULE_OF)

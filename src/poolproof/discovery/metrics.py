@@ -95,7 +95,7 @@ def _arrows(graph: Graph) -> nx.DiGraph:
 
 
 def _as_int8(graph: Graph) -> np.ndarray:
-    """gadjid's form: 1 for i -> j, 2 at one of the two places of a line."""
+    """Gadjid's form: 1 for i -> j, 2 at one of the two places of a line."""
     return np.asarray(graph.directed.astype(np.int8) + 2 * np.triu(graph.undirected).astype(np.int8))
 
 
@@ -120,7 +120,10 @@ def weight_metrics(found: Graph, truth: Graph) -> dict[str, float]:
     upper = np.triu_indices(len(truth.names), 1)
     best = np.maximum(found.weights, found.weights.T)[upper]
     real = truth.skeleton[upper]
-    return {"precision_at_k": precision_at(best, real, int(real.sum())), "auprc": average_precision(best, real)}
+    return {
+        "precision_at_k": precision_at(best, real, int(real.sum())),
+        "auprc": average_precision(best, real),
+    }
 
 
 def precision_at(scores: np.ndarray, real: np.ndarray, k: int) -> float:
@@ -240,7 +243,7 @@ def separation_sizes(
     picked = rng.permutation(len(i))[:n]
     rejected: dict[str, list[bool]] = {name: [] for name in tests}
     for a, b in zip(i[picked], j[picked], strict=True):
-        given = np.flatnonzero((truth.directed[:, a] | truth.directed[:, b]))
+        given = np.flatnonzero(truth.directed[:, a] | truth.directed[:, b])
         for name, test in tests.items():
             columns = values[:, given] if len(given) else None
             result = ci_test(test, values[:, a], values[:, b], columns)

@@ -17,7 +17,18 @@ from ..report.tables import csv_address
 from .pooled import KINDS, RANDOM
 from .summary import MAIN, PREDICTORS
 
-COLOURS = ("#0072b2", "#d55e00", "#008563", "#b4578c", "#8a6d00", "#3a87c0", "#7a5195", "#a3478f", "#4a6b1f", "#9c3b2e")
+COLOURS = (
+    "#0072b2",
+    "#d55e00",
+    "#008563",
+    "#b4578c",
+    "#8a6d00",
+    "#3a87c0",
+    "#7a5195",
+    "#a3478f",
+    "#4a6b1f",
+    "#9c3b2e",
+)
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "<", ">", "p")
 RANDOM_GRAPH = "random_graph"
 SHOWN = {
@@ -39,9 +50,7 @@ def benchmark_page(table: pd.DataFrame, tasks: pd.DataFrame, summary: Mapping[st
         The content of benchmark.json.
     """
     pictures = [
-        picture
-        for metric, label in SHOWN.items()
-        if (picture := _curves(table, metric, label)) is not None
+        picture for metric, label in SHOWN.items() if (picture := _curves(table, metric, label)) is not None
     ]
     style = resource("report.css")
     predicted = _predicted(table, tasks, summary)
@@ -69,8 +78,13 @@ def _curves(table: pd.DataFrame, metric: str, label: str) -> dict[str, Any] | No
     for i, method in enumerate(methods):
         mean = rows[rows["method"] == method].groupby("n_cells")["value"].mean()
         ax.plot(
-            mean.index, mean.to_numpy(), color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], ms=5,
-            lw=1.4, label=printable(method, 24),
+            mean.index,
+            mean.to_numpy(),
+            color=COLOURS[i % len(COLOURS)],
+            marker=MARKERS[i % len(MARKERS)],
+            ms=5,
+            lw=1.4,
+            label=printable(method, 24),
         )
     base = rows[rows["method"] == RANDOM_GRAPH].groupby("n_cells")["value"].mean()
     if len(base):
@@ -80,7 +94,12 @@ def _curves(table: pd.DataFrame, metric: str, label: str) -> dict[str, Any] | No
     legend_above(ax, ncols=4)
     title = f"{label[0].upper()}{label[1:]}, by cells in a pool"
     data = rows.groupby(["method", "n_cells"])["value"].agg(["mean", "count"]).reset_index()
-    return svg_of(ax) | {"title": title, "alt": text_of(title), "csv": csv_address(data), "file": f"benchmark_{metric}.csv"}
+    return svg_of(ax) | {
+        "title": title,
+        "alt": text_of(title),
+        "csv": csv_address(data),
+        "file": f"benchmark_{metric}.csv",
+    }
 
 
 def _sizes_axis(ax: Axes, sizes: list[int]) -> None:
@@ -105,12 +124,21 @@ def _predicted(table: pd.DataFrame, tasks: pd.DataFrame, summary: Mapping[str, A
     if joined.empty:
         return None
     ax = new_axes(7.2, 4.2)
-    kinds = joined["mechanism"].fillna("other") if "mechanism" in joined else pd.Series("other", index=joined.index)
+    kinds = (
+        joined["mechanism"].fillna("other")
+        if "mechanism" in joined
+        else pd.Series("other", index=joined.index)
+    )
     for i, kind in enumerate(sorted(kinds.unique())):
         part = joined[kinds == kind]
         ax.plot(
-            part["bend_share"].astype(float), part["loss"], ls="", marker=MARKERS[i % len(MARKERS)], ms=6,
-            color=COLOURS[i % len(COLOURS)], label=printable(kind, 24),
+            part["bend_share"].astype(float),
+            part["loss"],
+            ls="",
+            marker=MARKERS[i % len(MARKERS)],
+            ms=6,
+            color=COLOURS[i % len(COLOURS)],
+            label=printable(kind, 24),
         )
     ax.axhline(0, color=INK, lw=0.8)
     ax.set_xlabel("bend share of the single cells")
@@ -118,7 +146,10 @@ def _predicted(table: pd.DataFrame, tasks: pd.DataFrame, summary: Mapping[str, A
     legend_above(ax, ncols=4)
     title = "Did the bend share say so beforehand?"
     return svg_of(ax) | {
-        "title": title, "alt": text_of(title), "csv": csv_address(joined), "file": "benchmark_prediction.csv",
+        "title": title,
+        "alt": text_of(title),
+        "csv": csv_address(joined),
+        "file": "benchmark_prediction.csv",
     }
 
 
@@ -132,5 +163,3 @@ def _others(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
         found.setdefault(place, {"pooling": row["pooling"], "n_cells": row["n_cells"], "values": {}})
         found[place]["values"][row["method"]] = row["mean"]
     return [found[place] for place in sorted(found)]
-
-

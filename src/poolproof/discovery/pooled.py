@@ -130,7 +130,9 @@ def _within(task: Task, pooling: Pooling, n_pools: int, seed: int) -> np.ndarray
         chosen.append(members[: len(members) // k * k].reshape(-1, k))
     pools = np.vstack(chosen)
     if len(pools) < n_pools:
-        raise InputError(f"{n_pools:,} pools of {k} cells within groups are wanted; {len(pools):,} can be drawn")
+        raise InputError(
+            f"{n_pools:,} pools of {k} cells within groups are wanted; {len(pools):,} can be drawn"
+        )
     picked = stream(seed, "groups", task.name, k).permutation(len(pools))[:n_pools]
     return np.asarray(cells[pools[picked]].sum(axis=1))
 
@@ -146,7 +148,11 @@ def _alike(
     spread = cells.std(axis=0)
     standard = (cells - cells.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     if pooling.kind == ALIKE_OTHERS:
-        sources = np.flatnonzero(~task.truth.directed.any(axis=0)) if task.truth is not None else np.arange(cells.shape[1])
+        sources = (
+            np.flatnonzero(~task.truth.directed.any(axis=0))
+            if task.truth is not None
+            else np.arange(cells.shape[1])
+        )
         of = sources[np.arange(N_MARKERS) % len(sources)]
         standard = standard[:, of] + MARKER_NOISE * rng.normal(size=(len(cells), N_MARKERS))
     return kmeans2(standard, n_pools, iter=10, minit="points", missing="warn", seed=rng)[1]

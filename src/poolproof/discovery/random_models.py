@@ -47,7 +47,13 @@ MECHANISMS: dict[str, Callable[..., str]] = {
 
 
 def random_model(
-    n_genes: int, *, mechanism: str = "hill", degree: float = 2.0, hidden: int = 0, cells: int = CELLS, seed: int = 0
+    n_genes: int,
+    *,
+    mechanism: str = "hill",
+    degree: float = 2.0,
+    hidden: int = 0,
+    cells: int = CELLS,
+    seed: int = 0,
 ) -> Model:
     """Draw a system of cells: an acyclic graph and equations of one kind.
 

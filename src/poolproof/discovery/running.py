@@ -25,8 +25,8 @@ from .._random import stream
 from ..data.datasets import load_dataset
 from ..data.networks import read_edges
 from .graph import DIRECTED, Graph
-from .metrics import METRICS, effect_metrics, graph_metrics, random_graph, weight_metrics
 from .methods import METHODS, find_method
+from .metrics import METRICS, effect_metrics, graph_metrics, random_graph, weight_metrics
 from .pooled import Pooling, draw_pools
 from .prediction import predict, sizes_in
 from .spec import Spec, TaskPlan, read_spec
@@ -63,7 +63,9 @@ class Benchmark:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return summary_html("Benchmark", self.summary["findings"], self.table, self.summary["notes"], rows="first")
+        return summary_html(
+            "Benchmark", self.summary["findings"], self.table, self.summary["notes"], rows="first"
+        )
 
 
 def run_benchmark(
@@ -196,7 +198,9 @@ class _Unit:
 
 def _content_of(task: TaskPlan) -> str:
     path = Path(str(task.content.get("model", "")))
-    return path.read_text(encoding="utf-8", errors="replace") if task.kind == "model" and path.is_file() else ""
+    return (
+        path.read_text(encoding="utf-8", errors="replace") if task.kind == "model" and path.is_file() else ""
+    )
 
 
 def _versions(plan: Spec) -> dict[str, str]:
@@ -227,7 +231,7 @@ def _edge_files(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-class _held:  # noqa: N801
+class _held:
     """The folder of a benchmark, ours alone while it runs."""
 
     def __init__(self, folder: Path) -> None:
@@ -261,7 +265,12 @@ class _held:  # noqa: N801
 def _do_all(units: list[_Unit], workers: int, progress: bool, n_done: int) -> None:
     """Do units side by side; what is finished stays when others fail or are stopped."""
     with tqdm(
-        total=len(units) + n_done, initial=n_done, desc="tasks", unit="task", disable=not progress, leave=False
+        total=len(units) + n_done,
+        initial=n_done,
+        desc="tasks",
+        unit="task",
+        disable=not progress,
+        leave=False,
     ) as bar:
         if workers == 1 or len(units) < 2:
             for unit in units:
@@ -333,7 +342,9 @@ def _rows(
     if unit.write_pools:
         folder = Path(unit.place) / POOLS
         folder.mkdir(exist_ok=True)
-        replace_file(folder / f"{place}.csv", pd.DataFrame(values, columns=list(task.genes)).to_csv(index=False))
+        replace_file(
+            folder / f"{place}.csv", pd.DataFrame(values, columns=list(task.genes)).to_csv(index=False)
+        )
     about = (task.name, task.facts["source"], task.facts.get("mechanism"), len(task.genes))
     about += (task.facts.get("n_hidden", 0), pooling.kind, pooling.n_cells, len(values), unit.seed)
     score = partial(_scores, task)
@@ -414,7 +425,9 @@ def _read_graph(path: Path, genes: tuple[str, ...]) -> Graph:
     weights = None
     if "weight" in table and pd.api.types.is_numeric_dtype(table["weight"]) and table["weight"].notna().all():
         weights = np.zeros((len(genes), len(genes)))
-        for regulator, target, weight in zip(table["regulator"], table["target"], table["weight"], strict=True):
+        for regulator, target, weight in zip(
+            table["regulator"], table["target"], table["weight"], strict=True
+        ):
             weights[place[regulator], place[target]] = abs(float(weight))
         np.fill_diagonal(weights, 0.0)
     return Graph(genes, arrows & ~lines, lines, weights)
@@ -427,6 +440,3 @@ def _write(found: Benchmark, place: Path) -> None:
     write_parquet(found.tasks, place / "tasks.parquet")
     replace_file(place / "benchmark.html", benchmark_page(found.table, found.tasks, found.summary))
     replace_file(place / "benchmark.json", to_json(found.summary))
-
-
-

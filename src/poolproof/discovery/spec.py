@@ -131,7 +131,9 @@ def _loaded(spec: str | Path) -> Mapping[str, Any]:
 
 def _known(entry: object, keys: Sequence[str], where: str) -> Mapping[str, Any]:
     if not isinstance(entry, Mapping):
-        raise InputError(f"expected entries such as {keys[0]}: ... in {where}; found {printable(entry, 60)!r}")
+        raise InputError(
+            f"expected entries such as {keys[0]}: ... in {where}; found {printable(entry, 60)!r}"
+        )
     for key in entry:
         if key not in keys:
             near = get_close_matches(str(key), keys, n=1)
@@ -158,7 +160,8 @@ def _tasks(entry: object) -> Iterator[TaskPlan]:
         yield TaskPlan(kind, dict(content))
     else:
         sizes, mechanisms, hidden = (
-            _list(content.get(key, default)) for key, default in (("random", 10), ("mechanism", "hill"), ("hidden", 0))
+            _list(content.get(key, default))
+            for key, default in (("random", 10), ("mechanism", "hill"), ("hidden", 0))
         )
         for mechanism in mechanisms:
             if mechanism not in MECHANISMS:
@@ -185,7 +188,9 @@ def _poolings(entry: object) -> Iterator[Pooling]:
     content = _known(entry, ("kind", "cells"), "an entry of pools")
     for kind in _list(content.get("kind", RANDOM)):
         if kind not in KINDS:
-            raise InputError(f"kind of pools must be one of {', '.join(KINDS)}; found {printable(kind, 40)!r}")
+            raise InputError(
+                f"kind of pools must be one of {', '.join(KINDS)}; found {printable(kind, 40)!r}"
+            )
         for n_cells in _list(content.get("cells", 1)):
             yield Pooling(kind, check_whole("cells", n_cells, 1))
 

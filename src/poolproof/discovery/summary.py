@@ -141,7 +141,13 @@ def _prediction(
         again = [_rho(a, b) for a, b in zip(x, y, strict=True)]
         low, high = np.nanquantile(again, [0.025, 0.975])
         found.append(
-            {"predictor": name, "n_tasks": len(part), "rho": float(rho), "low": float(low), "high": float(high)}
+            {
+                "predictor": name,
+                "n_tasks": len(part),
+                "rho": float(rho),
+                "low": float(low),
+                "high": float(high),
+            }
         )
         if name == "bend_share":
             miss = stats.rankdata(part["loss"]) - stats.rankdata(part[name])
@@ -162,7 +168,11 @@ def _prediction(
 def _rho(x: np.ndarray, y: np.ndarray) -> float:
     ranks = stats.rankdata(x), stats.rankdata(y)
     spread = ranks[0].std() * ranks[1].std()
-    return float(np.mean((ranks[0] - ranks[0].mean()) * (ranks[1] - ranks[1].mean())) / spread) if spread > 0 else np.nan
+    return (
+        float(np.mean((ranks[0] - ranks[0].mean()) * (ranks[1] - ranks[1].mean())) / spread)
+        if spread > 0
+        else np.nan
+    )
 
 
 def _wins(main: pd.DataFrame) -> list[dict[str, Any]]:
@@ -193,9 +203,13 @@ def _findings(
             f"{row['rho']:.2f} (95 % interval {row['low']:.2f} to {row['high']:.2f})."
         )
     if not losses.empty and "check_verdict" in tasks:
-        joined = losses.groupby(["task", "seed"])["loss"].mean().reset_index().merge(tasks, on=["task", "seed"])
+        joined = (
+            losses.groupby(["task", "seed"])["loss"].mean().reset_index().merge(tasks, on=["task", "seed"])
+        )
         for verdict, part in joined.groupby("check_verdict", sort=True):
-            said.append(f"Where check says {verdict} ({len(part)} tasks) the mean loss is {part['loss'].mean():.3f}.")
+            said.append(
+                f"Where check says {verdict} ({len(part)} tasks) the mean loss is {part['loss'].mean():.3f}."
+            )
     return said or ["No method was compared in single cells and in pools."]
 
 

@@ -58,7 +58,9 @@ class Task:
         rng = stream(seed, "cells", self.name, part)
         if self.cells is not None:
             if n > len(self.cells):
-                raise InputError(f"{n:,} cells are needed; {printable(self.name, 60)} has {len(self.cells):,}")
+                raise InputError(
+                    f"{n:,} cells are needed; {printable(self.name, 60)} has {len(self.cells):,}"
+                )
             chosen = rng.permutation(len(self.cells))[:n]
             return self.cells[chosen], None if self.labels is None else self.labels[chosen]
         assert self.model is not None
@@ -75,7 +77,9 @@ class Task:
         return values[:, seen], types
 
 
-def model_task(model: Model | str | Mapping[str, Any], *, hidden: tuple[str, ...] = (), name: str | None = None) -> Task:
+def model_task(
+    model: Model | str | Mapping[str, Any], *, hidden: tuple[str, ...] = (), name: str | None = None
+) -> Task:
     """Make a task of a model: its genes but the hidden ones, its edges as truth.
 
     Parameters
@@ -174,7 +178,13 @@ def effects_of(
 
 
 def intervention_task(
-    adata: AnnData, *, perturbation: str, control: str, name: str, n_genes: int | None = None, within: str | None = None
+    adata: AnnData,
+    *,
+    perturbation: str,
+    control: str,
+    name: str,
+    n_genes: int | None = None,
+    within: str | None = None,
 ) -> Task:
     """Make a task of measured cells: methods see control cells, interventions are the truth.
 
@@ -218,7 +228,9 @@ def intervention_task(
     effects = effects_of(values[:, kept], genes, target_of, control)
     labels = None if within is None else adata.obs[within].astype(str).to_numpy(dtype=object)[is_control]
     facts = {"source": "interventions", "n_perturbed": int(effects["regulator"].nunique())}
-    return Task(name, genes, None, cells=values[is_control][:, kept], labels=labels, effects=effects, facts=facts)
+    return Task(
+        name, genes, None, cells=values[is_control][:, kept], labels=labels, effects=effects, facts=facts
+    )
 
 
 def ancestors(truth: Graph) -> np.ndarray:
