@@ -13,7 +13,8 @@ import pandas as pd
 from .._checks import InputError, printable
 
 EDGE_COLUMNS = ("regulator", "target", "kind", "weight")
-"""Columns of an edge table. ``kind`` is ``directed`` or ``undirected``; ``weight`` is NaN where there is none."""
+"""Columns of an edge table. ``kind`` is ``directed`` or ``undirected``; ``weight`` is NaN where there is
+none."""
 DIRECTED, UNDIRECTED = "directed", "undirected"
 
 
@@ -47,7 +48,8 @@ class Graph:
     undirected: np.ndarray
     """Lines without a direction; symmetric, boolean, shape ``(p, p)``."""
     weights: np.ndarray | None = None
-    """Score of i -> j, larger for surer edges, shape ``(p, p)``, 0 on the diagonal; None: the method has none."""
+    """Score of i -> j, larger for surer edges, shape ``(p, p)``, 0 on the diagonal; None: the method has
+    none."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What a method says about its run: the number of tests, say."""
 
@@ -111,7 +113,7 @@ class Graph:
         graph = nx.DiGraph()
         graph.add_nodes_from(self.names)
         for row in self.table.itertuples(index=False):
-            facts = {"kind": row.kind} | ({} if np.isnan(row.weight) else {"weight": row.weight})
+            facts = {"kind": row.kind} | ({} if self.weights is None else {"weight": row.weight})
             graph.add_edge(row.regulator, row.target, **facts)
             if row.kind == UNDIRECTED:
                 graph.add_edge(row.target, row.regulator, **facts)

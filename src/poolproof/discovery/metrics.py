@@ -33,11 +33,11 @@ def graph_metrics(found: Graph, truth: Graph) -> dict[str, float]:
 
     Returns
     -------
-    `GRAPH_METRICS`. Precision, recall and F1 are of pairs with an edge of any kind; ``orientation`` is the share
-    of the right direction among true edges found with an arrow; ``shd`` counts the pairs whose edge differs in
-    any way; ``parent_aid`` and ``ancestor_aid`` are the normalised adjustment identification distances of Henckel
-    et al. 2024 (UAI, PMLR 244:1569; gadjid). What cannot be had (no edges, no valid graph, gadjid missing) is
-    NaN.
+    `GRAPH_METRICS`. Precision, recall and F1 are of pairs with an edge of any kind; ``orientation`` is the
+    share of the right direction among true edges found with an arrow; ``shd`` counts the pairs whose edge
+    differs in any way; ``parent_aid`` and ``ancestor_aid`` are the normalised adjustment identification
+    distances of Henckel et al. 2024 (UAI, PMLR 244:1569; gadjid). What cannot be had (no edges, no valid
+    graph, gadjid missing) is NaN.
 
     Examples
     --------
@@ -73,7 +73,9 @@ def graph_metrics(found: Graph, truth: Graph) -> dict[str, float]:
 
 
 def _adjustment_distances(found: Graph, truth: Graph) -> tuple[float, float]:
-    """Parent and ancestor adjustment identification distance, NaN where the graph is none that gadjid takes."""
+    """Parent and ancestor adjustment identification distance, NaN where the graph is none that gadjid
+    takes.
+    """
     try:
         import gadjid
     except ImportError:
@@ -152,10 +154,10 @@ def effect_metrics(found: Graph, effects: pd.DataFrame, fdr: float = 0.05) -> di
 
     Returns
     -------
-    ``mean_effect``: mean Wasserstein distance over the pairs (perturbed gene, other gene) that the graph joins with
-    an arrow out of the gene or a line; ``false_omission``: share of real effects (q below ``fdr``) among the pairs
-    that it leaves out, as CausalBench has both (Chevalley et al. 2025, Commun Biol 8:412); ``effect_auprc``: average
-    precision of the weights for real effects.
+    ``mean_effect``: mean Wasserstein distance over the pairs (perturbed gene, other gene) that the graph
+    joins with an arrow out of the gene or a line; ``false_omission``: share of real effects (q below
+    ``fdr``) among the pairs that it leaves out, as CausalBench has both (Chevalley et al. 2025, Commun Biol
+    8:412); ``effect_auprc``: average precision of the weights for real effects.
     """
     place = {name: i for i, name in enumerate(found.names)}
     i = effects["regulator"].map(place).to_numpy()
@@ -236,8 +238,8 @@ def separation_sizes(
 
     Notes
     -----
-    Two genes without an edge are separated by their parents; a test in use by a method must keep its level there,
-    or pooling makes edges.
+    Two genes without an edge are separated by their parents; a test in use by a method must keep its level
+    there, or pooling makes edges.
     """
     i, j = np.nonzero(np.triu(~truth.skeleton, 1))
     picked = rng.permutation(len(i))[:n]

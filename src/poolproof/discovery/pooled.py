@@ -27,7 +27,7 @@ KINDS = {
     LOGGED: "log1p of sums of K cells drawn at random",
     SORTED: "sums of K neighbours in the order of the first gene with a child (metacells of a perfect axis)",
     ALIKE: "sums of clusters (k-means of the standardised genes themselves), K cells in the mean",
-    ALIKE_OTHERS: "sums of clusters of markers: noisy copies of the genes that have no cause, K cells in the mean",
+    ALIKE_OTHERS: "sums of clusters of markers (noisy copies of genes without a cause), K cells in the mean",
 }
 """How cells become pools, in words."""
 SIMILARITY = (SORTED, ALIKE, ALIKE_OTHERS)

@@ -1,4 +1,6 @@
-"""Random acyclic systems of cells, written as models, so that ``check`` can judge what methods are tried on."""
+"""Random acyclic systems of cells, written as models, so that ``check`` can judge what methods are tried
+on.
+"""
 
 from __future__ import annotations
 

@@ -86,8 +86,8 @@ def run_benchmark(
     folder
         Where results go. What an earlier run with the same spec finished there is used again.
     spec
-        ``default`` (about 20 minutes on two processors), ``quick`` (a minute), the path of a YAML file, or its
-        content as a mapping.
+        ``default`` (about 20 minutes on two processors), ``quick`` (a minute), the path of a YAML file, or
+        its content as a mapping.
     edges
         Folder with edge lists made elsewhere, one file per pools: ``POOLS.METHOD.csv`` (or .tsv), where POOLS
         is the name of a file that ``write_pools`` writes; with the columns ``regulator`` and ``target`` and,
@@ -105,8 +105,8 @@ def run_benchmark(
 
     Returns
     -------
-    Benchmark. In ``folder``: ``benchmark.parquet``, ``tasks.parquet``, ``benchmark.json``, ``benchmark.html`` and
-    ``parts/``.
+    Benchmark. In ``folder``: ``benchmark.parquet``, ``tasks.parquet``, ``benchmark.json``,
+    ``benchmark.html`` and ``parts/``.
 
     Raises
     ------
@@ -243,14 +243,16 @@ class _held:
         found = sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
         if found and PARTS not in found:
             raise InputError(
-                f"--out {printable(self.folder, 400)} holds other files ({printable(found[0], 40)}); name a new folder"
+                f"--out {printable(self.folder, 400)} holds other files ({printable(found[0], 40)}); name a "
+                "new folder"
             )
         try:
             (self.folder / PARTS).mkdir(parents=True, exist_ok=True)
             self.handle = take(self.folder / PARTS, wait=False)
         except BlockingIOError as error:
             raise InputError(
-                f"--out {printable(self.folder, 400)} is in use by another benchmark; wait for it, or name another folder"
+                f"--out {printable(self.folder, 400)} is in use by another benchmark; wait for it, or name "
+                "another folder"
             ) from error
         except OSError as error:
             raise InputError(f"cannot write into {printable(self.folder, 400)}: {error.strerror}") from error
@@ -345,8 +347,11 @@ def _rows(
         replace_file(
             folder / f"{place}.csv", pd.DataFrame(values, columns=list(task.genes)).to_csv(index=False)
         )
-    about = (task.name, task.facts["source"], task.facts.get("mechanism"), len(task.genes))
-    about += (task.facts.get("n_hidden", 0), pooling.kind, pooling.n_cells, len(values), unit.seed)
+    facts = task.facts
+    about = (
+        *(task.name, facts["source"], facts.get("mechanism"), len(task.genes), facts.get("n_hidden", 0)),
+        *(pooling.kind, pooling.n_cells, len(values), unit.seed),
+    )
     score = partial(_scores, task)
     for name in unit.spec.methods:
         outcome = worker.run(values, task.genes, name, seed=unit.seed, time_limit=unit.spec.time_limit)
@@ -410,8 +415,7 @@ def _from_elsewhere(unit: _Unit, task: Task, place: str) -> Iterator[tuple[str, 
 
 def _read_graph(path: Path, genes: tuple[str, ...]) -> Graph:
     """A graph of a file of edges."""
-    found = read_edges(path)
-    table = found[0] if isinstance(found, tuple) else found
+    table = read_edges(path)
     place = {gene: i for i, gene in enumerate(genes)}
     unknown = next((g for c in ("regulator", "target") for g in table[c] if g not in place), None)
     if unknown is not None:
@@ -421,7 +425,8 @@ def _read_graph(path: Path, genes: tuple[str, ...]) -> Graph:
     for regulator, target, kind in zip(table["regulator"], table["target"], kinds, strict=True):
         i, j = place[regulator], place[target]
         (arrows if kind == DIRECTED else lines)[i, j] = i != j
-    lines = lines | lines.T
+    both = arrows & arrows.T  # how an undirected edge is read from most formats
+    lines = lines | lines.T | both
     weights = None
     if "weight" in table and pd.api.types.is_numeric_dtype(table["weight"]) and table["weight"].notna().all():
         weights = np.zeros((len(genes), len(genes)))

@@ -1,4 +1,4 @@
-"""What a benchmark runs: tasks, pools, methods and seeds, read from YAML and checked before anything is drawn."""
+"""What a benchmark runs: tasks, pools, methods and seeds, read from YAML and checked before the work."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ def read_spec(spec: str | Path | Mapping[str, Any]) -> Spec:
 
     Examples
     --------
-    >>> spec = read_spec({"tasks": [{"model": "fork-section4"}], "pools": [{"cells": [1, 10]}], "methods": ["pc"]})
+    >>> tasks = [{"model": "fork-section4"}]
+    >>> spec = read_spec({"tasks": tasks, "pools": [{"cells": [1, 10]}], "methods": ["pc"]})
     >>> [pooling.n_cells for pooling in spec.pools]
     [1, 10]
     """
@@ -117,7 +118,8 @@ def _loaded(spec: str | Path) -> Mapping[str, Any]:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             raise InputError(
-                f"expected {DEFAULT}, {QUICK} or a YAML file of a benchmark; found no text at {printable(path, 400)}"
+                f"expected {DEFAULT}, {QUICK} or a YAML file of a benchmark; found no text at "
+                f"{printable(path, 400)}"
             ) from None
     try:
         content = yaml.safe_load(text)
@@ -146,7 +148,8 @@ def _tasks(entry: object) -> Iterator[TaskPlan]:
     kind = next((k for k in TASK_KEYS if isinstance(entry, Mapping) and k in entry), None)
     if kind is None:
         raise InputError(
-            f"a task is one of model, random and dataset; found {printable(entry, 60)!r}, such as {{model: fork-section4}}"
+            f"a task is one of model, random and dataset, such as {{model: fork-section4}}; found "
+            f"{printable(entry, 60)!r}"
         )
     content = _known(entry, TASK_KEYS[kind], f"a task with {kind}")
     if kind == "model":

@@ -13,7 +13,8 @@ from .._random import stream
 from .pooled import RANDOM
 
 MAIN = "skeleton_f1"
-"""The metric that findings speak of. Weights count as the graph of their strongest pairs, as many as are true."""
+"""The metric that findings speak of. Weights count as the graph of their strongest pairs, as many as are
+true."""
 PREDICTORS = {
     "bend_share": "the bend share of the cells",
     "share_forms_lost": "the share of equations that check says pools lose",
@@ -29,10 +30,11 @@ def summarise(table: pd.DataFrame, tasks: pd.DataFrame, notes: Sequence[str], se
 
     Returns
     -------
-    ``curves`` (per method, kind and size of pools: mean of the main metric over tasks, 95 % bootstrap interval
-    over tasks), ``losses`` (per method: mean loss from single cells to the usual pools), ``prediction`` (rank
-    correlation of each of `PREDICTORS` with a task's mean loss, with its interval), ``worst`` (the three tasks
-    whose loss was predicted worst), ``costs``, ``wins``, ``findings`` and ``notes``.
+    ``curves`` (per method, kind and size of pools: mean of the main metric over tasks, 95 % bootstrap
+    interval over tasks), ``losses`` (per method: mean loss from single cells to the usual pools),
+    ``prediction`` (rank correlation of each of `PREDICTORS` with a task's mean loss, with its interval),
+    ``worst`` (the three tasks whose loss was predicted worst), ``costs``, ``wins``, ``findings`` and
+    ``notes``.
     """
     rng = stream(seed, "benchmark summary")
     main = table[(table["metric"] == MAIN) & table["value"].notna()]
@@ -94,7 +96,7 @@ def _mean_interval(part: pd.DataFrame, column: str, rng: np.random.Generator) ->
 def _curves(main: pd.DataFrame, rng: np.random.Generator) -> list[dict[str, Any]]:
     groups = main.groupby(["method", "pooling", "n_cells"], sort=True)
     return [
-        {"method": m, "pooling": kind, "n_cells": int(k), "n_tasks": int(part["task"].nunique())}
+        {"method": m, "pooling": kind, "n_cells": int(str(k)), "n_tasks": int(part["task"].nunique())}
         | _mean_interval(part, "value", rng)
         for (m, kind, k), part in groups
     ]
@@ -104,7 +106,7 @@ def _sizes(table: pd.DataFrame, rng: np.random.Generator) -> list[dict[str, Any]
     found = table[table["metric"] == "size"]
     groups = found.groupby(["method", "mechanism", "n_cells"], sort=True)
     return [
-        {"test": test, "mechanism": mechanism, "n_cells": int(k)} | _mean_interval(part, "value", rng)
+        {"test": test, "mechanism": mechanism, "n_cells": int(str(k))} | _mean_interval(part, "value", rng)
         for (test, mechanism, k), part in groups
     ]
 
@@ -181,7 +183,7 @@ def _wins(main: pd.DataFrame) -> list[dict[str, Any]]:
     best = part.groupby(["task", "seed", "n_cells"])["value"].transform("max")
     won = part.assign(won=part["value"] >= best - 1e-12)
     groups = won.groupby(["method", "n_cells"], sort=True)["won"]
-    return [{"method": m, "n_cells": int(k), "won": int(w.sum()), "of": len(w)} for (m, k), w in groups]
+    return [{"method": m, "n_cells": int(str(k)), "won": int(w.sum()), "of": len(w)} for (m, k), w in groups]
 
 
 def _findings(
@@ -199,7 +201,8 @@ def _findings(
         said.append(f"From single cells to pools of {n_cells} the skeleton's F1 changes by: {listed}.")
     for row in prediction:
         said.append(
-            f"Rank correlation over {row['n_tasks']} tasks of {PREDICTORS[row['predictor']]} with the loss of F1: "
+            f"Rank correlation over {row['n_tasks']} tasks of {PREDICTORS[row['predictor']]} with the loss "
+            "of F1: "
             f"{row['rho']:.2f} (95 % interval {row['low']:.2f} to {row['high']:.2f})."
         )
     if not losses.empty and "check_verdict" in tasks:

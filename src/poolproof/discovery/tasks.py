@@ -10,7 +10,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy import sparse, stats
+from scipy import stats
 
 from .._checks import InputError, check_column, printable
 from .._random import stream
@@ -21,7 +21,8 @@ from .graph import Graph
 from .random_models import random_model
 
 EFFECT_COLUMNS = ("regulator", "target", "difference", "wasserstein", "p_value", "q_value")
-"""Columns of a table of effects. ``difference``: perturbed less control, in standard deviations of the control."""
+"""Columns of a table of effects. ``difference``: perturbed less control, in standard deviations of the
+control."""
 MIN_CELLS = 20
 """Fewer perturbed cells tell no effect."""
 
@@ -141,9 +142,9 @@ def effects_of(
 
     Returns
     -------
-    Columns `EFFECT_COLUMNS`, a row for each perturbed gene that is measured and each other gene; Welch's test,
-    Benjamini-Hochberg over all rows. ``wasserstein`` is the distance of the two laws in standard deviations
-    of the control, which CausalBench ranks edges by (Chevalley et al. 2025, Commun Biol 8:412).
+    Columns `EFFECT_COLUMNS`, a row for each perturbed gene that is measured and each other gene; Welch's
+    test, Benjamini-Hochberg over all rows. ``wasserstein`` is the distance of the two laws in standard
+    deviations of the control, which CausalBench ranks edges by (Chevalley et al. 2025, Commun Biol 8:412).
 
     Raises
     ------
@@ -153,7 +154,8 @@ def effects_of(
     of_control = values[target_of == control]
     if len(of_control) < MIN_CELLS:
         raise InputError(
-            f"expected at least {MIN_CELLS} cells labelled {printable(control, 40)!r}; found {len(of_control)}"
+            f"expected at least {MIN_CELLS} cells labelled {printable(control, 40)!r}; found "
+            f"{len(of_control)}"
         )
     spread = of_control.std(axis=0)
     scale = np.where(spread > 0, spread, 1.0)
@@ -210,7 +212,7 @@ def intervention_task(
     """
     for column in (perturbation, *((within,) if within else ())):
         check_column(adata.obs.columns, column, where="the table of cells", option="the task")
-    counts = np.asarray(adata.X.toarray() if sparse.issparse(adata.X) else adata.X, dtype=np.float64)
+    counts = np.asarray(adata.to_df(), dtype=np.float64)
     depth = counts.sum(axis=1)
     values = counts / np.where(depth > 0, depth, 1.0)[:, None] * depth.mean()
     target_of = adata.obs[perturbation].astype(str).to_numpy(dtype=object)
