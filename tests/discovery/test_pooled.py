@@ -1,0 +1,160 @@
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from scipy import stats
+
+from poolproof._checks import InputError
+from poolproof.discovery import Pooling, draw_pools, intervention_task, model_task, random_model, random_task
+from poolproof.discovery.pooled import KINDS, sums_by
+from poolproof.discovery.random_models import MECHANISMS
+from poolproof.discovery.tasks import ancestors
+from poolproof.triples.citest import ci_test
+
+
+def test_sums_by__adds_up_each_group():
+    cells = np.arange(12.0).reshape(6, 2)
+    assert sums_by(cells, np.array([2, 0, 2, 0, 5, 0])).tolist() == [
+        (cells[1] + cells[3] + cells[5]).tolist(),
+        (cells[0] + cells[2]).tolist(),
+        cells[4].tolist(),
+    ]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "within"])
+def test_draw_pools__moments_and_seeds(kind):
+    task = model_task("fork-section4")
+    pools = draw_pools(task, Pooling(kind, 10), 400, 1)
+    assert pools.shape == (400, 3)
+    assert np.array_equal(pools, draw_pools(task, Pooling(kind, 10), 400, 1))
+    assert not np.array_equal(pools, draw_pools(task, Pooling(kind, 10), 400, 2))
+    if kind != "log1p":
+        cells, _ = task.draw(200_000, 5)
+        error = pools.std(axis=0) / np.sqrt(len(pools))
+        assert (np.abs(pools.mean(axis=0) - 10 * cells.mean(axis=0)) < 5 * error).all()
+
+
+def test_draw_pools__variance_of_random_sums_grows_with_k():
+    task = model_task("fork-section4")
+    cells = draw_pools(task, Pooling(), 4000, 0)
+    pools = draw_pools(task, Pooling("random", 25), 4000, 0)
+    ratio = pools.var(axis=0) / cells.var(axis=0) / 25
+    assert (np.abs(ratio - 1) < 0.15).all()
+
+
+def test_draw_pools__large_pools_come_in_blocks(monkeypatch):
+    task = model_task("fork-section4")
+    monkeypatch.setattr("poolproof.discovery.pooled.BLOCK", 3 * 50 * 7)
+    assert draw_pools(task, Pooling("random", 50), 100, 0).shape == (100, 3)
+
+
+def test_draw_pools__within_types_holds_cells_of_one_type():
+    task = model_task("cell-types")
+    within = draw_pools(task, Pooling("within", 20), 300, 0)
+    mixed = draw_pools(task, Pooling("random", 20), 300, 0)
+    x = task.genes.index("X")
+    assert within[:, x].std() > 3 * mixed[:, x].std()  # the types differ, and are not averaged away
+    with pytest.raises(InputError, match="need cell types"):
+        draw_pools(model_task("fork-section4"), Pooling("within", 20), 300, 0)
+
+
+@pytest.mark.calibration
+def test_similarity__the_table_of_the_fork():
+    """Residual X-Z correlation after a spline in Y: sorted by Y keeps an affine fork, clusters of all genes
+    break it.
+
+    Facts of science 7a's companion on discovery (fork, K = 25): random +.01 affine and +.80 bent; sorted
+    +.01 both; k-means on X, Y, Z -.03 affine. Bands: five standard errors of the mean of 8 runs.
+    """
+    forks = {
+        "affine": {"X": "2*Y + N", "Z": "Y + N"},
+        "bent": {"X": "Y**2 + N", "Z": "Y**2 + N"},
+    }
+    found = {}
+    for name, equations in forks.items():
+        genes = {"Y": {"noise": "gamma(2, 1)"}}
+        genes |= {gene: {"equation": text, "noise": "normal(0, 1)"} for gene, text in equations.items()}
+        task = model_task({"name": name, "genes": genes, "aggregation": "sum", "cells": 25})
+        x, y, z = (task.genes.index(gene) for gene in "XYZ")
+        for kind in ("random", "sorted", "k-means"):
+            rejected = []
+            for seed in range(8):
+                pools = draw_pools(task, Pooling(kind, 25), 400, seed)
+                result = ci_test("spline_gcm", pools[:, x], pools[:, z], pools[:, [y]])
+                rejected.append(result.p_value < 0.05)
+            found[name, kind] = sum(rejected)
+    chance = stats.binom.isf(0.001, 8, 0.05)
+    assert found["affine", "random"] <= chance
+    assert found["affine", "sorted"] <= chance
+    assert found["bent", "sorted"] <= chance
+    assert found["bent", "random"] == 8
+
+
+# --- tasks ---
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_random_model__is_acyclic_and_explains_what_it_says(mechanism):
+    model = random_model(12, mechanism=mechanism, hidden=2, seed=5)
+    assert model.scm.is_affine == (mechanism == "affine")
+    assert len(model.scm.gene_names) == 14
+    assert all(not model.scm.parents(gene) for gene in ("H1", "H2"))
+    assert random_model(12, mechanism=mechanism, hidden=2, seed=5).to_dict() == model.to_dict()
+    assert np.isfinite(model.scm.sample(500, np.random.default_rng(0))).all()
+
+
+def test_random_task__hides_the_hidden_genes():
+    task = random_task(10, mechanism="affine", hidden=1, seed=2)
+    assert len(task.genes) == 10
+    assert "H1" not in task.genes
+    assert task.draw(50, 0)[0].shape == (50, 10)
+    graph = task.model.scm.graph
+    assert task.truth.n_edges == graph.number_of_edges() - graph.out_degree("H1")
+
+
+def test_model_task__a_hidden_gene_has_no_parents():
+    with pytest.raises(InputError, match="must have no parents"):
+        model_task("fork-section4", hidden=("X",))
+
+
+def test_ancestors__of_a_chain():
+    task = model_task("chain-nongaussian")
+    assert ancestors(task.truth).sum() >= task.truth.directed.sum()
+
+
+def knocked_out():
+    rng = np.random.default_rng(0)
+    target = np.array(["control"] * 400 + ["A"] * 60 + ["B"] * 10)
+    a = rng.poisson(np.where(target == "A", 1.0, 30.0))
+    b = rng.poisson(2 * a + 5)
+    c = rng.poisson(40, len(target))
+    depth = rng.poisson(900, len(target))
+    adata = AnnData(
+        np.column_stack([a, b, c, depth]).astype(float),
+        obs=pd.DataFrame({"target": target}, index=[f"cell{i}" for i in range(len(target))]),
+    )
+    adata.var_names = ["A", "B", "C", "rest"]
+    return adata
+
+
+def test_intervention_task__tells_what_a_knock_out_does():
+    task = intervention_task(knocked_out(), perturbation="target", control="control", name="made up")
+    effects = task.effects.set_index(["regulator", "target"])
+    assert set(effects.index.get_level_values("regulator")) == {"A"}  # B has too few cells
+    assert effects.loc[("A", "B"), "q_value"] < 1e-6
+    assert effects.loc[("A", "B"), "difference"] < -1
+    assert len(task.cells) == 400
+    with pytest.raises(InputError, match="401 cells are needed"):
+        task.draw(401, 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"perturbation": "guide", "control": "control"}, "guide"),
+        ({"perturbation": "target", "control": "NT"}, "labelled 'NT'"),
+    ],
+)
+def test_intervention_task__refuses_in_one_line(options, words):
+    with pytest.raises(InputError, match=words):
+        intervention_task(knocked_out(), name="made up", **options)
