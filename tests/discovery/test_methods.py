@@ -133,7 +133,6 @@ def by_sklearn(values):
         forest.fit(values[:, rest], values[:, j])
         # what the trees take away from the variance of the samples that each of them saw
         weights[rest, j] = sum(t.tree_.compute_feature_importances(normalize=False) for t in forest) / 10
-        assert np.argmax(weights[rest, j]) == np.argmax(forest.feature_importances_)
     return None, None, weights
 
 
@@ -185,8 +184,8 @@ def systems():
 
 
 LEAST = {"correlation": 0.8, "trees": 0.8, "tree_importance": 0.8, "ges": 0.85}
-"""Indirect relations may outweigh weak direct ones in marginal scores and in trees. In one of the three
-systems GES stops short of the true graph, whose score is higher; the package ges stops there too."""
+"""Indirect relations may outweigh weak direct ones in marginal scores and in trees. In one of the three systems
+GES stops short of the true graph, whose score is higher; so does the package ges."""
 
 
 @every_method
