@@ -239,6 +239,8 @@ class Renderer:
                 kind = getter.__annotations__["return"]
                 text = f"`{name}.{member}: {kind}`{self._tail(inspect.getdoc(getter) or '')}"
                 parts += [f"#### {name}.{member}", _fill(text)]
+            elif isinstance(value, classmethod):
+                parts += [f"#### {name}.{member}", self.callable(f"{name}.{member}", getattr(of, member))]
             elif inspect.isfunction(value):
                 parts += [f"#### {name}.{member}", self.callable(f"{name}.{member}", value)]
         return _join(parts)

@@ -2,7 +2,7 @@
 
 The last room: it imports every other, and none imports it. Read this file (``audit``, ``report`` and what
 all commands share), then ``options``, ``pipes``, and a file for each family of commands: ``datasets``,
-``models``, ``pools``, ``study``.
+``models``, ``pools``, ``study``, ``benchmark``.
 """
 
 from __future__ import annotations
