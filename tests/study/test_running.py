@@ -82,7 +82,7 @@ def test_study__the_table_has_its_columns_and_comes_back_from_its_file(whole):
     for column in names.STUDY_COLUMNS:
         assert str(found.table.dtypes[column.name]) == ("object" if column.dtype == "str" else column.dtype)
     assert set(found.table["dataset"]) == set(BOTH)
-    assert set(found.table["step"]) == {*STEPS}
+    assert set(found.table["step"]) == {*STEPS, "population"}
     assert set(found.table["group"]) == {"bulk"}
     shares = found.table[[*names.SHARES, "share_rejected", "share_settled", "share_reversed"]].stack()
     assert shares.between(0, 1).all()
