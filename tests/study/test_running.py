@@ -534,7 +534,7 @@ def test_offline__the_study_goes_on_with_the_others(offline, tmp_path, whole, mo
     content = json.loads((tmp_path / "study" / "study.json").read_text(encoding="utf-8"))
     assert "cannot fetch" in content["left_out"][YEAST]
     assert "cannot fetch" in content["left_out"]["network_saureus_regprecise"]
-    assert set(found.table["step"]) == {*STEPS} - {"edges"}
+    assert set(found.table["step"]) == {*STEPS, "population"} - {"edges"}
     page = (tmp_path / "study" / "study.html").read_text(encoding="utf-8")
     assert "<b>network_saureus_regprecise</b> is left out" in page
     # once they are there, they are done, and nothing else

@@ -139,9 +139,8 @@ def _floor(datasets: Sequence[Mapping[str, Any]]) -> str | None:
     beyond = [row["label"] for row in judged if row["floor"]["evidence"]]
     return (
         "Affine equations with common causes can make all of it but "
-        f"{100 * min(left):.1f} to {100 * max(left):.1f} points. More than chance would leave in {len(beyond)} of "
-        f"{len(judged)} data sets"
-        f"{f' ({_and(beyond)})' if beyond else ''}."
+        f"{100 * min(left):.1f} to {100 * max(left):.1f} points. That is more than chance would leave in "
+        f"{len(beyond)} of {len(judged)} data sets{f' ({_and(beyond)})' if beyond else ''}."
     )
 
 
