@@ -24,8 +24,8 @@ DEEP = 1000.0
 FACTOR_SPREAD = 0.25
 """Standard deviation of the logs of median-ratio factors above which values were never normalised: of TPM,
 FPKM and normalised files it was at most .07, of counts .29 to .64."""
-NOTED_SPREAD = 0.12
-"""The same from which depth is worth a word."""
+NOTED_SPREAD, NOTED_SPREAD_FEW = 0.12, 0.35
+"""The same from which depth is worth a word; the second of fewer than `MIN_GENES` genes."""
 MIN_GENES = 100
 """Of fewer genes, factors tell biology as much as depth."""
 NO_LOG = 30.0
@@ -82,11 +82,12 @@ def stated_counts(matrix: Any, facts: Facts) -> str:
 
 def never_normalised(matrix: Any, facts: Facts) -> list[str]:
     """A sentence where amounts of bulk samples differ in depth, as counts do and TPM, CPM or FPKM do not."""
-    if facts.whole or facts.minimum < 0 or facts.maximum <= NO_LOG or matrix.shape[1] < MIN_GENES:
+    if facts.whole or facts.minimum < 0 or facts.maximum <= NO_LOG:
         return []
     factors = np.log(median_ratio(matrix)[0])
     factors = factors[np.isfinite(factors)]
-    if len(factors) < 10 or float(factors.std()) <= NOTED_SPREAD:
+    least = NOTED_SPREAD if matrix.shape[1] >= MIN_GENES else NOTED_SPREAD_FEW
+    if len(factors) < 10 or float(factors.std()) <= least:
         return []
     return [
         f"samples differ in depth (median ratios spread by {factors.std():.0%}), as normalised amounts do "

@@ -93,7 +93,7 @@ MARKS = (
     Mark("obs", "demuxlet_cls|DROPLET[._]TYPE", SINGLE_CELL, "demuxlet", "popscle demuxlet: a droplet a row"),
     Mark(
         "names",
-        r"([ACGT]{8,}([-_.:].{1,24})?|.{0,40}[-_.:#][ACGT]{10,}([-_.:].{1,12})?)",
+        r"([ACGT]{8,}([-_.:].{1,24})?|.{0,40}[-_.:#][ACGT]{10,}x?([-_.:].{1,12})?)",
         SINGLE_CELL,
         "Cell Ranger 9, STARsolo 2.7.11, kallisto|bustools 0.50, alevin-fry 0.9",
         "barcodes of cells",

@@ -19,7 +19,7 @@ EVEN = 0.9
 """Share of even numbers from which reads were counted twice; of counts of single reads it is about a half."""
 ROWS = 100
 """Samples that are looked at first."""
-LEAST_VALUES = 1000
+LEAST_VALUES = 100
 """Counts other than 0 that a word about their common factor needs."""
 MOST_DIFFERENT = 0.9
 """Share of different values from which a sample of whole numbers holds identifiers."""
@@ -73,11 +73,11 @@ def counted_twice(counts: Any) -> list[str]:
     ([], 1)
     """
     some = _positive(counts[np.unique(np.linspace(0, counts.shape[0] - 1, ROWS).astype(int))])
-    if len(some) < ROWS or float(np.mean(some % 2 == 0)) < EVEN:
+    if len(some) < LEAST_VALUES or float(np.mean(some % 2 == 0)) < EVEN:
         return []
     stored = _positive(counts)
     even = float(np.mean(stored % 2 == 0))
-    if len(stored) < LEAST_VALUES or even < EVEN:
+    if even < EVEN:
         return []
     factor = int(np.gcd.reduce(stored.astype(np.int64)))
     what = f"all counts are multiples of {factor}" if factor > 1 else f"{even:.0%} of the counts are even"
