@@ -45,7 +45,7 @@ SAMPLE_FILES = (
     SampleFile("RSEM genes", "RSEM 1.3", r"(.+)\.genes\.results", "gene_id", "expected_count"),
     SampleFile(
         "GDC counts",
-        "GDC release 40 (STAR)",
+        "GDC (STAR)",
         r"(.+?)\.(?:rna_seq\.)?augmented_star_gene_counts\.tsv",
         "gene_id",
         "unstranded",

@@ -2,7 +2,7 @@
 
 Reads of thirty genes, of which ten share half of their sequence in pairs, go through quantifiers; counts go
 through R and Python packages. Versions: STAR 2.7.10b, salmon 1.10.1, kallisto 0.48.0 and 0.52.0, RSEM 1.3.3
-with Bowtie 2.5.0, subread 2.0.3, bustools 0.42.0, kb-python 0.30.2, HTSeq 2.1.2, umi_tools 1.1.6; R 4.2.2, its
+with Bowtie 2.5.0, subread 2.0.3, bustools 0.42.0, kb-python 0.30.2, HTSeq 2.1.2, umi_tools 1.1.6; R 4.2.2,
 tximport 1.26.1, edgeR 3.40.2, DESeq2 1.38.3, scuttle 1.8.4; scanpy 1.11.5, anndata 0.12.19, loompy 3.0.8,
 cmapPy 4.0.1, arboreto 0.1.6.
 
