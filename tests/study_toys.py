@@ -102,6 +102,7 @@ def without_drawing(patch):
     patch.setattr("poolproof.study.page.draw_dots", lambda *_: None)
     patch.setattr("poolproof.study.page.draw_lines", lambda *_: None)
     patch.setattr("poolproof.study.page.draw_calls", lambda *_: None)
+    patch.setattr("poolproof.study.page.draw_shares", lambda *_: None)
 
 
 def quick_study(folder, **options):

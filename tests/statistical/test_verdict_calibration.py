@@ -98,7 +98,10 @@ def verdict_of(world, law, how, n, run):
     data = pd.DataFrame(values, columns=[f"g{i:03d}" for i in range(values.shape[1])])
     kind = "bulk" if how == "bulk" else "single-cell"
     scale = "counts" if how == "counts" else "additive"
-    found = poolproof.audit(data, kind=kind, scale=scale, seed=run, **OPTIONS)
+    found = poolproof.audit(data, kind=kind, scale=scale, seed=run, floor=False, **OPTIONS)
+    share = found.summary["population"]
+    if share["low"] is not None and share["low"] > found.settings["margin"]:  # only here the floor decides
+        found = poolproof.audit(data, kind=kind, scale=scale, seed=run, **OPTIONS)
     return found.verdict
 
 

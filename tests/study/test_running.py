@@ -82,7 +82,7 @@ def test_study__the_table_has_its_columns_and_comes_back_from_its_file(whole):
     for column in names.STUDY_COLUMNS:
         assert str(found.table.dtypes[column.name]) == ("object" if column.dtype == "str" else column.dtype)
     assert set(found.table["dataset"]) == set(BOTH)
-    assert set(found.table["step"]) == {*STEPS}
+    assert set(found.table["step"]) == {*STEPS, "population"}
     assert set(found.table["group"]) == {"bulk"}
     shares = found.table[[*names.SHARES, "share_rejected", "share_settled", "share_reversed"]].stack()
     assert shares.between(0, 1).all()
@@ -534,7 +534,7 @@ def test_offline__the_study_goes_on_with_the_others(offline, tmp_path, whole, mo
     content = json.loads((tmp_path / "study" / "study.json").read_text(encoding="utf-8"))
     assert "cannot fetch" in content["left_out"][YEAST]
     assert "cannot fetch" in content["left_out"]["network_saureus_regprecise"]
-    assert set(found.table["step"]) == {*STEPS} - {"edges"}
+    assert set(found.table["step"]) == {*STEPS, "population"} - {"edges"}
     page = (tmp_path / "study" / "study.html").read_text(encoding="utf-8")
     assert "<b>network_saureus_regprecise</b> is left out" in page
     # once they are there, they are done, and nothing else

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from study_toys import quick_study, row
 
+from poolproof.pairs.population_sets import STRENGTH_NAMES
 from poolproof.study import page as pictures
-from poolproof.study.findings import findings_of
+from poolproof.study.findings import PARTS, findings_of
 from poolproof.study.page import PICTURES, drawn_pictures, render_study, write_study_page
 from poolproof.study.steps import table_of_rows
 from poolproof.study.summary import controls_of
@@ -57,7 +58,7 @@ def studied(tmp_path_factory):
         "share_distorted": None,
     }  # fmt: skip
     mine = table[~((table["step"] == "pairs") & (table["setting"] == "strength"))]
-    single = {"dataset": "evil", "group": "single-cell", "share_nonlinear": 0.2}
+    single = {"dataset": "evil", "group": "single-cell", "share_nonlinear": 0.2, "bend_share": 0.3}
     more = [
         *mine[mine["step"] != "groups"].assign(dataset="evil", group="single-cell").to_dict("records"),
         *(row("labels", setting, **single) for setting in ("as registered", "without within")),
@@ -65,6 +66,11 @@ def studied(tmp_path_factory):
         *(row("edges", f"{of} of net", n_tested=50, n_associated=20, **single) for of in ("edges", "random")),
         *(row("pooling", f"{of} {share}", value=n, measurement=0.1 / n, **single)
           for of in ("within", "mixed") for n in (1, 2, 5) for share in ("share_nonlinear", "share_affine")),
+        *(row("population", of, "evil", "single-cell", bend_share=0.1 + i / 20, low=0.0, high=0.5)
+          for i, of in enumerate((*PARTS, *(f"strength {name}" for name in STRENGTH_NAMES)))),
+        *(row("population", f"strength {name}", first["name"], bend_share=0.2, low=0.0, high=0.5)
+          for name in STRENGTH_NAMES),
+        *(row("population", of, first["name"], bend_share=0.2, low=0.0, high=0.5) for of in PARTS),
         *(row("pairs", "strength", name, group, value=low, n_associated=20, share_nonlinear=low)
           for name, group in ((first["name"], "bulk"), ("evil", "single-cell")) for low in (0.02, 0.2, 0.5)),
     ]  # fmt: skip
@@ -132,14 +138,14 @@ def test_page__every_picture_has_words_a_size_and_its_numbers(page, drawn):
     found = Reader(page)
     images = found.all("img")
     assert len(images) == len(drawn)
-    assert {picture.name for picture in drawn} == {"calls", *PICTURES}
+    assert {picture.name for picture in drawn} == {"share", "calls", *PICTURES}
     for image in images:
         assert len(image["alt"]) > 40
         assert int(image["width"]) > 100
         assert int(image["height"]) > 100
     names = [link["download"] for link in found.all("a") if "download" in link]
     for picture in drawn:
-        assert f"{picture.file}.csv" in names or picture.name == "calls"
+        assert f"{picture.file}.csv" in names or picture.name in ("share", "calls")
     for link in found.all("a"):
         if "download" not in link:
             continue
@@ -153,16 +159,17 @@ def test_page__every_picture_has_words_a_size_and_its_numbers(page, drawn):
 def test_page__numbers_of_the_table_of_datasets(page, studied):
     text = " ".join("".join(Reader(page).text).split())
     first = studied[0]["datasets"][0]
-    for share in ("share_nonlinear", "share_affine", "share_contradicting"):
+    for share in ("bend_share", "share_nonlinear", "share_affine"):
         found = first[share]
         shown = f"{found['estimate']:.1%} ({100 * found['low']:.1f} to {100 * found['high']:.1f})"
         assert shown in text, shown
-    assert f"{first['n_associated']:,}" in text
+    floor = first["floor"]
+    assert f"{floor['floor']:.1%} (of {floor['bend_share']:.1%}; {floor['limit']:.1%} by chance)" in text
 
 
 def test_page__all_sentences_are_on_it(page, studied):
     text = " ".join("".join(Reader(page).text).split())
-    assert set(studied[0]["findings"]) == {"calls", "controls", *PICTURES}
+    assert set(studied[0]["findings"]) == {"share", "floor", "calls", "controls", *PICTURES}
     for sentence in studied[0]["findings"].values():
         assert " ".join(sentence.split()) in text
 
@@ -197,12 +204,12 @@ def test_page__of_nothing_associated_or_of_pools_alone(studied):
     nothing = {"estimate": None, "low": None, "high": None}
     summary["datasets"] = [
         summary["datasets"][0] | {"n_associated": 0, **{f"share_{kind}": nothing for kind in (
-            "nonlinear", "affine", "inconclusive", "contradicting")}}
+            "nonlinear", "affine", "inconclusive", "contradicting")}, "bend_share": nothing}
     ]  # fmt: skip
     summary |= {"controls": [], "findings": {}}
     empty = table_of_rows([])
     text = "".join(Reader(render_study(summary, drawn_pictures(empty, summary["datasets"], {}))).text)
-    assert "No data set has an associated pair" in text
+    assert "In no data set genes explain enough of each other" in text
     assert "No control was run" in text
     summary["datasets"] = [studied[0]["datasets"][0] | {"group": "pools of cell lines"}]
     mine = table[table["dataset"] != "evil"].assign(group="pools of cell lines")
@@ -227,8 +234,23 @@ def test_write__page_and_pictures_and_none_of_an_earlier_run(studied, drawn, tmp
     assert Reader(path.read_text(encoding="utf-8")).all("img")
 
 
+def test_share__intervals_floors_and_controls_stand_at_their_numbers(studied):
+    first = studied[0]["datasets"][0]
+    known = first | {
+        "bend_share": {"estimate": 0.3, "low": 0.2, "high": 0.45},
+        "floor": {"bend_share": 0.3, "floor": 0.25, "excess": 0.05, "limit": 0.02, "evidence": True},
+        "control_share": {"estimate": None, "low": None, "high": None},
+    }
+    lines = {line.get_label(): line.get_xdata() for line in pictures.draw_shares([known]).get_lines()}
+    assert list(lines["bend share"]) == [0.3]
+    assert list(lines["made by affine equations"]) == [0.25]
+    assert np.isnan(lines["counts split in two"]).all()
+    assert list(lines["margin 10%"]) == [0.1, 0.1]
+    assert [0.2, 0.45] in [list(line) for line in lines.values()]
+
+
 def test_calls__bars_of_a_data_set_add_up_to_one(drawn):
-    ax = drawn[0].ax
+    (ax,) = [picture.ax for picture in drawn if picture.name == "calls"]
     ends = {}
     for bar in ax.patches:
         y = round(bar.get_y(), 6)

@@ -16,7 +16,18 @@ from poolproof.pairs.table import Z_INTERVAL, jackknife_share
 from poolproof.study import findings, steps
 from poolproof.study.findings import findings_of, medians
 from poolproof.study.steps import table_of_rows
-from poolproof.study.summary import KINDS, controls_of, jackknife_error, most, summarise, with_samples
+from poolproof.study.summary import (
+    KINDS,
+    bend_share_of,
+    controls_of,
+    floor_of,
+    jackknife_error,
+    levels_of,
+    most,
+    parts_of,
+    summarise,
+    with_samples,
+)
 
 shares = st.floats(0.0, 1.0)
 
@@ -179,6 +190,16 @@ def test_controls__too_few_samples_or_nothing_tested_is_not_asked():
     assert found["share_found"] == pytest.approx(0.6)
 
 
+POPULATION = {
+    "bend_share": 0.3, "low": 0.25, "high": 0.36,
+    "better_direction": None,
+    "direct": {"bend_share": 0.1, "low": 0.0, "high": 0.2},
+    "direct_better_direction": None,
+    "levels": {"T": {"bend_share": 0.4, "low": 0.3, "high": 0.5},
+               "B": {"bend_share": None, "low": None, "high": None}},
+}  # fmt: skip
+
+
 # --- sentences -------------------------------------------------------------------------------------------
 
 
@@ -320,7 +341,13 @@ def test_summarise__one_entry_from_the_audit_its_genes_and_the_groups():
     entry = SimpleNamespace(name="a", label="A", group="bulk", dataset=data, unit=None)
     verdict = {
         "verdict": "inconclusive",
-        "reasons": [],
+        "reasons": ["so bent"],
+        "next_steps": [],
+        "population": POPULATION,
+        "floor": {"decided": True, "bend_share": 0.3, "floor": 0.28, "excess": 0.02, "limit": 0.03,
+                  "evidence": False, "n_genes": 4},
+        "sensitivity": [{"variant": "a", "bend_share": 0.25, "as_given": 0.3},
+                        {"variant": "b", "bend_share": None, "as_given": 0.3}],
         "data": {"n_obs_tested": 50, "n_genes": 4, "scale": "log", "scale_tested": "additive", "within": [],
                  "replicate": None, "covariates": []},
         "linearity": {"test": "robust", "n_pairs_tested": 12, "n_associated": 16, "detectable_share": None,
@@ -338,7 +365,9 @@ def test_summarise__one_entry_from_the_audit_its_genes_and_the_groups():
         ("a", "groups"): {"notes": [], "seconds": 2.0},
         ("a", "scales"): {"notes": ["no log"], "seconds": 0.5},
     }
-    table = table_of_rows([row("groups", "left out", share_nonlinear=value) for value in (0.2, 0.3, 0.25)])
+    left_out = [{"share_nonlinear": 0.2, "bend_share": 0.1}, {"share_nonlinear": 0.3, "bend_share": 0.3},
+                {"share_nonlinear": 0.25, "bend_share": 0.5}]  # fmt: skip
+    table = table_of_rows([row("groups", "left out", **of) for of in left_out])
     found = summarise([entry], table, results, {"a": genes}, {"b": "licence"})
     (mine,) = found["datasets"]
     assert mine["share_nonlinear"]["estimate"] == pytest.approx(4 / 16)
@@ -350,3 +379,35 @@ def test_summarise__one_entry_from_the_audit_its_genes_and_the_groups():
     assert found["left_out"] == {"b": "licence"}
     assert found["seconds"] == {"a": 3.8}
     assert set(names.SHARES) <= set(mine)
+    reach = 1.959964 * np.sqrt(2 / 3 * 0.08)  # more than the audit's own interval says
+    assert mine["bend_share"] == pytest.approx({"estimate": 0.3, "low": 0.3 - reach, "high": 0.3 + reach})
+    assert mine["bend_parts"]["direct"] == {"estimate": 0.1, "low": 0.0, "high": 0.2}
+    assert mine["bend_parts"]["better_direction"]["estimate"] is None
+    assert mine["bend_levels"] == {"T": {"estimate": 0.4, "low": 0.3, "high": 0.5}}
+    assert mine["floor"] == {
+        "bend_share": 0.3,
+        "floor": 0.28,
+        "excess": 0.02,
+        "limit": 0.03,
+        "evidence": False,
+    }
+    assert mine["control_share"]["estimate"] is None
+    assert mine["moved"] == pytest.approx(-0.05)
+    assert mine["reasons"] == ["so bent"]
+
+
+def test_bend_share__the_wider_interval_counts_and_nothing_stays_nothing():
+    own = bend_share_of(POPULATION, table_of_rows([row("groups", "left out", bend_share=0.3)] * 3))
+    assert own == {"estimate": 0.3, "low": 0.25, "high": 0.36}
+    for nothing in (None, POPULATION | {"low": None}):
+        assert set(bend_share_of(nothing, table_of_rows([])).values()) == {None}
+    assert parts_of(None)["direct"]["estimate"] is None
+    assert floor_of({"decided": False})["floor"] is None
+    assert levels_of(None) == {}
+
+
+def test_controls__the_bend_share_of_affine_relations_must_reach_into_its_band():
+    inside = control_row("affine", 100, 80) | {"bend_share": 0.05, "low": 0.01, "high": 0.09}
+    outside = inside | {"low": 0.03}
+    found = controls_of(table_of_rows([inside, outside]), {"a": 500})
+    assert [entry["inside"] for entry in found] == [True, False]

@@ -172,6 +172,23 @@ def test_next_steps__logs_are_undone_or_left_for_counts():
     assert "--layer counts" in steps_of(case, counts_elsewhere=("counts",))[0]
 
 
+@pytest.mark.parametrize(
+    ("product", "spread", "words"),
+    [
+        ((0.2, 0.3), (0.0, 0.05), "products count"),
+        ((0.0, 0.05), (0.2, 0.3), "spread of targets"),
+        ((0.05, 0.2), (0.05, 0.2), "Add cells"),
+        ((None, None), (None, None), "Add cells"),
+    ],
+)
+def test_next_steps__products_and_spreads_that_are_found_are_named(product, spread, words):
+    found = shape(False) | {
+        name: {"low": low, "high": high} for name, (low, high) in (("product", product), ("spread", spread))
+    }
+    (step,) = steps_of({"population": STRAIGHT, "shape": found} | CELLS)
+    assert words in step
+
+
 def test_next_steps__straight_bulk_asks_for_cells():
     (step,) = steps_of({"population": STRAIGHT})
     assert "single cells" in step

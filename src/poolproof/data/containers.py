@@ -36,19 +36,19 @@ class OtherHdf5:
 
 OTHER_HDF5 = (
     OtherHdf5(
-        ("data", "meta"), "a collection of samples", "ARCHS4 2", "take samples with archs4py, and save a csv"
+        ("data", "meta"), "a collection of samples", "ARCHS4", "take samples with archs4py, and save a csv"
     ),
     OtherHdf5(("0",), "a GCTX table", "cmapPy 4.0", "write it as GCT, or its data frame as csv"),
     OtherHdf5(
         ("assays", "meta.data"),
         "an h5Seurat file",
-        "SeuratDisk 0.0.0.9",
+        "SeuratDisk",
         "SeuratDisk::Convert(dest = 'h5ad')",
     ),
     OtherHdf5(
         ("barcode_idx", "feature_idx"),
         "a list of molecules",
-        "Cell Ranger 9",
+        "Cell Ranger",
         "take filtered_feature_bc_matrix.h5 of the same run",
     ),
     OtherHdf5(

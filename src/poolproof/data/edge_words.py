@@ -104,12 +104,12 @@ class EdgeType:
 
 
 EDGE_TYPES = (
-    EdgeType(("-->", "->", "directed", "=>"), FORWARD, "causal-learn 0.1, Tetrad 7, pcalg 2.7, Gephi 0.10"),
-    EdgeType(("<--", "<-", "<="), BACKWARD, "causal-learn 0.1, Tetrad 7"),
-    EdgeType(("---", "--", "undirected", "o-o"), BOTH, "causal-learn 0.1, Tetrad 7, Gephi 0.10"),
+    EdgeType(("-->", "->", "directed", "=>"), FORWARD, "causal-learn 0.1, Tetrad, pcalg, Gephi"),
+    EdgeType(("<--", "<-", "<="), BACKWARD, "causal-learn 0.1, Tetrad"),
+    EdgeType(("---", "--", "undirected", "o-o"), BOTH, "causal-learn 0.1, Tetrad, Gephi"),
     EdgeType(("<->", "bidirected"), NO_EDGE, "causal-learn 0.1, Tetrad 7: a hidden common cause"),
     EdgeType(("o->", "-->o"), UNSURE, "causal-learn 0.1 (FCI), Tetrad 7: an edge or a hidden common cause"),
-    EdgeType(("<-o",), BACKWARD, "Tetrad 7"),
+    EdgeType(("<-o",), BACKWARD, "Tetrad"),
 )
 """``-`` alone is left out: BEELINE and SIGNOR write it for repression."""
 

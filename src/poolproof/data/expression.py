@@ -15,9 +15,16 @@ from .._checks import InputError, check_choice, check_column, printable
 from .._names import KINDS, SCALES
 from .copies import exact_copies, sentinels_missing
 from .depth import find_depth
-from .estimated import agreeing_log1p, estimated_counts, multiples_in_rows, rounded
+from .estimated import (
+    agreeing_log1p,
+    estimated_counts,
+    multiples_in_rows,
+    never_normalised,
+    rounded,
+    stated_counts,
+)
 from .io import duplicates_sentence, markup_warnings, unique_names
-from .marks import SINGLE_CELL, UMI_DEPTH, Kind, decide_kind
+from .marks import BULK, SINGLE_CELL, UMI_DEPTH, Kind, decide_kind
 from .matching import plain_name
 from .orientation import gene_score
 from .scale import (
@@ -248,6 +255,8 @@ def describe(
             matrix, scale_tested = undo_log(matrix, base, offset), "additive"
     elif facts.scaled:
         warnings.append(SCALED)
+    if scale == "additive" and kind == BULK and size_factors == "auto":
+        warnings += never_normalised(matrix, facts)
     elsewhere = () if scale == "counts" else find_counts_elsewhere(data, layer)
     warnings += [_layer_sentence(name) for name in elsewhere]
     if gene_column is None:
@@ -428,7 +437,7 @@ def _are_estimated(
         return False
     if scale == "auto" and taken.log1p is not None:
         return False
-    why = estimated_counts(matrix, facts)
+    why = estimated_counts(matrix, facts) or (stated_counts(matrix, facts) if scale == "counts" else "")
     if why:
         warnings.append(
             f"{'scale guessed as counts: ' if scale == 'auto' else ''}estimated counts ({why}) are rounded "

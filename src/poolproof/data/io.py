@@ -299,7 +299,7 @@ def _read_anndata(reader: Callable[[Path], AnnData]) -> _Reader:
 
 
 _RNA = ("rna", "gex", "gene expression", "rna_counts")
-"""Modalities of gene expression: muon 0.1, mudata 0.3."""
+"""Modalities of gene expression: muon, mudata 0.3."""
 
 
 def _read_mudata(path: Path, orientation: str, known: Known) -> _Read:

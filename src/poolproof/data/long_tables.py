@@ -29,7 +29,8 @@ class LongTable:
 
 LONG_TABLES = (
     LongTable("umi_tools 1.1 (count --per-cell)", "gene", "cell", "count"),
-    LongTable("BD Rhapsody 1.9 (Expression_Data.st)", "Gene", "Cell_Index", "RSEC_Adjusted_Molecules"),
+    LongTable("BD Rhapsody (Expression_Data.st)", "Gene", "Cell_Index", "RSEC_Adjusted_Molecules"),
+    LongTable("BD Rhapsody (Expression_Data.st)", "Bioproduct", "Cell_Index", "RSEC_Adjusted_Molecules"),
 )
 FIRST = 4096
 

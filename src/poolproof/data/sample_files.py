@@ -45,7 +45,7 @@ SAMPLE_FILES = (
     SampleFile("RSEM genes", "RSEM 1.3", r"(.+)\.genes\.results", "gene_id", "expected_count"),
     SampleFile(
         "GDC counts",
-        "GDC release 40 (STAR)",
+        "GDC (STAR)",
         r"(.+?)\.(?:rna_seq\.)?augmented_star_gene_counts\.tsv",
         "gene_id",
         "unstranded",
@@ -145,8 +145,13 @@ def read_sample_files(folder: Path) -> tuple[AnnData, list[str]]:
         raise InputError(f"expected counts of genes; found {form.name} ({form.tool}); {form.way_out}")
     tables = [_read_one(form, path) for path in files]
     genes = tables[0].index
-    for path, table in zip(files, tables, strict=True):
-        if not table.index.equals(genes):
+    known = set(genes)
+    for number, (path, table) in enumerate(zip(files, tables, strict=True)):
+        if table.index.equals(genes):
+            continue
+        if genes.is_unique and table.index.is_unique and set(table.index) == known:
+            tables[number] = table[genes]  # salmon writes genes in any order
+        else:
             raise InputError(
                 f"expected the same genes in every file; {printable(path.name, 60)} differs from "
                 f"{printable(files[0].name, 60)}; quantify all samples with one annotation"

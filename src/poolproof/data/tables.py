@@ -15,6 +15,10 @@ INDEX_LIKE = re.compile(
 )
 DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 SEVERAL = re.compile(r"-?[\d.]+(e-?\d+)?(,-?[\d.]+(e-?\d+)?){2,}")
+QUARTILES = (
+    "there are several numbers in one cell (smallest, quartiles and largest, as the Expression Atlas gives "
+    "them of replicates): take its raw counts"
+)
 THOUSANDS = re.compile(r"-?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
 MISSING_WORDS = ("", "NA", "NaN", "nan", "na", "N/A", "#N/A", "null", "NULL", "None", "<NA>")
 
@@ -227,6 +231,7 @@ def _notes_and_values(columns: list[pd.Series], labels: list[str], start: int) -
         cells = [str(cell) for j in notes for cell in columns[j].head(20)]
         comma = any(re.fullmatch(DECIMAL_COMMA, cell) for cell in cells)
         way_out = "write decimals with a point" if comma else "check the delimiter and the file"
+        way_out = QUARTILES if any(re.fullmatch(SEVERAL, cell) for cell in cells) else way_out
         raise InputError(f"expected columns of numbers; found none; {way_out}")
     return notes, kept
 
@@ -356,10 +361,7 @@ def numbers_of(column: pd.Series, row_names: list[str], label: str) -> np.ndarra
             cell = text.iloc[row]
             comma = "; write decimals with a point" if re.fullmatch(DECIMAL_COMMA, cell) else ""
             if re.fullmatch(SEVERAL, cell):
-                comma = (
-                    "; these are several numbers in one cell (smallest, quartiles and largest, as the "
-                    "Expression Atlas gives them of replicates): take its raw counts"
-                )
+                comma = f"; {QUARTILES}"
             raise InputError(
                 f"expected numbers; row {printable(row_names[row], 40)!r}, column {printable(label, 40)!r} "
                 f"holds "

@@ -37,7 +37,7 @@ class Layout:
 LAYOUTS = (
     Layout(
         "parse",
-        "Parse Biosciences split-pipe 1.0 to 1.3",
+        "Parse Biosciences split-pipe",
         r"()(?:DGE|count_matrix)\.mtx",
         ("all_genes.csv",),
         ("cell_metadata.csv",),
@@ -53,7 +53,7 @@ LAYOUTS = (
     ),
     Layout(
         "10x",
-        "Cell Ranger 2 to 9, STARsolo 2.7",
+        "Cell Ranger, STARsolo 2.7",
         r"(.*)matrix\.mtx",
         ("{}features.tsv", "{}genes.tsv"),
         ("{}barcodes.tsv",),
@@ -74,7 +74,7 @@ LAYOUTS = (
     ),
     Layout(
         "alevin-fry",
-        "alevin-fry 0.9 (quant), salmon 1.10 (alevin --dumpMtx)",
+        "alevin-fry (quant), salmon (alevin --dumpMtx)",
         r"(quants_mat)\.mtx",
         ("{}_cols.txt",),
         ("{}_rows.txt",),

@@ -13,11 +13,13 @@ from anndata import AnnData
 
 from .._checks import InputError, printable
 from .scale import is_sparse
-from .tables import GENE_WORDS, header_word
+from .tables import GENE_WORDS
 
 EVEN = 0.9
 """Share of even numbers from which reads were counted twice; of counts of single reads it is about a half."""
-LEAST_VALUES = 1000
+ROWS = 100
+"""Samples that are looked at first."""
+LEAST_VALUES = 100
 """Counts other than 0 that a word about their common factor needs."""
 MOST_DIFFERENT = 0.9
 """Share of different values from which a sample of whole numbers holds identifiers."""
@@ -70,10 +72,10 @@ def counted_twice(counts: Any) -> list[str]:
     >>> counted_twice(counts), len(counted_twice(2 * counts))
     ([], 1)
     """
-    stored = counts.data if is_sparse(counts) else counts[counts > 0]
-    stored = stored[np.isfinite(stored) & (stored > 0)]
-    if len(stored) < LEAST_VALUES or float(np.mean(stored[:: max(1, len(stored) // 20_000)] % 2 == 0)) < EVEN:
+    some = _positive(counts[np.unique(np.linspace(0, counts.shape[0] - 1, ROWS).astype(int))])
+    if len(some) < LEAST_VALUES or float(np.mean(some % 2 == 0)) < EVEN:
         return []
+    stored = _positive(counts)
     even = float(np.mean(stored % 2 == 0))
     if even < EVEN:
         return []
@@ -84,6 +86,11 @@ def counted_twice(counts: Any) -> list[str]:
         "--countReadPairs, or counts were multiplied; the noise of counting is then larger than that of "
         "counts: count pairs, or pass --test robust"
     ]
+
+
+def _positive(counts: Any) -> np.ndarray:
+    stored = counts.data if is_sparse(counts) else counts
+    return np.asarray(stored[np.isfinite(stored) & (stored > 0)])
 
 
 def refuse_identifiers(matrix: Any, obs_names: Iterable[str], genes: Iterable[str]) -> None:
@@ -97,18 +104,23 @@ def refuse_identifiers(matrix: Any, obs_names: Iterable[str], genes: Iterable[st
         There is one.
     """
     for row, name in enumerate(obs_names):
-        if header_word(str(name)) in GENE_WORDS and _are_identifiers(matrix[row]):
+        if _says_gene(name) and _are_identifiers(matrix[row]):
             raise InputError(
                 f"expected samples; the one called {printable(name, 30)!r} holds identifiers of genes, as "
                 "scanpy.read_csv leaves them where names are numbers; leave it out and name the genes by it"
             )
     for column, name in enumerate(genes):
-        if header_word(str(name)) in GENE_WORDS and _are_identifiers(matrix[:, [column]]):
+        if _says_gene(name) and _are_identifiers(matrix[:, [column]]):
             raise InputError(
                 f"expected genes in columns; the column {printable(name, 30)!r} holds identifiers of genes: "
                 "genes are in rows (scanpy.read_csv leaves them so where names are numbers); name the rows "
                 "by it and transpose"
             )
+
+
+def _says_gene(name: object) -> bool:
+    text = str(name)
+    return len(text) < 24 and text.lower().replace(" ", "_").replace(".", "_") in GENE_WORDS
 
 
 def _are_identifiers(values: Any) -> bool:

@@ -53,25 +53,39 @@ def _groups(verdict: Mapping[str, Any], share: Mapping[str, Any]) -> Iterator[tu
     yield "", [_row("Pairs given" if given else "All pairs of genes", share, "main"), *_beside(verdict)]
     yield "Parts", [*_parts(share)]
     levels = list(share["levels"].items())
-    yield "By level", [_row(name, of, "level") for name, of in levels[:N_LEVELS]] if len(levels) > 1 else []
+    yield "By level", [*_levels(levels)] if len(levels) > 1 else []
     variants = verdict.get("sensitivity") or []
     yield (
-        "With what is technical varied",
-        [
-            {"label": of["variant"], "estimate": of["bend_share"], "low": None, "high": None, "kind": "part"}
-            for of in variants
-        ],
+        "With what is technical varied, in some of the genes",
+        [_alone(of["variant"], of["bend_share"], "part") | {"as_given": of["as_given"]} for of in variants],
     )
     strength = [_row(f"r² {name}", of, "part") for name, of in share["strength"].items()]
     yield "By strength (r² in the other half of the samples)", strength
+
+
+def _levels(levels: list[tuple[str, Mapping[str, Any]]]) -> Iterator[Row]:
+    """Levels with a bend share, as many as fit, and how many others there are."""
+    known = [(name, of) for name, of in levels if of["bend_share"] is not None]
+    for name, of in known[:N_LEVELS]:
+        yield _row(name, of, "level")
+    n = len(levels) - len(known)
+    if n:
+        yield _alone(f"{n} other{'s' * (n > 1)}: genes explain too little of each other", None, "part")
+
+
+def _alone(label: str, estimate: float | None, kind: str) -> Row:
+    """A row without an interval."""
+    return {"label": label, "estimate": estimate, "low": None, "high": None, "kind": kind}
 
 
 def _beside(verdict: Mapping[str, Any]) -> Iterator[Row]:
     """What the share is held against."""
     floor = verdict.get("floor")
     if floor is not None and floor["decided"]:
-        label = f"Made by affine equations ({floor['n_genes']} genes)"
-        yield {"label": label, "estimate": floor["floor"], "low": None, "high": None, "kind": "floor"}
+        genes = f"{floor['n_genes']:,} of the genes"
+        yield _alone(f"All pairs of {genes}", floor["bend_share"], "part")
+        label = f"Made by affine equations with common causes, {genes}"
+        yield _alone(label, floor["floor"], "floor")
     control = verdict["linearity"]["control"]
     if control is not None and control.get("bend_share"):
         yield {"label": "Counts split in two (affine)", "kind": "control", **control["bend_share"]}

@@ -150,7 +150,16 @@ def write_report(folder: str | Path) -> Path:
         more["edges"] = _strong_first(_with_pairs(more["edges"], pairs_path, found["fdr"]))
     with _parquet(pairs_path) as file:
         n_pairs = file.metadata.num_rows
-    page = render(verdict, pairs, genes, figures, n_pairs=n_pairs, pairs_of_calls=of_calls, **more)
+    page = render(
+        verdict,
+        pairs,
+        genes,
+        figures,
+        n_pairs=n_pairs,
+        pairs_of_calls=of_calls,
+        n_unsized=_count_unsized(pairs_path),
+        **more,
+    )
     return replace_file(folder / REPORT, page)
 
 
@@ -161,6 +170,7 @@ def render(
     figures: Mapping[str, pd.DataFrame],
     *,
     n_pairs: int,
+    n_unsized: int = 0,
     pairs_of_calls: pd.DataFrame | None = None,
     children: pd.DataFrame | None = None,
     edges: pd.DataFrame | None = None,
@@ -172,7 +182,8 @@ def render(
 ) -> str:
     """Return the page as text; arguments are the contents of the result files, ``n_pairs`` all rows there.
 
-    ``pairs_of_calls`` are the strongest of each call, which may be too weak to be among ``pairs``.
+    ``pairs_of_calls`` are the strongest of each call, which may be too weak to be among ``pairs``; of
+    ``n_unsized`` non-linear pairs in the files the size of the bend is not known.
     Whatever is None, or missing in ``verdict``, has no part of the page.
     """
     style, script = resource("report.css"), resource("report.js")
@@ -215,6 +226,7 @@ def render(
         triples=_table(triples, TRIPLE_TABLE, genes, MAX_TRIPLES, TRIPLE_WORDS),
         middle=_table(middle_genes(triple_genes), MIDDLE_TABLE, genes, MAX_TRIPLES, WORDS),
         n_pairs=n_pairs,
+        n_unsized=n_unsized,
         **{
             f"n_{name}": 0 if table is None else len(table)
             for name, table in (
@@ -306,6 +318,14 @@ def _strongest(
         ]
     every, *of_calls = (kept.drop(columns="_order") for kept in best)
     return every, pd.concat(of_calls)
+
+
+def _count_unsized(path: Path) -> int:
+    """How many non-linear pairs of the file have no estimate of the size of their bend."""
+    return sum(
+        int((part["call"].eq(names.NONLINEAR) & part["nonlinear_share"].isna()).sum())
+        for part in _batches(path)
+    )
 
 
 def _first(kept: pd.DataFrame, more: pd.DataFrame, n: int) -> pd.DataFrame:

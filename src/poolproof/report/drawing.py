@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
     EngFormatter,
+    FixedLocator,
     FuncFormatter,
     LogLocator,
     MaxNLocator,
@@ -49,6 +51,12 @@ LEVEL_COLOURS = ("#0072b2", "#d55e00", "#008563", "#b4578c", "#8a6d00", "#1d2733
 LEVEL_MARKERS = ("o", "^", "s", "D", "v", "P")
 FEW = 200
 """Points so few that each is drawn large."""
+FEW_TO_PRESS = 10
+"""Points that an axis needs before it is pressed together."""
+MANY_PLACES = 3
+"""Powers of ten that are enough for an axis."""
+MOST_PRESSED = 0.2
+"""Part of an axis into which nine of ten points would fall."""
 FEW_GENES = 8
 """Places for genes that a picture has at least."""
 INK = "#1d2733"
@@ -73,11 +81,42 @@ def new_axes(
 
 def frame_points(ax: Axes, points: pd.DataFrame, y: str = "y") -> None:
     """Let the points, not the curves, decide what is seen."""
-    for of, limit in (("x", ax.set_xlim), (y, ax.set_ylim)):
+    for of, axis, limit in (("x", ax.xaxis, ax.set_xlim), (y, ax.yaxis, ax.set_ylim)):
         if len(points):
-            low, high = points[of].min(), points[of].max()
+            scale = axis.get_transform()
+            low, high = scale.transform([float(points[of].min()), float(points[of].max())])
             pad = 0.04 * (high - low) or 0.5
-            limit(low - pad, high + pad)
+            limit(*scale.inverted().transform([low - pad, high + pad]))
+
+
+def press_skewed(ax: Axes, points: pd.DataFrame) -> None:
+    """Press the far end of an axis together where nine of ten points would share a fifth of it.
+
+    The scale is that of asinh: linear near 0, logarithmic far from it, so that negative values have a place.
+    """
+    for of, axis, scale in (("x", ax.xaxis, ax.set_xscale), ("y", ax.yaxis, ax.set_yscale)):
+        values = points[of].to_numpy(dtype=float)
+        if len(values) < FEW_TO_PRESS or not np.ptp(values):
+            continue
+        inner = np.quantile(values, 0.9) - values.min()
+        if 0 < inner < MOST_PRESSED * np.ptp(values):
+            scale("asinh", linear_width=inner / 3)
+            axis.set_major_locator(FixedLocator(_places_of_pressed(values, inner / 3)))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+            axis.set_minor_locator(NullLocator())
+
+
+def _places_of_pressed(values: np.ndarray, width: float) -> list[float]:
+    """Zero, and powers of ten beyond the linear part; of few, three times each as well."""
+    first, last = math.ceil(math.log10(width)), math.floor(math.log10(np.abs(values).max()))
+    powers = [10.0**n for n in range(first, last + 1)]
+    if len(powers) < MANY_PLACES:
+        powers += [3 * place for place in powers] + ([0.3 * powers[0]] if powers else [])
+    places = sorted({0.0, *powers, *(-place for place in powers)})
+    return [place for place in places if values.min() <= place <= values.max()] or [
+        values.min(),
+        values.max(),
+    ]
 
 
 def bars(draw: Any, place: Any, length: np.ndarray, call: str, **where: Any) -> None:

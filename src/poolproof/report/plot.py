@@ -42,6 +42,7 @@ from .drawing import (
     legend_of_levels,
     mean_variance,
     new_axes,
+    press_skewed,
     scale_of_sizes,
     scale_of_totals,
     short,
@@ -106,7 +107,9 @@ def pair(result: Result, regulator: str, target: str, ax: Axes | None = None) ->
     Returns
     -------
     Axes. Levels of ``within`` differ in colour and marker. For counts, the curve is that of the amounts
-    behind the counts, so it need not run through the middle of the points.
+    behind the counts, so it need not run through the middle of the points. Where a few amounts are far
+    larger than the rest, the far end of an axis is pressed together: a line in amounts then looks bent, as
+    the dashed one does.
 
     Raises
     ------
@@ -137,6 +140,7 @@ def pair(result: Result, regulator: str, target: str, ax: Axes | None = None) ->
         ax.plot(fit["x"], fit["curve"], "-", color=colour, linewidth=1.8)
         low, high = fit["curve"] - 1.96 * fit["curve_error"], fit["curve"] + 1.96 * fit["curve_error"]
         ax.fill_between(fit["x"], low, high, color=colour, alpha=0.16, linewidth=0)
+    press_skewed(ax, points)
     frame_points(ax, points)
     ax.set_xlabel(f"{shown(row['regulator_symbol'])}\n{row['unit']}", parse_math=False)
     ax.set_ylabel(shown(row["target_symbol"]), parse_math=False)

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..pairs.population_sets import STRENGTH_NAMES
 from .controls import AFFINE, HILL
+from .plan import study_settings
 
 GROUPS = ("bulk", "single-cell")
 """The two sides of the comparison; pools of cell lines count as neither."""
@@ -19,6 +21,13 @@ LABELS = {
     "replicate": "donors as the independent unit",
 }
 """What the registry may say of the samples, in words."""
+
+PARTS = {
+    "better_direction": "in the less bent direction",
+    "direct": "of direct pairs",
+    "direct_better_direction": "of direct pairs in the less bent direction",
+}
+"""Parts of the pairs whose bend share is measured, in words."""
 
 STRONG = 0.4
 """Where the bins of strong relations begin."""
@@ -38,7 +47,12 @@ def findings_of(
     table
         All rows of study.parquet.
     """
-    found: dict[str, str | None] = {"calls": _calls(datasets)}
+    found: dict[str, str | None] = {
+        "share": _share(datasets),
+        "floor": _floor(datasets),
+        "direction": _direction(datasets),
+        "calls": _calls(datasets),
+    }
     found |= {name: sentence(table) for name, sentence in SENTENCES.items()}
     found["controls"] = _controls(controls)
     return {name: text for name, text in found.items() if text}
@@ -79,6 +93,79 @@ def _between(rows: pd.DataFrame, settings: Mapping[str, str], column: str = "sha
     return _each_group(text)
 
 
+def _bend_and_calls(rows: pd.DataFrame, settings: Mapping[str, str]) -> str | None:
+    """Medians of some settings: of the bend share, and of the share of calls."""
+    share, calls = (_between(rows, settings, column) for column in ("bend_share", "share_nonlinear"))
+    said = [f"bend share {share}" if share else "", f"called non-linear {calls}" if calls else ""]
+    return "; ".join(part for part in said if part) or None
+
+
+def _known(datasets: Sequence[Mapping[str, Any]], group: str) -> list[Mapping[str, Any]]:
+    """Data sets of a group in which genes explain enough of each other for a bend share."""
+    return [row for row in datasets if row["group"] == group and row["bend_share"]["estimate"] is not None]
+
+
+def _n_sets(n: int, group: str) -> str:
+    return f"{n} {'bulk' if group == 'bulk' else 'single-cell'} data set{'s' * (n != 1)}"
+
+
+def _share(datasets: Sequence[Mapping[str, Any]]) -> str | None:
+    parts = []
+    for group in GROUPS:
+        mine = _known(datasets, group)
+        if mine:
+            shares = [row["bend_share"]["estimate"] for row in mine]
+            parts.append(
+                f"in {_n_sets(len(mine), group)} a median {_percent(np.median(shares))} "
+                f"({_percent(min(shares))} to {_percent(max(shares))})"
+            )
+    if not parts:
+        return None
+    margin = study_settings()["margin"]
+    judged = [row for group in GROUPS for row in _known(datasets, group)]
+    above = sum(row["bend_share"]["low"] > margin for row in judged)
+    below = sum(row["bend_share"]["high"] < margin for row in judged)
+    return (
+        f"Of what genes explain in each other, bend is {' and '.join(parts)}. In {above} of {len(judged)} "
+        f"data sets the whole interval lies above the margin of {margin:.0%}, in {below} below it."
+    )
+
+
+def _floor(datasets: Sequence[Mapping[str, Any]]) -> str | None:
+    judged = [row for group in GROUPS for row in _known(datasets, group) if row["floor"]["floor"] is not None]
+    if not judged:
+        return None
+    left = [row["floor"]["excess"] for row in judged]
+    beyond = [row["label"] for row in judged if row["floor"]["evidence"]]
+    return (
+        "Affine equations with common causes can make all of it but "
+        f"{100 * min(left):.1f} to {100 * max(left):.1f} points. That is more than chance would leave in "
+        f"{len(beyond)} of {len(judged)} data sets{f' ({_and(beyond)})' if beyond else ''}."
+    )
+
+
+def _direction(datasets: Sequence[Mapping[str, Any]]) -> str | None:
+    def text(group: str) -> str | None:
+        mine = [
+            row
+            for row in _known(datasets, group)
+            if all(row["bend_parts"][part]["estimate"] is not None for part in PARTS)
+        ]
+        if not mine:
+            return None
+        shares = {part: np.median([row["bend_parts"][part]["estimate"] for row in mine]) for part in PARTS}
+        shares = {"all": np.median([row["bend_share"]["estimate"] for row in mine])} | shares
+        words = {"all": "of all pairs"} | PARTS
+        return ", ".join(f"{_percent(float(share))} {words[part]}" for part, share in shares.items())
+
+    found = _each_group(text)
+    return f"Bend share, medians: {found}." if found else None
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
 def _calls(datasets: Sequence[Mapping[str, Any]]) -> str | None:
     parts = []
     for group in GROUPS:
@@ -96,6 +183,14 @@ def _calls(datasets: Sequence[Mapping[str, Any]]) -> str | None:
         return None
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}. Of all others these data cannot tell."
+
+
+def _share_strength(table: pd.DataFrame) -> str | None:
+    rows = table[(table["step"] == "population") & table["setting"].str.startswith("strength ")]
+    weak, strong = STRENGTH_NAMES[0], STRENGTH_NAMES[-1]
+    ends = {f"strength {weak}": f"where r² is {weak}", f"strength {strong}": f"where it is {strong}"}
+    found = _between(rows, ends, "bend_share")
+    return f"Bend share, medians, r² being that in the other half of the samples: {found}." if found else None
 
 
 def _strength(table: pd.DataFrame) -> str | None:
@@ -129,27 +224,27 @@ def _tests(table: pd.DataFrame) -> str | None:
     corrected = _between(rows, {"robust": "by the robust test", "corrected": "by the corrected one"})
     if text is None:
         return None
+    share = _between(
+        rows, {"robust": "by the robust test", "corrected": "by the corrected one"}, "bend_share"
+    )
     more = f"; where counts let noise be taken out, {corrected}" if corrected else ""
-    return f"Called non-linear, medians: {text}{more}."
+    last = f" Bend share of these counts, medians: {share}." if share else ""
+    return f"Called non-linear, medians: {text}{more}.{last}"
 
 
 def _scales(table: pd.DataFrame) -> str | None:
     rows = table[table["step"] == "scales"]
-    text = _between(rows, {"additive": "on amounts", "log": "on their logs"})
-    return f"Called non-linear by the same robust test, medians: {text}." if text else None
+    text = _bend_and_calls(rows, {"additive": "on amounts", "log": "on their logs"})
+    return f"By the same robust test, medians: {text}." if text else None
 
 
 def _labels(table: pd.DataFrame) -> str | None:
     rows = table[table["step"] == "labels"]
     texts = []
     for name, words in LABELS.items():
-        text = _between(rows, {"as registered": f"with {words}", f"without {name}": "without"})
-        texts += [text] if text else []
-    return (
-        f"Called non-linear, medians of the data sets that have such labels: {'; '.join(texts)}."
-        if texts
-        else None
-    )
+        text = _bend_and_calls(rows, {"as registered": f"with {words}", f"without {name}": "without"})
+        texts += [f"{words[0].upper()}{words[1:]}: {text}."] if text else []
+    return f"Medians of the data sets that have such labels. {' '.join(texts)}" if texts else None
 
 
 def _bases(table: pd.DataFrame) -> str | None:
@@ -157,18 +252,18 @@ def _bases(table: pd.DataFrame) -> str | None:
     if rows.empty:
         return None
     low, high = rows["value"].min(), rows["value"].max()
-    text = _between(
+    text = _bend_and_calls(
         rows, {f"{low:g} columns": f"with {low:g} columns", f"{high:g} columns": f"with {high:g}"}
     )
-    return f"The size of the spline basis, median non-linear: {text}." if text else None
+    return f"The size of the spline basis, medians: {text}." if text else None
 
 
 def _depths(table: pd.DataFrame) -> str | None:
     rows = table[table["step"] == "depths"]
-    text = _between(
+    text = _bend_and_calls(
         rows, {"none": "without normalisation", "total": "by totals", "median-ratio": "by median ratios"}
     )
-    return f"Called non-linear by the robust test, medians: {text}." if text else None
+    return f"By the robust test, medians: {text}." if text else None
 
 
 def _by_value(table: pd.DataFrame, setting: str, column: str, what: str) -> str | None:
@@ -210,15 +305,18 @@ def _parts(table: pd.DataFrame) -> str | None:
     half = rows[rows["value"] == 0.5]
     if half.empty:
         return None
+    ends = pd.concat([table[(table["step"] == "parts") & (table["setting"] == "all samples")], half])
+    share = _between(ends, {"all samples": "with all samples", "part": "with half"}, "bend_share")
     settled = medians(half, "share_settled")
     text = _each_group(lambda group: _percent(settled[group]) if group in settled else None)
     if text is None:
         return None
     turned = rows["share_reversed"].max()
+    first = f"Bend share, medians: {share}. " if share else ""
     return (
-        f"Of the pairs decided with all samples, half of the samples decide the same way, medians, {text}; "
-        f"in no part of any data set are more than {_percent(turned)} decided the opposite way. More samples "
-        "settle calls, and seldom turn them."
+        f"{first}Of the pairs decided with all samples, half of the samples decide the same way, medians, "
+        f"{text}; in no part of any data set are more than {_percent(turned)} decided the opposite way. More "
+        "samples settle calls, and seldom turn them."
     )
 
 
@@ -240,12 +338,13 @@ def _edges(table: pd.DataFrame) -> str | None:
             )
         )
 
-    associated, bent = text("share_associated"), text("share_nonlinear")
+    share, associated, bent = text("bend_share"), text("share_associated"), text("share_nonlinear")
     if associated is None:
         return None
+    first = f"bend share {share}; " if share else ""
     more = f"; of the associated, non-linear {bent}" if bent else ""
     return (
-        f"Edges of curated networks against random pairs of the same genes: associated, medians, "
+        f"Edges of curated networks against random pairs of the same genes, medians: {first}associated "
         f"{associated}{more}."
     )
 
@@ -283,6 +382,7 @@ def _pooled(table: pd.DataFrame, measure: str, word: str) -> str | None:
 
 
 SENTENCES: Mapping[str, Callable[[pd.DataFrame], str | None]] = {
+    "share_strength": _share_strength,
     "strength": _strength,
     "tests": _tests,
     "scales": _scales,
@@ -305,6 +405,7 @@ def _controls(controls: Controls) -> str | None:
         return None
     permuted = [row["n_associated"] for row in controls if row["control"] == "permuted"]
     sizes = [row["share_rejected"] for row in controls if row["control"] == AFFINE and row["n_tested"]]
+    straight, bent = (_shares_of(controls, kind) for kind in (AFFINE, HILL))
     power = [row["share_found"] for row in judged if row["control"] == HILL]
     n_shown = sum(n > 0 for n in permuted)
     said = [
@@ -312,8 +413,19 @@ def _controls(controls: Controls) -> str | None:
         f". Permuted genes show an associated pair in {n_shown} of {len(permuted)} data sets",
         f"; affine relations are rejected at 5 % in {_range(sizes)}" if sizes else "",
         f"; of bent ones {_range(power)} are found" if power else "",
+        f". The bend share of affine relations is {_range(straight)}" if straight else "",
+        f", that of bent ones {_range(bent)}" if straight and bent else "",
     ]
     return f"{''.join(said)}."
+
+
+def _shares_of(controls: Controls, kind: str) -> list[float]:
+    """Bend shares of a control, where genes explain enough for one."""
+    return [
+        row["bend_share"]
+        for row in controls
+        if row["control"] == kind and np.isfinite(row["bend_share"] or np.nan)
+    ]
 
 
 def _inside_their_bands(judged: Controls) -> str:

@@ -16,9 +16,12 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentF
 
 from .._files import FIGURES, replace_file
 from ..pairs.figures import CALLS
+from ..pairs.population_sets import STRENGTH_NAMES, STRENGTHS
 from ..report.drawing import INK, SOFT, bars, legend_above, new_axes, scale_of_sizes, shown
 from ..report.page import drawing_of, policy, resource, svg_of, template, text_of
 from ..report.tables import csv_address
+from .findings import PARTS
+from .plan import study_settings
 
 COLOURS = ("#0072b2", "#d55e00", "#008563", "#b4578c", "#8a6d00", "#1d2733", "#3a87c0", "#7a5195")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "<")
@@ -98,21 +101,44 @@ def _edges(table: pd.DataFrame) -> pd.DataFrame:
     rows = table[(table["step"] == "edges") & (table["n_associated"] >= 5)]
     kinds = rows["setting"].str.split(" of ").str[0]
     return rows.assign(
-        setting=kinds.map({"edges": "curated edges", "random": "random pairs"}), y=rows["share_nonlinear"]
+        setting=kinds.map({"edges": "curated edges", "random": "random pairs"}), y=rows["bend_share"]
     )
 
 
+def _directions(table: pd.DataFrame) -> pd.DataFrame:
+    """Bend share of all pairs, and of its parts."""
+    words = {"audit": "all pairs"} | {part: of.removeprefix("of ") for part, of in PARTS.items()}
+    rows = table[table["setting"].isin(words) & table["step"].isin(["audit", "population"])]
+    several = rows["dataset"].isin(rows.loc[rows["step"] == "population", "dataset"])
+    return rows[several].assign(setting=rows["setting"].map(words), y=rows["bend_share"])
+
+
+def _share_strength(table: pd.DataFrame) -> pd.DataFrame:
+    """Bend share by strength; the weakest stand at half the first bound."""
+    lows = dict(zip(STRENGTH_NAMES, (STRENGTHS[0] / 2, *STRENGTHS), strict=True))
+    rows = table[(table["step"] == "population") & table["setting"].str.startswith("strength ")]
+    return rows.assign(x=rows["setting"].str.removeprefix("strength ").map(lows), y=rows["bend_share"])
+
+
 PICTURES: Mapping[str, Picture] = {
+    "direction": Picture("Less bent directions, direct pairs", _directions, "bend share", dots=True),
+    "share_strength": Picture(
+        "Bend share by strength",
+        _share_strength,
+        "r² in the other half of the samples, from",
+        "bend share",
+        log=True,
+    ),
     "strength": Picture("By strength of the relation", _strength, "r² of the curve, from", log=True),
     "tests": Picture("Three tests", _step("tests"), "non-linear, of the associated", dots=True),
-    "scales": Picture("Amounts and their logs", _step("scales"), "non-linear, of the associated", dots=True),
+    "scales": Picture("Amounts and their logs", _step("scales", y="bend_share"), "bend share", dots=True),
     "labels": Picture(
         "With and without covariates, donors, cell types",
-        _step("labels"),
-        "non-linear, of the associated",
+        _step("labels", y="bend_share"),
+        "bend share",
         dots=True,
     ),
-    "edges": Picture("Curated edges and random pairs", _edges, "non-linear, of the associated", dots=True),
+    "edges": Picture("Curated edges and random pairs", _edges, "bend share", dots=True),
     "pooling": Picture(
         "Pools of the cells: non-linear",
         _pooling("share_nonlinear"),
@@ -135,21 +161,22 @@ PICTURES: Mapping[str, Picture] = {
         "affine, of the associated",
     ),
     "min_r2": Picture("Smallest r² of an associated pair", _step("pairs", "min_r2"), "smallest r²", log=True),
-    "bases": Picture("Size of the spline basis", _step("bases"), "columns of the basis"),
+    "bases": Picture(
+        "Size of the spline basis", _step("bases", y="bend_share"), "columns of the basis", "bend share"
+    ),
     "parts": Picture("Number of samples", _parts, "samples or cells", "decided calls found again", log=True),
-    "depths": Picture("Normalisation", _step("depths"), "non-linear, of the associated", dots=True),
+    "depths": Picture("Normalisation", _step("depths", y="bend_share"), "bend share", dots=True),
 }
 """By the name of their sentence, in the order of the page."""
 
 
 def drawn_pictures(table: pd.DataFrame, datasets: Sequence[Row], findings: Mapping[str, str]) -> list[Drawn]:
     """Every picture of the study that there are rows for; of lines, bulk and single cells apart."""
+    flat = table_of_datasets(datasets)
+    known = [row for row in datasets if row["bend_share"]["estimate"] is not None]
+    found = [Drawn("share", "Bend share of each data set", "", draw_shares(known), flat)] if known else []
     judged = [row for row in datasets if row["share_nonlinear"]["estimate"] is not None]
-    found = (
-        [Drawn("calls", "Calls in each data set", "", draw_calls(judged), table_of_datasets(datasets))]
-        if judged
-        else []
-    )
+    found += [Drawn("calls", "Calls in each data set", "", draw_calls(judged), flat)] if judged else []
     labels = {row["name"]: row["label"] for row in datasets}
     groups = {row["name"]: row["group"] for row in datasets}
     columns = ["dataset", "setting", "value", "repeat", "n_obs", "n_associated", "y"]
@@ -171,11 +198,19 @@ def table_of_datasets(datasets: Sequence[Row]) -> pd.DataFrame:
         flat: dict[str, Any] = {}
         for name, value in row.items():
             if isinstance(value, Mapping):
-                flat |= {f"{name}_{part}": number for part, number in value.items()}
+                flat |= _flat(name, value)
             else:
                 flat[name] = "; ".join(map(str, value)) if isinstance(value, list) else value
         rows.append(flat)
     return pd.DataFrame(rows)
+
+
+def _flat(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    """Entries of a mapping, and of the mappings in it, as columns."""
+    flat: dict[str, Any] = {}
+    for part, of in value.items():
+        flat |= _flat(f"{name}_{part}", of) if isinstance(of, Mapping) else {f"{name}_{part}": of}
+    return flat
 
 
 def _sides(rows: pd.DataFrame, groups: Mapping[str, str]) -> list[tuple[str, pd.DataFrame]]:
@@ -188,6 +223,32 @@ def _regimes(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     regime = rows["setting"].str.split(" ").str[0]
     parts = ((words, rows[regime == name]) for name, words in REGIMES.items())
     return [(side, part) for side, part in parts if len(part)]
+
+
+def draw_shares(datasets: Sequence[Row]) -> Axes:
+    """Bend share of each data set with its interval, beside the affine floor and the control."""
+    ax = new_axes(7.2, 1.1 + 0.27 * len(datasets))
+    place = np.arange(len(datasets))[::-1]
+    margin = float(study_settings()["margin"])
+    ax.axvline(0, color=SOFT, linewidth=0.8)
+    ax.axvline(margin, color=SOFT, linewidth=0.9, linestyle="--", label=f"margin {margin:.0%}")
+    for y, row in zip(place, datasets, strict=True):
+        ax.plot([row["bend_share"][end] for end in ("low", "high")], [y, y], color=INK, linewidth=1.6)
+    marks = {
+        "bend share": ([row["bend_share"]["estimate"] for row in datasets], "o", INK),
+        "made by affine equations": ([row["floor"]["floor"] for row in datasets], "D", "#d55e00"),
+        "counts split in two": ([row["control_share"]["estimate"] for row in datasets], "x", "#0072b2"),
+    }
+    for label, (values, marker, colour) in marks.items():
+        known = np.array([np.nan if value is None else value for value in values])
+        ax.plot(known, place, marker, color=colour, markersize=5.5, label=label, zorder=3)
+    _places(ax, place, [f"{row['label']} (n = {row['n_obs']:,})" for row in datasets])
+    _rules(ax, place, [row["group"] for row in datasets])
+    ax.set_xlim(max(-0.1, ax.get_xlim()[0]), min(1.0, ax.get_xlim()[1]))
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.set_xlabel("bend share, with its 95 % interval")
+    legend_above(ax, ncols=4, markerscale=1)
+    return ax
 
 
 def draw_calls(datasets: Sequence[Row]) -> Axes:

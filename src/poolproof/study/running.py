@@ -35,7 +35,7 @@ from ..verdict.auditing import Audit, audit
 from .plan import STEPS, Entry, choose_entries, key_of, study_settings
 from .steps import row_of, rows_of_step, share_columns, table_of_rows
 from .subject import Subject, read_subject
-from .summary import summarise
+from .summary import PARTS_OF_PAIRS, summarise
 
 PARTS = "parts"
 """Folder with what is done of each data set: a file a step."""
@@ -61,7 +61,6 @@ VERDICT_ENTRIES = (
     ),
 )
 """Entries of verdict.json that the comparison needs."""
-PARTS_OF_PAIRS = ("better_direction", "direct", "direct_better_direction")
 LEFT_BY_THE_KILLED = (f"{PARTS}/.*", ".study.*", f"{FIGURES}/.*", f"{AUDITS}/*/.report.html.*")
 """Files that were being written."""
 

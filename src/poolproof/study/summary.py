@@ -16,10 +16,13 @@ import pandas as pd
 from scipy import stats
 
 from ..pairs.table import Z_INTERVAL, jackknife_share
+from ..verdict.decision import CONTROL_WIDTH
 from .controls import AFFINE, HILL, PERMUTED
 from .findings import findings_of
 from .plan import Entry, study_settings
 
+PARTS_OF_PAIRS = ("better_direction", "direct", "direct_better_direction")
+"""Parts of the pairs whose bend share an audit measures beside that of all."""
 KINDS = {"share_nonlinear": "n_nonlinear", "share_affine": "n_affine", "share_inconclusive": "n_inconclusive"}
 """Shares of ordered pairs, and the columns of genes.parquet that they are counted from."""
 
@@ -90,6 +93,12 @@ def _dataset(
         "covariates": facts["covariates"],
         "unit": entry.unit,
         "test": linearity["test"],
+        "bend_share": bend_share_of(verdict["population"], mine),
+        "bend_parts": parts_of(verdict["population"]),
+        "bend_levels": levels_of(verdict["population"]),
+        "floor": floor_of(verdict["floor"]),
+        "control_share": _control_share(linearity["control"]),
+        "moved": _moved(verdict["sensitivity"]),
         "n_tested": linearity["n_pairs_tested"],
         "n_associated": linearity["n_associated"],
         **{share: _share_of_pairs(share, counted, genes, mine) for share, counted in KINDS.items()},
@@ -97,12 +106,81 @@ def _dataset(
         "detectable_share": linearity["detectable_share"],
         "control": linearity["control"],
         "verdict": verdict["verdict"],
+        "reasons": verdict["reasons"],
+        "next_steps": verdict["next_steps"],
         "n_separated": None if triples is None else triples["n_separated"],
         "share_distorted": None if triples is None else triples["share_distorted"],
         "n_dependent": None if triples is None else triples["n_dependent"],
         "share_hidden": None if triples is None else triples["share_hidden"],
         "notes": found["notes"],
     }
+
+
+NO_SHARE: dict[str, float | None] = {"estimate": None, "low": None, "high": None}
+
+
+def bend_share_of(share: Mapping[str, Any] | None, mine: pd.DataFrame) -> dict[str, float | None]:
+    """The bend share of an audit; its interval is widened where leaving out whole groups moves it further.
+
+    Its own interval has the chance of samples already, but takes them as exchangeable, which the studies of a
+    compendium are not: so the wider of both counts, and not their sum.
+    """
+    if share is None or share["low"] is None:
+        return dict(NO_SHARE)
+    error = jackknife_error(mine.loc[mine["step"] == "groups", "bend_share"].dropna().to_numpy())
+    estimate, reach = share["bend_share"], Z_INTERVAL * error
+    return {
+        "estimate": estimate,
+        "low": min(share["low"], estimate - reach),
+        "high": max(share["high"], estimate + reach),
+    }
+
+
+def parts_of(share: Mapping[str, Any] | None) -> dict[str, dict[str, float | None]]:
+    """Bend shares of parts of the pairs: the less bent direction, direct pairs."""
+    found = {}
+    for part in PARTS_OF_PAIRS:
+        of = None if share is None else share[part]
+        found[part] = (
+            dict(NO_SHARE)
+            if of is None
+            else {"estimate": of["bend_share"]} | {end: of[end] for end in ("low", "high")}
+        )
+    return found
+
+
+def levels_of(share: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """Bend share of each level in which genes explain enough of each other to have one."""
+    levels = {} if share is None else share["levels"]
+    return {
+        name: {"estimate": of["bend_share"], "low": of["low"], "high": of["high"]}
+        for name, of in levels.items()
+        if of["low"] is not None
+    }
+
+
+def floor_of(floor: Mapping[str, Any] | None) -> dict[str, float | bool | None]:
+    """What affine equations with common causes can make, beside the share of the same genes."""
+    columns = ("bend_share", "floor", "excess", "limit")
+    if floor is None or not floor["decided"]:
+        return dict.fromkeys((*columns, "evidence"), None)
+    return {name: floor[name] for name in (*columns, "evidence")}
+
+
+def _control_share(control: Mapping[str, Any] | None) -> dict[str, float | None]:
+    """The bend share of counts split in two."""
+    share = None if control is None else control.get("bend_share")
+    return dict(NO_SHARE) if share is None else {name: share[name] for name in NO_SHARE}
+
+
+def _moved(sensitivity: Sequence[Mapping[str, Any]] | None) -> float | None:
+    """How far what is technical moves the share at most, up or down."""
+    moves = [
+        row["bend_share"] - row["as_given"]
+        for row in sensitivity or []
+        if row["bend_share"] is not None and row["as_given"] is not None
+    ]
+    return max(moves, key=abs) if moves else None
 
 
 def _share_of_pairs(
@@ -155,8 +233,9 @@ def jackknife_error(left_out: np.ndarray) -> float:
 def controls_of(table: pd.DataFrame, n_independent: Mapping[str, int]) -> list[dict[str, Any]]:
     """Each control of each data set: what was found, what is allowed, and whether it is inside.
 
-    A share is inside if it is no further from its bound than chance takes it: the 97.5 % limit of the
-    binomial law. A Hill relation is asked for where there are independent samples enough.
+    A share of pairs is inside if it is no further from its bound than chance takes it: the 97.5 % limit of
+    the binomial law; the bend share of affine relations, if its interval reaches into 0 +- CONTROL_WIDTH. A
+    Hill relation is asked for where there are independent samples enough.
     """
     settings, bands = study_settings()["controls"], study_settings()["bands"]
     found = []
@@ -165,7 +244,10 @@ def controls_of(table: pd.DataFrame, n_independent: Mapping[str, int]) -> list[d
         n_nonlinear = round(row["share_nonlinear"] * k) if k else 0
         base = {
             name: row[name]
-            for name in ("dataset", "n_tested", "n_associated", "share_rejected", "share_nonlinear")
+            for name in (
+                *("dataset", "n_tested", "n_associated", "share_rejected", "share_nonlinear"),
+                *("bend_share", "low", "high"),
+            )
         }
         base["control"] = row["setting"]
         if row["setting"] == PERMUTED:
@@ -173,6 +255,7 @@ def controls_of(table: pd.DataFrame, n_independent: Mapping[str, int]) -> list[d
         elif row["setting"] == AFFINE:
             size = round(row["share_rejected"] * n) if n else 0
             inside = n_nonlinear <= most(k, bands["false_nonlinear"]) and size <= most(n, bands["rejected"])
+            inside &= not (row["low"] > CONTROL_WIDTH or row["high"] < -CONTROL_WIDTH)
             base |= {"bound": bands["false_nonlinear"], "inside": inside}
         elif row["setting"] == HILL:
             asked = n > 0 and n_independent[row["dataset"]] >= settings["n_found"]

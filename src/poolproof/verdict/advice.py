@@ -14,6 +14,17 @@ from .decision import Evidence
 MANY = 1_000_000
 """More samples than anyone has: what would need more is said not to be in reach."""
 
+PRODUCTS = (
+    "Regulators act together: their products count, and no pool keeps such equations, however straight the "
+    "curve of each looks. Do not read a graph learned from pools of these cells as one about the cells; "
+    "perturb regulators alone and together."
+)
+SPREADS = (
+    "The spread of targets bends with their regulators, and pools do not keep that. Look whether groups of "
+    "cells differ in it (--within); else do not read a graph learned from pools of these cells as one about "
+    "the cells."
+)
+
 
 def next_steps(
     evidence: Evidence,
@@ -118,8 +129,18 @@ def _to_settle(evidence: Evidence, population: pd.DataFrame) -> list[str]:
     if share["high"] < evidence.margin:
         if evidence.kind == names.BULK:
             return ["Audit single cells of the same tissue: only cells can confirm what pools look like."]
+        if _above(evidence, "product"):
+            return [PRODUCTS]
+        if _above(evidence, "spread"):
+            return [SPREADS]
         return ["Add cells, or deeper counts, until products of regulators and spreads can be tested."]
     return [_how_many(evidence)]
+
+
+def _above(evidence: Evidence, what: str) -> bool:
+    """Whether a test of the shape shows more than the margin."""
+    found = None if evidence.shape is None else evidence.shape[what]["low"]
+    return found is not None and found > evidence.margin
 
 
 def _how_many(evidence: Evidence) -> str:

@@ -79,8 +79,8 @@ def _size(evidence: Evidence) -> str:
     assert share is not None
     given = "the pairs whose direction was given" if evidence.directed else "all pairs of genes"
     return (
-        f"{share['bend_share']:.1%} of what genes explain in each other is bend (95 % interval "
-        f"{share['low']:.1%} to {share['high']:.1%}, margin {evidence.margin:.0%}), over {given}: "
+        f"{share['bend_share']:z.1%} of what genes explain in each other is bend (95 % interval "
+        f"{share['low']:z.1%} to {share['high']:z.1%}, margin {evidence.margin:.0%}), over {given}: "
         f"{share['n_pairs']:,}."
     )
 

@@ -100,7 +100,11 @@ def edge_status(of: Evidence, *, kind: str, log: bool, corrected: bool) -> tuple
             )
         )
         beside = beside & False
-    line = "even among pools: cells are not affine" if bulk else "a line in pools is not this curve"
+    line = (
+        "affine cells do that only if composition or batches do"
+        if bulk
+        else "a line in pools is not this curve"
+    )
     rules += [
         (
             (of.call == NONLINEAR) & of.several & of.straight_child & (not corrected),

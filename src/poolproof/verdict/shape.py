@@ -54,10 +54,12 @@ class Shape:
     def sentence(self) -> str:
         """Both in words."""
         products, spreads = self.product, self.spread
+        by_products, by_spreads = (
+            f"{at:z.1%} ({low:z.1%} to {high:z.1%})" for at, low, high in (products, spreads)
+        )
         return (
-            f"Products of regulators add {products[0]:.1%} ({products[1]:.1%} to {products[2]:.1%}) to what "
-            f"their curves explain of {self.n_products:,} targets, and spreads bend by {spreads[0]:.1%} "
-            f"({spreads[1]:.1%} to {spreads[2]:.1%}): "
+            f"Products of regulators add {by_products} to what their curves explain of {self.n_products:,} "
+            f"targets, and spreads bend by {by_spreads}: "
             f"{'both' if self.passed else 'not both shown to be'} below the margin of {self.margin:.0%}."
         )
 
