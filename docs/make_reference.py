@@ -239,8 +239,9 @@ class Renderer:
                 kind = getter.__annotations__["return"]
                 text = f"`{name}.{member}: {kind}`{self._tail(inspect.getdoc(getter) or '')}"
                 parts += [f"#### {name}.{member}", _fill(text)]
-            elif inspect.isfunction(value):
-                parts += [f"#### {name}.{member}", self.callable(f"{name}.{member}", value)]
+            elif inspect.isfunction(value) or isinstance(value, classmethod):
+                function = getattr(of, member)
+                parts += [f"#### {name}.{member}", self.callable(f"{name}.{member}", function)]
         return _join(parts)
 
     def error(self, name: str, of: type) -> str:

@@ -184,8 +184,8 @@ def systems():
 
 
 LEAST = {"correlation": 0.8, "trees": 0.8, "tree_importance": 0.8, "ges": 0.85}
-"""Indirect relations may outweigh weak direct ones in marginal scores and in trees. In one of the three systems
-GES stops short of the true graph, whose score is higher; so does the package ges."""
+"""Indirect relations may outweigh weak direct ones in marginal scores and trees. In one of the three systems GES
+stops short of the true graph, whose score is higher; so does the package ges."""
 
 
 @every_method
