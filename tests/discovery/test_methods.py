@@ -184,8 +184,8 @@ def systems():
 
 
 LEAST = {"correlation": 0.8, "trees": 0.8, "tree_importance": 0.8, "ges": 0.85}
-"""Indirect relations may outweigh weak direct ones in marginal scores and trees. In one of the three systems GES
-stops short of the true graph, whose score is higher; so does the package ges."""
+"""Indirect relations may outweigh weak direct ones in marginal scores and trees. In one of the three systems
+GES stops short of the true graph, whose score is higher; so does the package ges."""
 
 
 @every_method
@@ -281,6 +281,15 @@ def test_methods__say_how_to_install_their_library(name, monkeypatch):
         run(values, names, name)
     assert METHODS[name].needs in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.needs])
+def test_find_method__looks_for_the_library_without_loading_it(name, monkeypatch):
+    monkeypatch.setattr("poolproof.discovery.methods.find_spec", lambda module: None)
+    with pytest.raises(InputError, match=f"{name} needs {METHODS[name].needs}, which is not installed: pip"):
+        find_method(name)
+    with pytest.raises(InputError, match="not installed"):
+        poolproof.discover(np.zeros((3, 2)), "ab", name)
 
 
 def test_library__an_import_that_fails_inside_is_not_hidden(tmp_path, monkeypatch):
