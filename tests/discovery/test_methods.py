@@ -216,6 +216,38 @@ def test_direct_lingam__weights_are_the_standardised_coefficients(systems):
     assert found.weights[~truth].max() < 0.1
 
 
+@pytest.mark.parametrize("name", ["ges", "boss", "grasp", "flop"])
+@pytest.mark.parametrize("penalty", [1.0, 2.0, 4.0])
+def test_methods_that_score__have_one_unit_of_penalty(name, penalty):
+    """An edge between two genes is worth -n ln(1 - r^2) / ln(n)."""
+    n = 500
+    drawn = np.random.default_rng(0).normal(size=(n, 2))
+    a, b = np.sqrt(n) * np.linalg.qr(drawn - drawn.mean(axis=0))[0].T  # uncorrelated, mean 0, variance 1
+    for worth in (0.97 * penalty, 1.03 * penalty):
+        r = np.sqrt(1 - np.exp(-worth * np.log(n) / n))
+        values = np.column_stack([a, r * a + np.sqrt(1 - r**2) * b])
+        found = run_method(values, ("a", "b"), name, options={"penalty": penalty})
+        assert found.n_edges == (worth > penalty)
+
+
+def test_partial_correlation__shrinkage_written_out():
+    values, names, _ = linear_dag(6, 25, 3)
+    standard = (values - values.mean(axis=0)) / values.std(axis=0, ddof=1)
+    above = below = 0.0
+    for i in range(6):
+        for j in range(6):
+            if i != j:
+                w = standard[:, i] * standard[:, j]
+                above += 25 / 24**3 * ((w - w.mean()) ** 2).sum()
+                below += (w.sum() / 24) ** 2
+    found = run_method(values, names, "partial_correlation")
+    assert found.facts["shrinkage"] == pytest.approx(above / below)
+    assert 0.05 < found.facts["shrinkage"] < 0.95
+    none = run_method(values, names, "partial_correlation", options={"shrinkage": 0.0})
+    inverse = np.linalg.inv(np.corrcoef(values.T))
+    assert none.weights[0, 1] == pytest.approx(abs(inverse[0, 1]) / np.sqrt(inverse[0, 0] * inverse[1, 1]))
+
+
 # --- seeds, order, units, libraries ------------------------------------------------------------------------
 
 
