@@ -184,7 +184,7 @@ def systems():
 
 
 LEAST = {"correlation": 0.8, "trees": 0.8, "tree_importance": 0.8, "ges": 0.85}
-"""Indirect relations may outweigh weak direct ones in marginal scores and in trees. In one of the three systems
+"""Indirect relations may outweigh weak direct ones in marginal scores and trees. In one of the three systems
 GES stops short of the true graph, whose score is higher; so does the package ges."""
 
 
@@ -214,6 +214,38 @@ def test_direct_lingam__weights_are_the_standardised_coefficients(systems):
     found = run_method(values * 3 + 2, names, "direct_lingam")
     assert found.weights[truth].min() > 0.2
     assert found.weights[~truth].max() < 0.1
+
+
+@pytest.mark.parametrize("name", ["ges", "boss", "grasp", "flop"])
+@pytest.mark.parametrize("penalty", [1.0, 2.0, 4.0])
+def test_methods_that_score__have_one_unit_of_penalty(name, penalty):
+    """An edge between two genes is worth -n ln(1 - r^2) / ln(n)."""
+    n = 500
+    drawn = np.random.default_rng(0).normal(size=(n, 2))
+    a, b = np.sqrt(n) * np.linalg.qr(drawn - drawn.mean(axis=0))[0].T  # uncorrelated, mean 0, variance 1
+    for worth in (0.97 * penalty, 1.03 * penalty):
+        r = np.sqrt(1 - np.exp(-worth * np.log(n) / n))
+        values = np.column_stack([a, r * a + np.sqrt(1 - r**2) * b])
+        found = run_method(values, ("a", "b"), name, options={"penalty": penalty})
+        assert found.n_edges == (worth > penalty)
+
+
+def test_partial_correlation__shrinkage_written_out():
+    values, names, _ = linear_dag(6, 25, 3)
+    standard = (values - values.mean(axis=0)) / values.std(axis=0, ddof=1)
+    above = below = 0.0
+    for i in range(6):
+        for j in range(6):
+            if i != j:
+                w = standard[:, i] * standard[:, j]
+                above += 25 / 24**3 * ((w - w.mean()) ** 2).sum()
+                below += (w.sum() / 24) ** 2
+    found = run_method(values, names, "partial_correlation")
+    assert found.facts["shrinkage"] == pytest.approx(above / below)
+    assert 0.05 < found.facts["shrinkage"] < 0.95
+    none = run_method(values, names, "partial_correlation", options={"shrinkage": 0.0})
+    inverse = np.linalg.inv(np.corrcoef(values.T))
+    assert none.weights[0, 1] == pytest.approx(abs(inverse[0, 1]) / np.sqrt(inverse[0, 0] * inverse[1, 1]))
 
 
 # --- seeds, order, units, libraries ------------------------------------------------------------------------
@@ -281,6 +313,15 @@ def test_methods__say_how_to_install_their_library(name, monkeypatch):
         run(values, names, name)
     assert METHODS[name].needs in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.needs])
+def test_find_method__looks_for_the_library_without_loading_it(name, monkeypatch):
+    monkeypatch.setattr("poolproof.discovery.methods.find_spec", lambda module: None)
+    with pytest.raises(InputError, match=f"{name} needs {METHODS[name].needs}, which is not installed: pip"):
+        find_method(name)
+    with pytest.raises(InputError, match="not installed"):
+        poolproof.discover(np.zeros((3, 2)), "ab", name)
 
 
 def test_library__an_import_that_fails_inside_is_not_hidden(tmp_path, monkeypatch):

@@ -56,9 +56,9 @@ def discover(
 
     Notes
     -----
-    Columns go in by the order of their names, so that their order in the table changes nothing. Each method's
-    page of the reference says what it assumes. Genes that were not measured, and pools of cells, break these
-    assumptions: see ``poolproof.check`` and ``poolproof.audit``.
+    Columns go in by the order of their names, so that their order in the table changes nothing. What a method
+    assumes stands at its function in ``poolproof.discovery.methods``. Genes that were not measured, and pools
+    of cells, break most of it: see ``poolproof.check`` and ``poolproof.audit``.
 
     Examples
     --------

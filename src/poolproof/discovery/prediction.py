@@ -32,10 +32,10 @@ def predict(task: Task, *, seed: int, with_check: bool = True) -> dict[str, Any]
 
     Returns
     -------
-    `PREDICTIONS`. Of ``check`` at 20 cells, for at most 12 genes (separations given at most one gene): its verdict, and the
-    shares of mechanisms, separations and edges that do not survive. Of 2,000 cells (or all that were
-    measured): the bend share with its interval, the sortabilities, and the share of true separations that
-    tests reject at 5 % in single cells. What cannot be had is None.
+    `PREDICTIONS`. Of ``check`` at 20 cells, for at most 12 genes (separations given at most one gene): its
+    verdict, and the shares of mechanisms, separations and edges that do not survive. Of 2,000 cells (or all
+    that were measured): the bend share with its interval, the sortabilities, and the share of true
+    separations that tests reject at 5 % in single cells. What cannot be had is None.
     """
     found: dict[str, Any] = dict.fromkeys(PREDICTIONS)
     if with_check and task.model is not None and len(task.model.scm.gene_names) <= CHECKED_GENES:

@@ -9,11 +9,13 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 
 import pandas as pd
 
 from ..._checks import InputError, check_choice, printable
 from ..graph import Graph
+from ..libraries import INSTALL
 from .boss import boss_graph
 from .correlation import correlation_graph
 from .direct_lingam import direct_lingam_graph
@@ -181,7 +183,7 @@ def find_method(name: str) -> Method:
     Raises
     ------
     InputError
-        No method has this name, or there is no such function.
+        No method has this name, its library is not installed, or there is no such function.
 
     Examples
     --------
@@ -189,7 +191,10 @@ def find_method(name: str) -> Method:
     'a function of the user'
     """
     if ":" not in name:
-        return METHODS[check_choice("method (or package.module:function)", name, METHODS)]
+        method = METHODS[check_choice("method (or package.module:function)", name, METHODS)]
+        if any(find_spec(module.partition(".")[0]) is None for module in _MODULES.get(method.needs, ())):
+            raise InputError(f"{name} needs {method.needs}, which is not installed: {INSTALL}")
+        return method
     module, _, function = name.partition(":")
     try:
         run = getattr(import_module(module), function)
