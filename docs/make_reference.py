@@ -144,6 +144,7 @@ TABLE_OF = {
     "TRIPLE_COLUMNS": "triples.parquet",
     "TRIPLE_GENE_COLUMNS": "triple_genes.parquet",
     "DISTORTION_COLUMNS": "distortion.parquet",
+    "DISCOVERED_COLUMNS": "discovered.parquet",
     "CURVE_COLUMNS": "pooling_curves.parquet",
     "STUDY_COLUMNS": "study.parquet",
 }
@@ -414,6 +415,8 @@ FILES = {
     "population.parquet": "how bent all pairs are together, and parts of them: the bend share",
     "equations.parquet": "with `--network`: one row per child, tested on all its parents jointly",
     "edges.parquet": "with `--network`: one row per edge, tested beside the child's other parents",
+    "discovered.parquet": "with `--discover`: one row per method and pair with an edge in cells or in pools",
+    "discovered.graphml": "the same as a graph; its edges have `method` and `found`",
     "separations.parquet": "with `--network`: one row per judged separation that the network claims",
     "triples.parquet": "the strongest triples of each call",
     "triple_genes.parquet": "one row per gene: the triples with it in the middle",

@@ -37,6 +37,8 @@ RESULTS = (
     "triple_genes.parquet",
     "distortion.parquet",
     "pooling_curves.parquet",
+    "discovered.parquet",
+    "discovered.graphml",
     MARK,
 )
 NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)

@@ -207,6 +207,17 @@ TRIPLE_GENE_COLUMNS = (
     Column("n_undetermined", "int64", "not to be told with these samples"),
 )
 
+DISCOVERED_COLUMNS = (
+    Column("method", "str", "method of causal discovery or network inference"),
+    Column("regulator", "str", "a gene; the cause, where an arrow was found (in pools, else in cells)"),
+    Column("target", "str", "the other gene"),
+    Column("found", "str", "both, pools_only (distortion) or cells_only (lost)"),
+    Column("kind_cells", "str", "in single cells: directed, reversed, undirected, bidirected; None: no edge"),
+    Column("kind_pools", "str", "the same in pools"),
+    Column("weight_cells", "float64", "weight in single cells, where the method gives weights"),
+    Column("weight_pools", "float64", "the same in pools"),
+)
+
 DISTORTION_COLUMNS = (
     Column("gene", "str", "the middle gene"),
     Column("symbol", "str", "name for display, from --gene-column"),

@@ -24,7 +24,7 @@ from .._names import KINDS, SCALES, TESTS
 from .benchmark import benchmark_command
 from .datasets import datasets_command
 from .models import check_command, simulate_command
-from .options import parse_memory, refuse_limit
+from .options import parse_memory, refuse_limit, split_names
 from .pipes import outliving_pipes
 from .pools import pool_command
 from .study import study_command
@@ -147,6 +147,12 @@ def commands() -> None:
 )
 @click.option("--max-contradicting", hidden=True, expose_value=False, callback=refuse_limit)
 @click.option(
+    "--discover",
+    callback=split_names,
+    metavar="METHOD[,...]",
+    help="Methods of causal discovery, run on the cells and on pools of them: pc,boss.",
+)
+@click.option(
     "--triples",
     type=click.Choice(["auto", "all", "none"]),
     default="auto",
@@ -199,6 +205,7 @@ def audit_command(
     threads: int | None,
     quiet: bool,
     as_json: bool,
+    discover: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Test every pair of genes of INPUT and give a verdict.
@@ -215,6 +222,11 @@ def audit_command(
     from ..report.audit_page import write_report
     from ..verdict.auditing import audit, write_result
 
+    if discover:
+        from ..discovery.methods import find_method
+
+        for method in discover:
+            find_method(method)  # refuses now, not after the audit
     say = functools.partial(_say, quiet)
     with result_folder(out, force=force) as place:
         of_edges: list[str] = []
@@ -258,6 +270,7 @@ def audit_command(
             **options,
         )
         written = stream.close() if stream is not None else False
+        discovered = _discover(result, discover, place, quiet) if discover else None
         write_result(result, place, pairs_written=written)
         write_report(place)
     data = result.data
@@ -272,9 +285,20 @@ def audit_command(
             click.echo(f"  {reason}")
         for step in result.next_steps:
             click.echo(f"  Next: {step}")
-        for sentence in result.findings():
+        for sentence in [*result.findings(), *(discovered.summary["findings"] if discovered else ())]:
             say(sentence)
         say(f"Report: {printable(out / 'report.html', 400)}")
+
+
+def _discover(result: Any, methods: Sequence[str], place: Path, quiet: bool) -> Any:
+    """Run methods on the cells of an audit and on pools of them."""
+    from ..discovery.in_audit import discover_in_pools
+
+    seed = result.linearity.seed
+    progress = not quiet and sys.stderr.isatty()
+    found = discover_in_pools(result.linearity, methods, seed=seed, progress=progress)
+    found.save(place)
+    return found
 
 
 commands.add_command(pool_command)

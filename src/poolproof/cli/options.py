@@ -73,3 +73,9 @@ def write_h5ad(adata: AnnData, out: Path) -> None:
         raise InputError(
             f"--out {printable(out, 400)} cannot be written: {error.strerror or error}"
         ) from error
+
+
+def split_names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Names separated by commas, each once."""
+    names = [] if value is None else [name.strip() for name in value.split(",") if name.strip()]
+    return tuple(dict.fromkeys(names))

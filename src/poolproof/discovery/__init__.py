@@ -2,11 +2,12 @@
 
 An optional room (``poolproof[discovery]``): it imports the rooms of both wings, and only report and cli may
 import it. Read ``graph`` (what a method finds), ``libraries`` (of others: on use, seeded, silent),
-``methods`` (one file each; PC by splines over ``spline_tests`` and ``orientation``), ``preflight`` (what may
-go in), ``in_process`` (one run), ``worker`` over ``child`` (how long it may take) and ``finding``
-(``discover``). Then ``spec`` (what a benchmark runs), ``tasks`` over ``random_models`` (systems with truth),
-``pooled`` (how cells become pools), ``metrics``, ``prediction`` (what check and audit said before),
-``running`` (tasks x pools x methods x seeds), ``summary`` and ``page``.
+``methods`` (one file each; PC by splines over ``spline_tests`` and ``orientation``), ``preflight`` (what
+may go in), ``in_process`` (one run), ``worker`` over ``child`` (how long it may take) and ``finding``
+(``discover``). Then ``spec`` (what a benchmark runs), ``tasks`` over ``random_models`` (systems with
+truth), ``pooled`` (how cells become pools), ``metrics``, ``prediction`` (what check and audit said before),
+``running`` (tasks x pools x methods x seeds), ``summary`` and ``page``; ``in_audit`` does it for a user's
+cells.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from .._lazy import lazy_names
 if TYPE_CHECKING:
     from .finding import discover as discover
     from .graph import Graph as Graph
+    from .in_audit import Discovered as Discovered
+    from .in_audit import discover_in_pools as discover_in_pools
     from .methods import METHODS as METHODS
     from .methods import Method as Method
     from .methods import find_method as find_method
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     "METHODS": "methods",
     "Benchmark": "running",
+    "Discovered": "in_audit",
     "Graph": "graph",
     "Method": "methods",
     "Outcome": "worker",
@@ -50,6 +54,7 @@ _MODULE_OF = {
     "Task": "tasks",
     "Worker": "worker",
     "discover": "finding",
+    "discover_in_pools": "in_audit",
     "draw_pools": "pooled",
     "find_method": "methods",
     "graph_metrics": "metrics",
