@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import reduce
+from functools import cache, reduce
+from importlib import import_module
 from typing import Any, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -61,8 +62,15 @@ def in_threads(work: Callable[[Task], Result], tasks: Sequence[Task], threads: i
     >>> in_threads(abs, [-1, 2, -3], threads=2)
     [1, 2, 3]
     """
-    with threadpool_limits(limits=1):
-        if threads == 1:
+    with _linear_algebra().limit(limits=1):
+        if threads == 1 or len(tasks) < 2:
             return [work(task) for task in tasks]
-        with ThreadPoolExecutor(threads) as pool:
+        with ThreadPoolExecutor(min(threads, len(tasks))) as pool:
             return list(pool.map(work, tasks))
+
+
+@cache
+def _linear_algebra() -> ThreadpoolController:
+    """The libraries whose threads are limited; looking for them takes 6 ms, longer than a small task."""
+    import_module("scipy.linalg")  # it brings a library of its own
+    return ThreadpoolController()

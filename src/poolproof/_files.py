@@ -43,6 +43,23 @@ NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACC
 """What a full, read-only or broken disk says."""
 
 
+def check_utf8(folder: Path) -> None:
+    """Refuse a folder whose name is not UTF-8: what writes and reads tables there takes no such name.
+
+    Raises
+    ------
+    InputError
+        A part of the path is not.
+    """
+    try:
+        str(folder).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"expected a folder whose whole path is UTF-8; found {printable(folder, 400)}; results go into a "
+            "folder of another name, whatever the names of the input"
+        ) from error
+
+
 @contextmanager
 def result_folder(folder: str | Path, *, force: bool = False) -> Iterator[Path]:
     """Give a place to write results to; on success they move into ``folder``, on failure nothing stays.
@@ -56,6 +73,7 @@ def result_folder(folder: str | Path, *, force: bool = False) -> Iterator[Path]:
         The folder holds an earlier result and ``force`` is not set, or it cannot be written to.
     """
     folder = Path(folder).absolute()
+    check_utf8(folder)
     prefix = f".{folder.name[:80]}.poolproof-"
     try:
         _check_free(folder, force)

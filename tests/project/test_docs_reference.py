@@ -1,6 +1,7 @@
 """The reference is that of the code, the explanation's numbers are those of its tables."""
 
 import doctest
+import importlib
 import importlib.util
 import inspect
 import json
@@ -50,7 +51,7 @@ def pages(reference):
 # --- reference: fresh -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["cli.md", "api.md", "files.md", "models.md"])
+@pytest.mark.parametrize("name", ["cli.md", "api.md", "inputs.md", "files.md", "models.md"])
 def test_reference__is_that_of_the_code(pages, name):
     written = (DOCS / "reference" / name).read_text(encoding="utf-8")
     assert written == pages[name], "run python docs/make_reference.py"
@@ -92,6 +93,8 @@ def test_cli__has_every_command_and_option(pages, path):
     section = section_of(pages["cli.md"], f"## {path}")
     words = {"--help"}
     for parameter in COMMANDS[path].params:
+        if getattr(parameter, "hidden", False):  # an option that is refused with the way out
+            continue
         words |= (
             {parameter.human_readable_name} if isinstance(parameter, click.Argument) else {*parameter.opts}
         )
@@ -377,3 +380,42 @@ def test_figures__are_pictures_with_a_text_in_their_place(figures, name):
 def test_explanation__lines_fit(path):
     lines = path.read_text(encoding="utf-8").split("\n")
     assert [line for line in lines if len(line) > 110 and not line.startswith(("|", "> "))] == []
+
+
+# --- inputs ---------------------------------------------------------------------------------------------
+
+DATA_TABLES = {
+    "marks": "MARKS",
+    "not_genes": "NOT_GENES",
+    "tenx": "LAYOUTS",
+    "sample_files": "SAMPLE_FILES",
+    "long_tables": "LONG_TABLES",
+    "containers": "OTHER_HDF5",
+    "network_formats": "NETWORK_FORMATS",
+    "edge_words": "EDGE_TYPES",
+}
+
+
+def rows_of_data_tables():
+    for module, name in DATA_TABLES.items():
+        yield from getattr(importlib.import_module(f"poolproof.data.{module}"), name)
+
+
+def test_inputs__has_every_row_of_every_table(pages):
+    page = pages["inputs.md"].replace("\\|", "|")
+    for row in rows_of_data_tables():
+        assert f"| {row.tool} |" in page, row.tool
+    for form in importlib.import_module("poolproof.data.io").FORMATS:
+        assert f"| `{form}` |" in page
+
+
+def test_inputs__a_version_is_one_that_was_run(reference):
+    makers = [*(ROOT / "tests" / "data" / "cases").glob("make_*.py"), *(ROOT / "findings").glob("*.sh")]
+    run = "\n".join(path.read_text(encoding="utf-8") for path in makers).replace("==", " ").lower()
+    named = {"starsolo": "star", "poolproof": ""}
+    tools = [row.tool for row in rows_of_data_tables()] + [row[0] for row in reference.inputs.TRAPS]
+    versions = {found for text in tools for found in re.findall(r"([\w|-]+) (\d+(?:\.\d+)+)", text)}
+    assert len(versions) > 20
+    for tool, version in versions:
+        name = named.get(tool.lower(), tool.lower())
+        assert re.search(rf"{re.escape(name)} {re.escape(version)}\b", run), (tool, version)

@@ -387,7 +387,7 @@ class Run:
         assert len(workers) == 2
         started = time.monotonic()
         os.kill(pid(workers) if pid else self.process.pid, number)
-        out, err = self.process.communicate(timeout=60)
+        out, err = self.process.communicate(timeout=240)
         while any(is_running(worker) for worker in workers) and time.monotonic() < started + 20:
             time.sleep(0.01)
         return self.process.returncode, out, err, time.monotonic() - started

@@ -1,8 +1,8 @@
 """The command line: parse, read, call one public function, save.
 
 The last room: it imports every other, and none imports it. Read this file (``audit``, ``report`` and what
-all commands share), then ``options``, and a file for each family of commands: ``datasets``, ``models``,
-``pools``, ``study``.
+all commands share), then ``options``, ``pipes``, and a file for each family of commands: ``datasets``,
+``models``, ``pools``, ``study``.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from .._names import KINDS, SCALES, TESTS
 from .datasets import datasets_command
 from .models import check_command, simulate_command
 from .options import parse_memory, refuse_limit
+from .pipes import outliving_pipes
 from .pools import pool_command
 from .study import study_command
 
@@ -201,7 +202,8 @@ def audit_command(
 ) -> None:
     """Test every pair of genes of INPUT and give a verdict.
 
-    INPUT is an h5ad, zarr, csv, tsv, gct, parquet or 10x file, or dataset:NAME.
+    INPUT is an h5ad, zarr, csv, tsv, gct, parquet or 10x file, or dataset:NAME; - reads standard input. Every
+    form is listed in docs/reference/inputs.md.
 
     Example: poolproof audit pbmc.h5ad --layer counts --within cell_type --out audit
     """
@@ -288,9 +290,10 @@ def report_command(folder: Path) -> None:
 
     Example: poolproof report audit
     """
-    from .._files import hold
+    from .._files import check_utf8, hold
     from ..report.audit_page import write_report
 
+    check_utf8(folder.absolute())
     with hold(folder) if folder.is_dir() else contextlib.nullcontext():  # no audit moves in meanwhile
         page = write_report(folder)
     click.echo(printable(page, 400))
@@ -308,13 +311,18 @@ def _load(
         return adata, entry.name, usable_notes(adata), dict(entry.settings)
     from ..data.io import read
     from ..data.samples import read_samples, sample_names
+    from ..data.streams import whole_file
 
-    known = [] if samples is None else sample_names(samples)
-    adata = read(source, orientation=orientation, modality=modality, known_genes=genes, known_samples=known)
-    notes = list(adata.uns["poolproof_read"]["warnings"])
-    if samples is not None:
-        notes += read_samples(samples, adata)
-    return adata, printable(Path(source).name, 255), notes, {}
+    with contextlib.ExitStack() as open_ones:
+        table = None if samples is None else open_ones.enter_context(whole_file(samples))
+        known = [] if table is None else sample_names(table)
+        adata = read(
+            source, orientation=orientation, modality=modality, known_genes=genes, known_samples=known
+        )
+        notes = list(adata.uns["poolproof_read"]["warnings"])
+        if table is not None:
+            notes += read_samples(table, adata)
+    return adata, printable(adata.uns["poolproof_read"]["path"], 255), notes, {}
 
 
 def _fill_in(options: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
@@ -334,6 +342,12 @@ def _say(quiet: bool, text: str) -> None:
 def main() -> None:
     """Run the command line: bad input gives one line and exit code 2, our bugs a traceback and 1."""
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # fonts found or not: no one's news
+    with outliving_pipes():
+        _run()
+
+
+def _run() -> None:
+    """Run the commands; the exit code says how that ended."""
     try:
         with _stopped_by_terminate():
             commands(standalone_mode=False)

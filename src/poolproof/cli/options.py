@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 MAX_TEXT = 2_000
 """Characters of an aggregation on the command line."""
-_UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
 def parse_memory(context: click.Context, parameter: click.Parameter, value: str) -> float:
-    """Bytes, with an optional unit: 500M, 4G."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", value.strip().lower())
-    if not match or float(match[1]) <= 0:
-        raise click.BadParameter(f"expected a size such as 500M or 4G; found {printable(value)!r}")
-    return float(match[1]) * _UNITS[match[2]]
+    """Bytes, with an optional unit: 500M, 4G, 4GiB, 4e9; of ``G`` 1000 make up a ``T``, of ``GiB`` 1024."""
+    match = re.fullmatch(r"(\d+(?:\.\d*)?(?:e\+?\d{1,2})?)\s*([kmgt]?)(i?)b?", value.strip().lower())
+    if not match or float(match[1]) <= 0 or (match[3] and not match[2]):
+        raise click.BadParameter(f"expected a size such as 500M, 4G or 4e9; found {printable(value)!r}")
+    return float(match[1]) * (1024.0 if match[3] else 1000.0) ** _POWERS[match[2]]
 
 
 def refuse_limit(context: click.Context, parameter: click.Parameter, value: str | None) -> None:

@@ -2,12 +2,13 @@
 
 The first room of the data's wing; it imports the hall alone, and every other room may import it but those
 of the model's wing (models, theory). Read ``io`` (a file becomes AnnData; ``formats``, ``tenx`` and
-``containers``, ``loom``, ``other_tables`` and ``sample_files`` know the forms, ``orientation`` which way
-round, ``not_genes`` what is no gene), then ``scale`` and ``depth`` (what the values are), ``marks`` and
-``estimated`` (what tools leave in their files), ``expression`` (the values as an audit takes them, over
-``taking``, ``value_checks`` and ``copies``), ``suspicions`` (what no control can see in them),
-``samples``, ``labels``, ``matching`` and ``networks`` (labels, names, edges; ``network_formats``,
-``edge_words``), and ``datasets`` over ``registry`` and ``download``.
+``containers``, ``loom``, ``other_tables``, ``long_tables`` and ``sample_files`` know the forms, ``streams``
+takes pipes, ``orientation`` which way round, ``not_genes`` what is no gene; all of them end in ``tables``),
+then ``scale`` and ``depth`` (what the values are), ``marks`` and ``estimated`` (what tools leave in their
+files), ``expression`` (the values as an audit takes them, over ``taking``, ``value_checks`` and
+``copies``), ``suspicions`` and ``traps`` (what no control can see in them), ``samples``, ``labels``,
+``matching`` and ``networks`` (labels, names, edges; ``network_formats``, ``edge_words``), and ``datasets``
+over ``registry`` and ``download``.
 """
 
 from __future__ import annotations

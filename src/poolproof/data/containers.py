@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,44 @@ import h5py
 
 from .._checks import InputError, printable
 
+
+@dataclass(frozen=True)
+class OtherHdf5:
+    """HDF5 files of other tools, which are refused by name."""
+
+    holds: tuple[str, ...]
+    """Names at the root that tell."""
+    name: str
+    tool: str
+    """Who writes it, with the version that was looked at."""
+    way_out: str
+
+
+OTHER_HDF5 = (
+    OtherHdf5(
+        ("data", "meta"), "a collection of samples", "ARCHS4", "take samples with archs4py, and save a csv"
+    ),
+    OtherHdf5(("0",), "a GCTX table", "cmapPy 4.0", "write it as GCT, or its data frame as csv"),
+    OtherHdf5(
+        ("assays", "meta.data"),
+        "an h5Seurat file",
+        "SeuratDisk",
+        "SeuratDisk::Convert(dest = 'h5ad')",
+    ),
+    OtherHdf5(
+        ("barcode_idx", "feature_idx"),
+        "a list of molecules",
+        "Cell Ranger",
+        "take filtered_feature_bc_matrix.h5 of the same run",
+    ),
+    OtherHdf5(
+        ("est_counts", "aux"),
+        "counts of transcripts of one sample",
+        "kallisto 0.48",
+        "sum transcripts to genes: tximport",
+    ),
+)
+"""In the order in which they are tried."""
 PATIENCE = 60.0
 """Seconds that looking through an HDF5 file may take."""
 MAX_DEPTH = 50

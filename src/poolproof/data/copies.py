@@ -10,6 +10,8 @@ from .scale import is_sparse
 
 LEAST_ENTRIES, LEAST_VALUES = 20, 5
 """Entries other than 0, and different ones among them, from which equal samples are no chance."""
+BLOCK = 256
+"""Rows whose checksums are computed at a time."""
 SENTINELS = (-99.0, -999.0, -9999.0, -99999.0)
 """Numbers that tables of older tools hold where a value is missing."""
 
@@ -27,7 +29,7 @@ def exact_copies(matrix: Any) -> np.ndarray:
     """
     seen: dict[bytes, int] = {}
     copies = np.zeros(matrix.shape[0], dtype=bool)
-    for row in range(matrix.shape[0]):
+    for row in range(matrix.shape[0]) if is_sparse(matrix) else _alike(matrix):
         if is_sparse(matrix):
             part = slice(matrix.indptr[row], matrix.indptr[row + 1])
             values = matrix.data[part]
@@ -41,12 +43,23 @@ def exact_copies(matrix: Any) -> np.ndarray:
     return copies
 
 
+def _alike(matrix: np.ndarray) -> np.ndarray:
+    """Rows that may be equal to another one: their bits have the same checksum."""
+    matrix = np.ascontiguousarray(matrix, dtype=np.float64)
+    weights = np.random.default_rng(0).integers(1 << 63, size=matrix.shape[1], dtype=np.uint64) | np.uint64(1)
+    sums = np.empty(len(matrix), dtype=np.uint64)
+    for low in range(0, len(matrix), BLOCK):
+        sums[low : low + BLOCK] = (matrix[low : low + BLOCK].view(np.uint64) * weights).sum(axis=1)
+    _, which, times = np.unique(sums, return_inverse=True, return_counts=True)
+    return np.flatnonzero(times[which] > 1)
+
+
 def sentinels_missing(matrix: Any) -> tuple[Any, str]:
     """Return values with NaN where a number such as -9999 stands for a missing one, and a sentence."""
     values = matrix.data if is_sparse(matrix) else matrix
     if values.size == 0:
         return matrix, ""
-    low = float(np.nanmin(values)) if not np.isnan(values).all() else 0.0
+    low = float(np.fmin.reduce(values, axis=None))
     if low not in SENTINELS:
         return matrix, ""
     bad = values == low

@@ -70,37 +70,51 @@ def find_depth(matrix: Any, obs: pd.DataFrame, *, method: str, kind: str, scale:
     """
     said: list[str] = []
     counts = scale == "counts"
+    method = _checked_method(method, kind, scale)
+    totals, measured = None, True
+    if counts or method in ("total", "median-ratio"):
+        totals, measured = _totals(matrix, obs if counts else None, said)
+    factors = None
+    if method.startswith("obs:"):
+        factors = _from_column(obs, method[4:])
+    elif method == "median-ratio":
+        factors = _median_ratio_or_none(matrix, said)
+        method = "total" if factors is None else method
+    if method == "total":
+        factors = totals
+        if not measured:
+            _warn_of_few_genes(matrix, said)
+    if counts and totals is not None and not (totals > 0).all():
+        said.append(f"{int((totals <= 0).sum())} samples have no counts: they are left out of the tests")
+    return Depth(
+        factors=None if factors is None else mean_one(factors),
+        totals=totals if counts else None,
+        known=method.startswith("obs:"),
+        method=method,
+        warnings=said,
+    )
+
+
+def _checked_method(method: str, kind: str, scale: str) -> str:
+    """The method, chosen where it is ``auto``."""
     if not method.startswith("obs:"):
         check_choice("size_factors", method, ("auto", *METHODS, "obs:COLUMN"))
         if method == "obs:COLUMN":
             raise InputError("--size-factors obs:COLUMN needs the name of a column of obs in place of COLUMN")
     if method == "auto":
-        method = "none" if not counts else "total" if kind == "single-cell" else "median-ratio"
+        method = "none" if scale != "counts" else "total" if kind == "single-cell" else "median-ratio"
     if scale == "log" and method != "none":
         raise InputError(
             "size factors divide values, not logs; undo the log with --log-base and --log-offset"
         )
-    totals = library = None
-    if counts or method == "total":
-        rows = nan_sum(matrix, axis=1)
-        library = _library_size(obs, rows, said) if counts else None
-        totals = rows if library is None else library
-    factors, known = None, False
-    if method.startswith("obs:"):
-        factors, known = _from_column(obs, method[4:]), True
-    elif method == "median-ratio":
-        factors = _median_ratio_or_none(matrix, said)
-        method = "total" if factors is None else method
-        totals = nan_sum(matrix, axis=1) if totals is None else totals
-    if method == "total" and factors is None and totals is not None:
-        factors = totals
-        if library is None:
-            _warn_of_few_genes(matrix, said)
-    if counts and totals is not None and not (totals > 0).all():
-        said.append(f"{int((totals <= 0).sum())} samples have no counts: they are left out of the tests")
-    return Depth(
-        None if factors is None else mean_one(factors), totals if counts else None, known, method, said
-    )
+    return method
+
+
+def _totals(matrix: Any, obs: pd.DataFrame | None, said: list[str]) -> tuple[np.ndarray, bool]:
+    """Library sizes as ``obs`` has them, else sums of rows; and whether they were measured over all genes."""
+    rows = nan_sum(matrix, axis=1)
+    library = None if obs is None else _library_size(obs, rows, said)
+    return (rows, False) if library is None else (library, True)
 
 
 def mean_one(factors: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from .._checks import InputError, printable
-from .matching import count_edges, plain_name
+from .matching import OTHER_REGULATOR_NAMES, count_edges, plain_name
 
 # Column names, most explicit first; compared in lower case without spaces, dots, dashes, underscores.
 REGULATOR_NAMES = (
@@ -24,6 +24,8 @@ REGULATOR_NAMES = (
     "tfname",
     "transcriptionfactor",
     "sourcegenesymbol",
+    "entitya",
+    "fromnode",
     "gene1",
 )
 TARGET_NAMES = (
@@ -34,9 +36,24 @@ TARGET_NAMES = (
     "regulatedname",
     "regulatedgene",
     "targetgenesymbol",
+    "entityb",
+    "tonode",
     "gene2",
 )
-WEIGHT_NAMES = ("weight", "importance", "edgeweight")
+WEIGHT_NAMES = (
+    "weight",
+    "importance",
+    "edgeweight",
+    "coefmean",
+    "coef",
+    "coefficient",
+    "mi",
+    "combinedconfidences",
+)
+"""GENIE3, GRNBoost2, pySCENIC, BEELINE, CellOracle, scGRNom, ARACNe-AP, inferelator."""
+BOOTSTRAP = ("strength", "direction")
+"""Columns of bnlearn's ``boot.strength``: shares of networks; strength 0 is no edge. Alone, ``strength`` may
+be a p-value."""
 SECOND_REGULATOR_NAMES = ("tfs", "regulators", "parent", "cause", "node1")
 SECOND_TARGET_NAMES = ("gene", "genes", "genename", "genesymbol", "symbol", "targets", "tg", "child", "node2")
 """Believed only beside a column that names the other end: ``gene,TF`` has the regulator second."""
@@ -57,6 +74,9 @@ FLAGS = (
 SIGNS = ("sign", "mor")
 """Of those, the ones that may hold a sign: beside -1, or alone, their 0 is an effect of unknown sign (TRRUST
 2, RegulonDB, RegPrecise); beside 1 alone it is no edge (gold standards)."""
+DIRECTED = ("isdirected", "directed")
+"""Columns where 0 or false says that an edge has no direction (OmniPath)."""
+YES = frozenset({"1", "1.0", "+1", "true", "t", "yes", "y"})
 NO = frozenset({"0", "0.0", "+0", "-0", "false", "f", "no", "n"})
 TYPES = (
     "type",
@@ -84,12 +104,12 @@ class EdgeType:
 
 
 EDGE_TYPES = (
-    EdgeType(("-->", "->", "directed", "=>"), FORWARD, "causal-learn 0.1, Tetrad 7, pcalg 2.7, Gephi 0.10"),
-    EdgeType(("<--", "<-", "<="), BACKWARD, "causal-learn 0.1, Tetrad 7"),
-    EdgeType(("---", "--", "undirected", "o-o"), BOTH, "causal-learn 0.1, Tetrad 7, Gephi 0.10"),
+    EdgeType(("-->", "->", "directed", "=>"), FORWARD, "causal-learn 0.1, Tetrad, pcalg, Gephi"),
+    EdgeType(("<--", "<-", "<="), BACKWARD, "causal-learn 0.1, Tetrad"),
+    EdgeType(("---", "--", "undirected", "o-o"), BOTH, "causal-learn 0.1, Tetrad, Gephi"),
     EdgeType(("<->", "bidirected"), NO_EDGE, "causal-learn 0.1, Tetrad 7: a hidden common cause"),
     EdgeType(("o->", "-->o"), UNSURE, "causal-learn 0.1 (FCI), Tetrad 7: an edge or a hidden common cause"),
-    EdgeType(("<-o",), BACKWARD, "Tetrad 7"),
+    EdgeType(("<-o",), BACKWARD, "Tetrad"),
 )
 """``-`` alone is left out: BEELINE and SIGNOR write it for repression."""
 
@@ -126,8 +146,16 @@ def real_edges(edges: pd.DataFrame, where: str, warnings: list[str]) -> pd.DataF
             continue
         shown = printable(column, 30)
         edges = _without(edges, none, f"{where}: {{}} left out: {shown} says that there is none", warnings)
+    strength = {plain_name(str(c)): c for c in edges.columns if plain_name(str(c)) in BOOTSTRAP}
+    if len(strength) == len(BOOTSTRAP):
+        none = pd.to_numeric(edges[strength["strength"]], errors="coerce") == 0
+        edges = _without(edges, none, f"{where}: {{}} of strength 0 left out: no network has it", warnings)
     if given and edges.empty:
         raise InputError(f"{where}: expected edges; every line says by its weight or sign that there is none")
+    for column in _columns(edges, DIRECTED):
+        words = edges[column].astype(str).str.strip().str.lower()
+        if words.isin(NO | YES).all() and words.isin(NO).any():
+            return _turned(edges, words.map(lambda word: BOTH if word in NO else FORWARD), where, warnings)
     for column in _columns(edges, TYPES):
         words = edges[column].astype(str).str.strip().str.lower()
         if words.isin(_MEANING.keys()).any():
@@ -146,8 +174,19 @@ def _without(edges: pd.DataFrame, none: pd.Series, sentence: str, warnings: list
     return edges[~none]
 
 
+def _other_names(edges: pd.DataFrame) -> dict[str, str]:
+    """Columns of second names of the two ends (``source_genesymbol``), each with its counterpart."""
+    by_name = {plain_name(str(column)): str(column) for column in edges.columns}
+    pairs: dict[str, str] = {}
+    for one in OTHER_REGULATOR_NAMES:
+        other = "target" + one.removeprefix("source").removeprefix("regulator")
+        if one in by_name and other in by_name:
+            pairs |= {by_name[one]: by_name[other], by_name[other]: by_name[one]}
+    return pairs
+
+
 def _turned(edges: pd.DataFrame, meaning: pd.Series, where: str, warnings: list[str]) -> pd.DataFrame:
-    swap = {"regulator": "target", "target": "regulator"}
+    swap = {"regulator": "target", "target": "regulator"} | _other_names(edges)
     back = edges[meaning == BACKWARD].rename(columns=swap)
     both = edges[meaning == BOTH]
     for kind, said in (

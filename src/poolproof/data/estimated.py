@@ -24,6 +24,8 @@ DEEP = 1000.0
 FACTOR_SPREAD = 0.25
 """Standard deviation of the logs of median-ratio factors above which values were never normalised: of TPM,
 FPKM and normalised files it was at most .07, of counts .29 to .64."""
+NOTED_SPREAD, NOTED_SPREAD_FEW = 0.12, 0.35
+"""The same from which depth is worth a word; the second of fewer than `MIN_GENES` genes."""
 MIN_GENES = 100
 """Of fewer genes, factors tell biology as much as depth."""
 NO_LOG = 30.0
@@ -62,6 +64,36 @@ def estimated_counts(matrix: Any, facts: Facts) -> str:
     if facts.zero_share > 0.3 and facts.maximum > NO_LOG:
         return f"{fractional}, and rows are no multiples of one value, as normalised counts are"
     return ""
+
+
+def stated_counts(matrix: Any, facts: Facts) -> str:
+    """Return why values that are said to be counts can be taken as such, not being whole; empty if not.
+
+    None is negative, they are no logs, and neither totals nor rows look normalised: so is what tximport
+    calls ``lengthScaledTPM``, and counts that a batch was taken out of.
+    """
+    if facts.whole or facts.minimum < 0 or facts.scaled or facts.maximum < NO_LOG:
+        return ""
+    totals = nan_sum(matrix, axis=1)
+    if np.ptp(totals) <= 1e-3 * abs(totals.mean()) or multiples_in_rows(matrix):
+        return ""
+    return "--scale counts was passed"
+
+
+def never_normalised(matrix: Any, facts: Facts) -> list[str]:
+    """A sentence where amounts of bulk samples differ in depth, as counts do and TPM, CPM or FPKM do not."""
+    if facts.whole or facts.minimum < 0 or facts.maximum <= NO_LOG:
+        return []
+    factors = np.log(median_ratio(matrix)[0])
+    factors = factors[np.isfinite(factors)]
+    least = NOTED_SPREAD if matrix.shape[1] >= MIN_GENES else NOTED_SPREAD_FEW
+    if len(factors) < 10 or float(factors.std()) <= least:
+        return []
+    return [
+        f"samples differ in depth (median ratios spread by {factors.std():.0%}), as normalised amounts do "
+        "not: if these are estimated counts, such as lengthScaledTPM, pass --scale counts; else pass "
+        "--size-factors median-ratio"
+    ]
 
 
 def _of_whole_numbers(stored: np.ndarray) -> bool:

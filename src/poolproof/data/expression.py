@@ -15,9 +15,17 @@ from .._checks import InputError, check_choice, check_column, printable
 from .._names import KINDS, SCALES
 from .copies import exact_copies, sentinels_missing
 from .depth import find_depth
-from .estimated import agreeing_log1p, estimated_counts, multiples_in_rows, rounded
+from .estimated import (
+    agreeing_log1p,
+    estimated_counts,
+    multiples_in_rows,
+    never_normalised,
+    rounded,
+    stated_counts,
+)
 from .io import duplicates_sentence, markup_warnings, unique_names
-from .marks import SINGLE_CELL, UMI_DEPTH, Kind, decide_kind
+from .marks import BULK, SINGLE_CELL, UMI_DEPTH, Kind, decide_kind
+from .matching import plain_name
 from .orientation import gene_score
 from .scale import (
     Facts,
@@ -31,6 +39,7 @@ from .scale import (
     undo_log,
 )
 from .taking import Taken, genes_only, take
+from .traps import counted_twice, refuse_identifiers, traps_of
 from .value_checks import check_counts, check_values, find_counts_elsewhere
 
 SCALED = (
@@ -217,17 +226,13 @@ def describe(
     obs = taken.obs if obs is None or isinstance(data, AnnData) else obs
     if len(obs) != matrix.shape[0]:
         raise InputError(f"expected a table of {matrix.shape[0]:,} samples (obs); found {len(obs):,} rows")
-    warnings = list(taken.warnings)
+    warnings = [*taken.warnings, *traps_of(data, layer)]
     matrix, missing = sentinels_missing(matrix)
     warnings += [missing] if missing else []
     genes, obs_names = _names(taken, warnings)
+    refuse_identifiers(matrix, obs_names, genes)
     check_values(matrix, genes, obs_names, warnings)
-    copies = exact_copies(matrix)
-    if copies.any():
-        warnings.append(
-            f"{int(copies.sum()):,} of {len(copies):,} samples are exact copies of others, left out of the "
-            f"tests ({printable(obs_names[np.flatnonzero(copies)[0]], 40)!r}, ...): copies tell nothing new"
-        )
+    copies = _copies(matrix, obs_names, warnings)
     facts = measure(matrix)
     if taken.log1p is not None and base is None and scale in ("auto", "log"):
         taken.log1p, other_base = agreeing_log1p(taken.log1p, matrix, facts)
@@ -238,21 +243,10 @@ def describe(
     of_rows = _kind_of(kind, facts, matrix, taken, obs, layer)
     kind = of_rows.kind
     warnings += of_rows.sentences
-    if scale == "auto" and (base is not None or offset is not None):
-        scale = "log"
-    if scale == "auto":
-        linear = taken.log1p is not None and not facts.counts and multiples_in_rows(matrix)
-        scale, guess = guess_scale(
-            facts, layer=layer, statement=taken.statement, log1p=taken.log1p, linear=linear
-        )
-        warnings.append(guess)
-    elif scale != "log" and (base is not None or offset is not None):
-        raise InputError(
-            f"--log-base and --log-offset apply to logs, not to --scale {scale}; leave them out or pass "
-            f"--scale log"
-        )
+    scale = _scale_of(scale, base, offset, facts, matrix, taken, layer, warnings)
     if scale == "counts":
         check_counts(facts, matrix, genes, obs_names, warnings)
+        warnings += counted_twice(matrix)
     scale_tested = scale
     if scale == "log":
         base, offset, said = log_parameters(base, offset, facts, statement=taken.statement, log1p=taken.log1p)
@@ -261,19 +255,12 @@ def describe(
             matrix, scale_tested = undo_log(matrix, base, offset), "additive"
     elif facts.scaled:
         warnings.append(SCALED)
+    if scale == "additive" and kind == BULK and size_factors == "auto":
+        warnings += never_normalised(matrix, facts)
     elsewhere = () if scale == "counts" else find_counts_elsewhere(data, layer)
-    warnings += [
-        f"{'raw' if name == 'raw' else f'layer {printable(name, 40)!r}'} holds counts: pass --layer "
-        f"{printable(name, 40)} to use them"
-        for name in elsewhere
-    ]
+    warnings += [_layer_sentence(name) for name in elsewhere]
     if gene_column is None:
-        gene_column = _symbol_column(taken.var, genes)
-        if gene_column is not None:
-            warnings.append(
-                f"gene symbols taken from var column {printable(gene_column, 40)!r}; pass --gene-column to "
-                "name another"
-            )
+        gene_column = _symbol_column(taken.var, genes, warnings)
     depth = find_depth(matrix, obs, method=size_factors, kind=kind, scale=scale_tested)
     warnings += depth.warnings
     settings = {
@@ -308,6 +295,52 @@ def describe(
 # --- taking values and names -----------------------------------------------------------------------
 
 
+def _copies(matrix: Any, obs_names: np.ndarray, warnings: list[str]) -> np.ndarray:
+    """Mask of the samples that are exact copies of others."""
+    copies = exact_copies(matrix)
+    if copies.any():
+        warnings.append(
+            f"{int(copies.sum()):,} of {len(copies):,} samples are exact copies of others, left out of the "
+            f"tests ({printable(obs_names[np.flatnonzero(copies)[0]], 40)!r}, ...): copies tell nothing new"
+        )
+    return copies
+
+
+def _scale_of(
+    scale: str,
+    base: float | None,
+    offset: float | None,
+    facts: Facts,
+    matrix: Any,
+    taken: Taken,
+    layer: str | None,
+    warnings: list[str],
+) -> str:
+    """The scale as given, as the parameters of a log imply it, or as the values let guess it."""
+    of_log = base is not None or offset is not None
+    if of_log and scale not in ("auto", "log"):
+        raise InputError(
+            f"--log-base and --log-offset apply to logs, not to --scale {scale}; leave them out or pass "
+            f"--scale log"
+        )
+    if scale != "auto":
+        return scale
+    if of_log:
+        return "log"
+    linear = taken.log1p is not None and not facts.counts and multiples_in_rows(matrix)
+    scale, guess = guess_scale(
+        facts, layer=layer, statement=taken.statement, log1p=taken.log1p, linear=linear
+    )
+    warnings.append(guess)
+    return scale
+
+
+def _layer_sentence(name: str) -> str:
+    """The way to counts that were found beside the values."""
+    shown = printable(name, 40)
+    return f"{'raw' if name == 'raw' else f'layer {shown!r}'} holds counts: pass --layer {shown} to use them"
+
+
 def _names(taken: Taken, warnings: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return unique gene and sample names; refuse a matrix that is surely the wrong way round."""
     found = []
@@ -334,15 +367,23 @@ def _names(taken: Taken, warnings: list[str]) -> tuple[np.ndarray, np.ndarray]:
     return genes, obs_names
 
 
-def _symbol_column(var: pd.DataFrame, genes: np.ndarray) -> str | None:
+def _symbol_column(var: pd.DataFrame, genes: np.ndarray, warnings: list[str]) -> str | None:
     """The column of var that holds symbols, if the genes are not named by them already."""
     for column in var.columns:
-        if str(column).lower().replace("_", "").replace(".", "") not in SYMBOL_COLUMNS:
+        word = plain_name(str(column))
+        symbols = word in SYMBOL_COLUMNS or (
+            word == "description" and gene_score(var[column].astype(str)) > 0.3
+        )
+        if not symbols:
             continue
         given = var[column]
         texts = given.notna() & ~given.astype(str).str.strip().isin(["", "nan", "NA"])
         other = given.astype(str).to_numpy(dtype=object) != genes
         if not pd.api.types.is_numeric_dtype(given) and (texts.to_numpy() & other).mean() > 0.5:
+            warnings.append(
+                f"gene symbols taken from var column {printable(column, 40)!r}; pass --gene-column to "
+                "name another"
+            )
             return str(column)
     return None
 
@@ -396,7 +437,7 @@ def _are_estimated(
         return False
     if scale == "auto" and taken.log1p is not None:
         return False
-    why = estimated_counts(matrix, facts)
+    why = estimated_counts(matrix, facts) or (stated_counts(matrix, facts) if scale == "counts" else "")
     if why:
         warnings.append(
             f"{'scale guessed as counts: ' if scale == 'auto' else ''}estimated counts ({why}) are rounded "

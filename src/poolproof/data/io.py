@@ -24,13 +24,15 @@ from .._checks import InputError, PoolproofError, check_choice, printable
 from . import formats as _formats
 from . import other_tables as _other
 from . import tenx as _tenx
-from .containers import check_hdf5, check_zarr
-from .formats import Table
+from .containers import OTHER_HDF5, check_hdf5, check_zarr
+from .long_tables import long_table_of, read_long_table
 from .loom import is_loom, read_loom
 from .not_genes import leave_out
 from .orientation import GENES_IN_COLUMNS, GENES_IN_ROWS, ORIENTATIONS, guess_orientation
 from .sample_files import find_sample_files, read_sample_files, sample_file_of
 from .scale import is_sparse
+from .streams import whole_file
+from .tables import Table
 
 FORMATS = (
     "h5ad",
@@ -45,6 +47,8 @@ FORMATS = (
     "10x-h5",
     "kallisto-bustools",
     "alevin-fry",
+    "parse",
+    "long-table",
     "sample-files",
 )
 
@@ -119,7 +123,12 @@ def read(
     """
     check_choice("orientation", orientation, ("auto", *ORIENTATIONS))
     check_choice("format", format, ("auto", *FORMATS))
-    path = Path(path)
+    with whole_file(path) as whole:
+        return _read(whole, orientation, format, Known(known_genes, known_samples, modality))
+
+
+def _read(path: Path, orientation: str, format: str, known: Known) -> AnnData:
+    """Read a file or folder that can be read as often as its reader wants."""
     _check_exists(path)
     with python_warnings.catch_warnings():
         python_warnings.simplefilter("ignore")  # the parsers' own; what matters is said in uns
@@ -127,9 +136,7 @@ def read(
         try:
             _check_container(path)
             chosen = _detect(path) if format == "auto" else format
-            adata, found, said = _READERS[chosen](
-                path, orientation, Known(known_genes, known_samples, modality)
-            )
+            adata, found, said = _READERS[chosen](path, orientation, known)
             if chosen not in ("h5ad", "zarr", "h5mu"):  # AnnData stays as it is; describe leaves out the same
                 keep, left_out = leave_out(adata.var_names, adata.var)
                 adata = adata if keep.all() else adata[:, keep].copy()
@@ -210,7 +217,10 @@ def _detect(path: Path) -> str:
         if find_sample_files(path):
             return "sample-files"
         inside = ", ".join(printable(p.name, 40) for p in sorted(path.iterdir())[:5]) or "nothing"
-        raise InputError(f"expected a zarr AnnData or a 10x folder (matrix.mtx); the folder holds {inside}")
+        raise InputError(
+            "expected a zarr AnnData, a matrix of cells with its two lists, or tables of samples as a "
+            f"quantifier names them; the folder holds {inside}; see docs/reference/inputs.md"
+        )
     head = _head(path)
     suffixes = [s.lower() for s in path.suffixes]
     suffix = next((s for s in reversed(suffixes) if s != ".gz"), "")
@@ -231,13 +241,15 @@ def _detect(path: Path) -> str:
         )
     if suffix == ".mtx":
         return _tenx.layout_of(path)
-    if "series_matrix" in path.name.lower():
+    if "series_matrix" in path.name.lower() or head.startswith((b"!Series_", b"!Sample_")):
         return "series-matrix"
     form = sample_file_of(path)
     if form is not None:
         way_out = form.way_out or "give the folder that holds the files of all samples"
         raise InputError(f"expected several samples; found one ({form.name}, {form.tool}); {way_out}")
-    return "gct" if suffix == ".gct" or head.startswith((b"#1.2", b"#1.3")) else "text"
+    if suffix == ".gct" or head.startswith((b"#1.2", b"#1.3")):
+        return "gct"
+    return "text" if long_table_of(path) is None else "long-table"
 
 
 def _detect_hdf5(path: Path) -> str:
@@ -251,6 +263,9 @@ def _detect_hdf5(path: Path) -> str:
             return "loom"
         if "matrix" in names or any(isinstance(g, h5py.Group) and "barcodes" in g for g in file.values()):
             return "10x-h5"
+    other = next((form for form in OTHER_HDF5 if set(form.holds) <= names), None)
+    if other is not None:
+        raise InputError(f"this is {other.name} ({other.tool}), which is not read; {other.way_out}")
     listed = ", ".join(printable(name, 30) for name in sorted(names)[:5]) or "nothing"
     raise InputError(f"expected an AnnData or a 10x matrix inside the HDF5 file; it holds {listed}")
 
@@ -284,7 +299,7 @@ def _read_anndata(reader: Callable[[Path], AnnData]) -> _Reader:
 
 
 _RNA = ("rna", "gex", "gene expression", "rna_counts")
-"""Modalities of gene expression: muon 0.1, mudata 0.3."""
+"""Modalities of gene expression: muon, mudata 0.3."""
 
 
 def _read_mudata(path: Path, orientation: str, known: Known) -> _Read:
@@ -395,6 +410,8 @@ _READERS: dict[str, _Reader] = {
     "10x": _read_10x(_tenx.read_10x_folder),
     "kallisto-bustools": _read_10x(_tenx.read_10x_folder),
     "alevin-fry": _read_10x(_tenx.read_10x_folder),
+    "parse": _read_10x(_tenx.read_10x_folder),
+    "long-table": _read_10x(read_long_table),
     "sample-files": _read_10x(read_sample_files),
     "10x-h5": _read_10x(_tenx.read_10x_h5),
 }

@@ -11,7 +11,7 @@ import pandas as pd
 from .._checks import printable
 
 MISSING_LABELS = frozenset({"", "nan", "na", "n/a", "none", "null", "<na>", "-", "not available"})
-"""Texts that stand for no label: pandas 2, R 4 and GEO write them."""
+"""Texts that stand for no label: pandas 2.3, R 4 and GEO write them."""
 MOST_LEVELS = 20
 """Whole numbers of at most so many values are labels, where each stands often enough."""
 LEAST_OFTEN = 4

@@ -157,6 +157,42 @@ def node_names(graph: Any) -> dict[Any, str]:
     return {node: str(node) for node in graph}
 
 
+def _is_model_string(text: str, file: str) -> bool:
+    return re.fullmatch(r"\s*(\[[^\[\]|{}\"]+(\|[^\[\]|]+)?\]\s*){2,}", text[:100_000]) is not None
+
+
+def _read_model_string(text: str, where: str) -> pd.DataFrame:
+    """Parents of each node: ``[STAT1][IRF1|STAT1:MYC]``."""
+    rows = []
+    for child, parents in re.findall(r"\[([^\[\]|]+)\|([^\[\]|]+)\]", text):
+        rows += [(parent.strip(), child.strip()) for parent in parents.split(":")]
+    return pd.DataFrame(rows, columns=["regulator", "target"], dtype=str)
+
+
+def _is_dagitty(text: str, file: str) -> bool:
+    return re.match(r"\s*(dag|pdag|mag|pag)\s*\{", text) is not None
+
+
+def _is_pajek(text: str, file: str) -> bool:
+    return re.match(r"\s*\*(vertices|network)\b", text, re.IGNORECASE) is not None
+
+
+UNDIRECTED_HEADERS = (
+    ("protein1", "protein2"),
+    ("node1", "node2", "node1_string_id"),
+    ("#node1", "node2"),
+    ("official symbol interactor a", "official symbol interactor b"),
+    ("id(s) interactor a", "id(s) interactor b"),
+    ("#id(s) interactor a", "id(s) interactor b"),
+)
+
+
+def _is_interactome(text: str, file: str) -> bool:
+    line = next((line for line in text[:20_000].split("\n") if line.strip()), "").lower()
+    cells = {cell.strip(' "') for cell in re.split(r"[\t, ]" if "\t" not in line else r"\t", line)}
+    return any(set(names) <= cells for names in UNDIRECTED_HEADERS)
+
+
 # --- lists ------------------------------------------------------------------------------------------------
 
 INTERACTIONS = frozenset(
@@ -187,11 +223,11 @@ INTERACTIONS = frozenset(
         "down-regulates",
     ]
 )
-"""Relations of SIF files: Cytoscape 3.10, Pathway Commons 14, SIGNOR 3."""
+"""Relations of SIF files: Cytoscape, Pathway Commons, SIGNOR."""
 EFFECTS = frozenset(
     ["activation", "repression", "unknown", "activator", "repressor", "+", "-", "+-", "?", "dual"]
 )
-"""Effects that TRRUST 2 and RegulonDB 12 write after the two ends."""
+"""Effects that TRRUST and RegulonDB write after the two ends."""
 
 
 def _lines(text: str) -> list[list[str]]:
@@ -283,12 +319,22 @@ def _is_regulons(text: str, file: str) -> bool:
 
 NETWORK_FORMATS = (
     NetworkFormat(
-        "edges as Tetrad and causal-learn print them", "causal-learn 0.1, Tetrad 7", _is_tetrad, _read_tetrad
+        "edges as Tetrad and causal-learn print them", "causal-learn 0.1, Tetrad", _is_tetrad, _read_tetrad
     ),
-    NetworkFormat("a Bayesian network (BIF)", "bnlearn 4.9, pgmpy 1.1", _is_bif, _read_bif),
-    NetworkFormat("a DOT graph", "Graphviz 2.43, networkx 3.4, igraph 1.0", _is_dot, _read_dot),
-    NetworkFormat("a GML graph", "networkx 3.4, igraph 1.0", _is_gml, _read_gml),
-    NetworkFormat("JSON", "Cytoscape 3.10, networkx 3.4", _is_json, None),
+    NetworkFormat("a Bayesian network (BIF)", "bnlearn, pgmpy 1.1", _is_bif, _read_bif),
+    NetworkFormat("a DOT graph", "Graphviz, networkx 3.6, igraph 1.0", _is_dot, _read_dot),
+    NetworkFormat("a GML graph", "networkx 3.6, igraph 1.0", _is_gml, _read_gml),
+    NetworkFormat("a model string", "bnlearn", _is_model_string, _read_model_string),
+    NetworkFormat("a dagitty model", "dagitty", _is_dagitty, None),
+    NetworkFormat("a Pajek network", "Pajek", _is_pajek, None),
+    NetworkFormat(
+        "interactions of proteins",
+        "STRING, BioGRID, PSI-MITAB",
+        _is_interactome,
+        None,
+        "they have no direction: take a network of regulators, such as CollecTRI or TRRUST",
+    ),
+    NetworkFormat("JSON", "Cytoscape, networkx", _is_json, None),
     NetworkFormat(
         "regulons of pySCENIC",
         "pySCENIC 0.12 (ctx)",
@@ -296,17 +342,17 @@ NETWORK_FORMATS = (
         None,
         "give the adjacencies (pyscenic grn), or write regulator and target, one edge a line",
     ),
-    NetworkFormat("an edge list of networkx", "networkx 3.4 (write_edgelist)", _is_nx_edges, _read_nx_edges),
-    NetworkFormat("interactions (SIF)", "Cytoscape 3.10, Pathway Commons 14", _is_sif, _read_sif),
-    NetworkFormat("edges with their effects", "TRRUST 2, RegulonDB 12", _is_effects, _read_effects),
+    NetworkFormat("an edge list of networkx", "networkx 3.6 (write_edgelist)", _is_nx_edges, _read_nx_edges),
+    NetworkFormat("interactions (SIF)", "Cytoscape, Pathway Commons", _is_sif, _read_sif),
+    NetworkFormat("edges with their effects", "TRRUST, RegulonDB", _is_effects, _read_effects),
     NetworkFormat(
         "an adjacency matrix",
-        "causal-learn 0.1, lingam 1.9, bnlearn 4.9",
+        "causal-learn, lingam, bnlearn",
         _is_matrix,
         None,
         "write its entries as lines of regulator and target (tools disagree on which are the rows)",
     ),
-    NetworkFormat("gene sets (GMT)", "MSigDB 2024, pySCENIC 0.12", _is_gmt, None),
-    NetworkFormat("an ARACNe network", "ARACNe-AP 1.0", _is_aracne, None),
+    NetworkFormat("gene sets (GMT)", "MSigDB, pySCENIC", _is_gmt, None),
+    NetworkFormat("an ARACNe network", "ARACNe-AP", _is_aracne, None),
 )
 """In the order in which they are tried."""

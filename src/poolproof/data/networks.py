@@ -25,6 +25,7 @@ from .edge_words import (
 )
 from .matching import count_edges, plain_name
 from .network_formats import edges_of_graph, parse_network
+from .streams import whole_file
 
 MAX_BYTES = 1 << 30
 """Largest file that is read, in bytes after decompression: guards against gzip bombs."""
@@ -143,7 +144,7 @@ def _read_bytes(path: Text) -> bytes:
     """The content of a file, decompressed if it is gzipped."""
     where = printable(Path(path).name or path)
     try:
-        with open(path, "rb") as raw:
+        with whole_file(path) as whole, whole.open("rb") as raw:
             zipped = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             with gzip.GzipFile(fileobj=raw) if zipped else raw as stream:
@@ -172,6 +173,13 @@ def _decode(data: bytes, where: str) -> str:
     if "\0" in text:
         raise InputError(f"{where}: expected text; found a binary file; save it as csv, tsv or GraphML")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
+    first, _, rest = text.partition("\n")
+    if (
+        first.startswith("#")
+        and first.count("\t") > 0
+        and first.count("\t") == rest.split("\n", 1)[0].count("\t")
+    ):
+        text = text[1:]  # the header itself starts with the mark
     return re.sub(r"(?m)^[ \t]*#.*$", "", text)
 
 

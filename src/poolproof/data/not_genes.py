@@ -36,10 +36,10 @@ NOT_GENES = (
     ),
     NotGene(r"N_(unmapped|multimapping|noFeature|ambiguous)", "counters of reads", "STAR 2.7 (quantMode)"),
     NotGene(r"Assigned|Unassigned_\w+", "counters of reads", "subread 2.0 (featureCounts, summary)"),
-    NotGene(r"no_feature|too_low_aQual|not_aligned|alignment_not_unique", "counters of reads", "HTSeq 0.5"),
-    NotGene(r"unmapped|unassigned|\*", "counters of reads", "CITE-seq-Count 1.4, samtools idxstats 1.16"),
+    NotGene(r"no_feature|too_low_aQual|not_aligned|alignment_not_unique", "counters of reads", "HTSeq 0"),
+    NotGene(r"unmapped|unassigned|\*", "counters of reads", "CITE-seq-Count, samtools idxstats"),
     NotGene(r"__\w+", "counters of reads", "HTSeq 2.1 and pipelines"),
-    NotGene(r"Unnamed: ?\d+(\.\d+)?", "columns without a name", "pandas 2 (to_csv with its index)"),
+    NotGene(r"Unnamed: ?\d+(\.\d+)?", "columns without a name", "pandas 2.3 (to_csv with its index)"),
     NotGene(
         r"Geneid|Chr|Start|End|Strand|Length|Entrez_Gene_Id|EntrezGeneID|entrezgene_id|effective_length",
         "columns of a table of genes",
@@ -49,19 +49,30 @@ NOT_GENES = (
         r"nCount_\w+|nFeature_\w+|n_genes_by_counts|total_counts(_\w+)?|pct_counts_\w+|percent[._](mt|mito\w*)"
         r"|orig[._]ident|seurat_clusters|leiden|louvain",
         "columns of a table of cells",
-        "Seurat 5, scanpy 1.11",
+        "Seurat, scanpy",
     ),
     NotGene(
         r".*[_.-]Total(Seq)?[_-]?[ABCD](\b.*)?|(adt|hto|prot(ein)?|antibody|ab)[_:-].+|(.*[_-])?hash(tag|ing)"
         r"[-_ ]?\d+([-_.].*)?|HTO[-_]?\d+([-_.].*)?",
         "antibodies",
-        "Cell Ranger 9 and CITE-seq-Count 1.4 with TotalSeq panels",
+        "Cell Ranger and CITE-seq-Count with TotalSeq panels",
     ),
-    NotGene(r"(sg|g)RNA[-_:].+|sg[A-Z0-9]+[-_]g?\d+|NTC[-_]\d+", "guides", "Cell Ranger 9 (CRISPR)"),
+    NotGene(r"ERCC[-_]\d{5}", "spike-in controls", "ERCC RNA Spike-In Mix"),
+    NotGene(
+        r"SIRV\d{3,}|SIRVome.*|(gSpikein|spikein)[_-].+", "spike-in controls", "Lexogen SIRV set, CEL-Seq"
+    ),
+    NotGene(r"(POS|NEG)_[A-H](\([\d.]+\))?", "spike-in controls", "NanoString nCounter (RCC)"),
+    NotGene(
+        r"(NegControl(Probe|Codeword)|UnassignedCodeword|DeprecatedCodeword|antisense|BLANK|Blank|NegPrb|SystemControl)"
+        r"[-_]?.*",
+        "control probes",
+        "Xenium, MERSCOPE, CosMx",
+    ),
+    NotGene(r"(sg|g)RNA[-_:].+|sg[A-Z0-9]+[-_]g?\d+|NTC[-_]\d+", "guides", "Cell Ranger (CRISPR)"),
 )
 
 TYPE_COLUMNS = ("feature_types", "feature_type", "featuretype", "feature type", "modality")
-"""Columns of ``var`` that say what a feature is: Cell Ranger 3 to 9, scanpy 1.11, mudata 0.3."""
+"""Columns of ``var`` that say what a feature is: Cell Ranger, scanpy 1.11, mudata 0.3."""
 GENE_TYPES = ("gene expression", "gex", "rna", "gene")
 
 GENOME_PREFIX = re.compile(

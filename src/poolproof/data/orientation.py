@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable
 
 from .._checks import printable
-from .formats import GENE_NOTES, GENE_WORDS, SAMPLE_NOTES, SAMPLE_WORDS, Table, header_word
+from .tables import GENE_NOTES, GENE_WORDS, SAMPLE_NOTES, SAMPLE_WORDS, Table, header_word
 
 GENES_IN_ROWS, GENES_IN_COLUMNS = ORIENTATIONS = ("genes-in-rows", "genes-in-columns")
 
@@ -27,7 +27,7 @@ _SAMPLE = re.compile(
     r"(sample|cell|barcode|donor|patient|subject|individual|person|array|well|pool|replicate|control|case|treated"
     r"|treatment|mock|tumou?r|normal|plate|lane|spot|segregant|strain)s?([\W_\d].{0,40})?"
     r"|(rep|ctrl|wt|ko|bulk|sc|run|[SPDCX])[\W_].{0,40}|[SPDCX]\d{1,4}"
-    r"|[ACGT]{8,}([-_.:].{1,24})?|.{0,24}[-_.:#][ACGT]{10,}([-_.:].{1,12})?"
+    r"|[ACGT]{8,}([-_.:].{1,24})?|.{0,24}[-_.:#][ACGT]{10,}x?([-_.:].{1,12})?"
     r"|[SED]R[RXS]\d{5,}|GSM\d{4,}|SAM[NED]A?\d+|TCGA-.+|GTEX-.+|(NA|HG)\d{5}|ACH-\d{6}|SIDM\d{5}"
     r"|.+\.(bam|sam|cram|fastq|fq)(\.gz)?|E\d+_\d+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
     rf"|[A-Z0-9]+_({_TISSUES})",

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from .._checks import InputError, printable
-from .formats import Table, decode, numbers_of, parse, parse_text, read_decompressed, to_table
+from .formats import decode, parse, parse_text, read_decompressed
+from .tables import Table, numbers_of, to_table
 
 GCT_MISSING = -666
 """What GCT files write for a missing value besides ``na``: the Connectivity Map's mark (cmapPy 4.0)."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from os import PathLike
-from pathlib import Path
 
 import pandas as pd
 from anndata import AnnData
@@ -12,6 +11,7 @@ from anndata import AnnData
 from .._checks import InputError, printable
 from .formats import decode, parse_text, read_decompressed
 from .io import unique_names
+from .streams import whole_file
 
 
 def read_samples(path: str | PathLike[str], adata: AnnData) -> list[str]:
@@ -66,6 +66,7 @@ def sample_names(path: str | PathLike[str]) -> list[str]:
 
 def _read_table(path: str | PathLike[str]) -> pd.DataFrame:
     """Columns of the file, as numbers where every entry is one; rows by name, which stays text."""
-    frame, labels = parse_text(decode(read_decompressed(Path(path))))
+    with whole_file(path) as whole:
+        frame, labels = parse_text(decode(read_decompressed(whole)))
     frame.columns = pd.Index(unique_names(labels)[0])
     return frame.set_index(frame.columns[0])

@@ -69,7 +69,8 @@ def measure(matrix: Any) -> Facts:
     """Measure every value of a matrix, dense or CSR, float64; at least one must differ from 0."""
     values = matrix.data if is_sparse(matrix) else matrix.ravel()
     size = matrix.shape[0] * matrix.shape[1]
-    present = values[~np.isnan(values)]
+    missing = np.isnan(values)
+    present = values[~missing] if missing.any() else values
     n = size - (len(values) - len(present))
     stored = present[present != 0]
     has_zeros = len(stored) < n
@@ -112,7 +113,8 @@ def nan_sum(matrix: Any, axis: int) -> np.ndarray:
         matrix = matrix.copy() if np.isnan(matrix.data).any() else matrix
         matrix.data[np.isnan(matrix.data)] = 0.0
         return np.asarray(matrix.sum(axis=axis)).ravel()
-    return np.asarray(np.nansum(matrix, axis=axis))
+    sums = np.asarray(matrix.sum(axis=axis))  # nansum copies the matrix: only where it must
+    return np.asarray(np.nansum(matrix, axis=axis)) if np.isnan(sums).any() else sums
 
 
 def _spreads(matrix: Any) -> np.ndarray:

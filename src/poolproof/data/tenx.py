@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +30,30 @@ class Layout:
     features: tuple[str, ...]
     barcodes: tuple[str, ...]
     """Names of the two lists; ``{}`` stands for the first group of ``matrix``."""
+    needs: str = ""
+    """Name of a file that must stand beside the matrix, where the name of that alone does not tell."""
 
 
 LAYOUTS = (
     Layout(
+        "parse",
+        "Parse Biosciences split-pipe",
+        r"()(?:DGE|count_matrix)\.mtx",
+        ("all_genes.csv",),
+        ("cell_metadata.csv",),
+        "all_genes.csv",
+    ),
+    Layout(
         "10x",
-        "Cell Ranger 2 to 9, STARsolo 2.7",
+        "Single Cell Expression Atlas",
+        r"(.+\.mtx)",
+        ("{}_rows",),
+        ("{}_cols",),
+        "{}_rows",
+    ),
+    Layout(
+        "10x",
+        "Cell Ranger, STARsolo 2.7",
         r"(.*)matrix\.mtx",
         ("{}features.tsv", "{}genes.tsv"),
         ("{}barcodes.tsv",),
@@ -55,7 +74,7 @@ LAYOUTS = (
     ),
     Layout(
         "alevin-fry",
-        "alevin-fry 0.9 (quant), salmon 1.10 (alevin --dumpMtx)",
+        "alevin-fry (quant), salmon (alevin --dumpMtx)",
         r"(quants_mat)\.mtx",
         ("{}_cols.txt",),
         ("{}_rows.txt",),
@@ -78,11 +97,15 @@ def _layouts_of(folder: Path) -> list[tuple[Layout, list[Path]]]:
 
 
 def _fits(layout: Layout, path: Path) -> bool:
-    return re.fullmatch(layout.matrix, path.name.removesuffix(".gz")) is not None
+    match = re.fullmatch(layout.matrix, path.name.removesuffix(".gz"))
+    if match is None or not layout.needs:
+        return match is not None
+    beside = path.parent / layout.needs.format(match[1])
+    return beside.is_file() or beside.with_name(f"{beside.name}.gz").is_file()
 
 
 def layout_of(path: Path) -> str:
-    """Format of a folder or matrix file: ``10x``, ``kallisto-bustools`` or ``alevin-fry``."""
+    """Format of a folder or matrix file: that of its layout."""
     matrices = find_10x(path) if path.is_dir() else [path]
     return next((layout.format for layout in LAYOUTS if matrices and _fits(layout, matrices[0])), "10x")
 
@@ -95,7 +118,7 @@ def read_10x_folder(path: Path) -> tuple[AnnData, list[str]]:
     warnings: list[str] = []
     if path.is_dir():
         matrices = find_10x(path)
-        others = [p.name for _, found in _layouts_of(path)[1:] for p in found]
+        others = [p.name for _, found in _layouts_of(path)[1:] for p in found if p not in matrices]
         if others:
             listed = ", ".join(printable(name, 40) for name in others[:3])
             warnings.append(f"{matrices[0].name} was read; to read {listed}, name that file itself")
@@ -128,7 +151,7 @@ def read_10x_folder(path: Path) -> tuple[AnnData, list[str]]:
     columns = list(zip(*features, strict=True))
     var = {"symbol": columns[1] if len(columns) > 1 else columns[0]}
     if len(columns) > 2:
-        var["feature_type"] = columns[2]
+        var["genome" if layout.format == "parse" else "feature_type"] = columns[2]
     names = folder / f"{prefix}.genes.names.txt"
     if layout.format == "kallisto-bustools" and names.is_file():
         symbols = decode(read_decompressed(names)).split("\n")[: len(features)]
@@ -190,7 +213,9 @@ def _rows_beside(folder: Path, prefix: str, names: tuple[str, ...]) -> list[list
         named = name.format(prefix)
         for path in (folder / named, folder / f"{named}.gz"):
             if path.is_file():
-                rows = [line.split("\t") for line in decode(read_decompressed(path)).split("\n") if line]
+                lines = [line for line in decode(read_decompressed(path)).split("\n") if line]
+                table = named.endswith(".csv")  # these have a header
+                rows = list(csv.reader(lines[1:])) if table else [line.split("\t") for line in lines]
                 if not rows:
                     raise InputError(f"expected names in {printable(path.name)}; found an empty file")
                 width = min(map(len, rows))
@@ -246,6 +271,12 @@ def _cells_by_genes(
     matrix: sp.csr_matrix, barcodes: list[str], ids: list[str], var: dict[str, Any], warnings: list[str]
 ) -> tuple[AnnData, list[str]]:
     """Label a 10x matrix."""
+    repeated = len(barcodes) - len(set(barcodes))
+    if repeated:
+        warnings.append(
+            f"{repeated:,} barcodes stand there again: cells were cut in parts, as bustools count does with "
+            "a file that is not sorted (run bustools sort first), or runs were joined without own names"
+        )
     adata = AnnData(
         matrix, obs=pd.DataFrame(index=pd.Index(barcodes)), var=pd.DataFrame(var, index=pd.Index(ids))
     )

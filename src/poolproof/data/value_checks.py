@@ -85,16 +85,17 @@ def check_counts(
 ) -> None:
     """Refuse counts that are negative or not whole; note what they may be instead."""
     way_out = "pass --scale additive or log, or the layer that holds the counts"
-    _refuse(matrix, lambda v: v < 0, "counts", "is negative", way_out, genes, obs_names)
-    _refuse(
-        matrix,
-        lambda v: np.isfinite(v) & (v != np.floor(v)),
-        "counts",
-        "is not whole",
-        way_out,
-        genes,
-        obs_names,
-    )
+    if not facts.counts:
+        _refuse(matrix, lambda v: v < 0, "counts", "is negative", way_out, genes, obs_names)
+        _refuse(
+            matrix,
+            lambda v: np.isfinite(v) & (v != np.floor(v)),
+            "counts",
+            "is not whole",
+            way_out,
+            genes,
+            obs_names,
+        )
     if facts.maximum <= 1:
         warnings.append("all counts are 0 or 1: they say what was detected, not how much")
     totals = nan_sum(matrix, axis=1)

@@ -10,7 +10,8 @@ Imports the hall and data; triples, pools, verdict, report and study may import 
 ``population_pass`` (sums over all pairs), ``population_sets``, ``modules`` and ``intervals``; ``floor``
 over ``floor_kernels`` and ``floor_counts``, what affine equations would show; ``sensitivity``, what moves
 the share. ``control`` splits counts in two, ``donors`` leaves replicates out, ``agreement`` asks the
-robust bound before a count pair is called affine, ``bursts`` guards against bursty targets; ``fitted``,
+robust bound before a count pair is called affine, ``bursts`` (counts) and ``growing_noise`` (values) guard
+against bursty targets; ``fitted``,
 ``figures`` and ``anndata_slots`` serve pictures and AnnData.
 """
 

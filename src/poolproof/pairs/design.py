@@ -126,43 +126,23 @@ def make_design(
         10 samples.
     """
     extra = extra or {}
-    columns = [*within, *([replicate] if replicate else []), *covariates]
-    options = (
-        ["--within"] * len(within) + ["--replicate"] * bool(replicate) + ["--covariates"] * len(covariates)
-    )
-    for name, option in zip(columns, options, strict=True):
-        check_column(obs.columns, name, where="the table of samples", option=option)
-    numeric = tuple(c for c in covariates if _is_numeric(obs[c]))
-    if categorical_only and numeric:
-        raise InputError(
-            f"--covariates {printable(numeric[0])} is numeric, and the corrected test takes categorical "
-            "covariates only; bin the column into categories, or use --test robust"
-        )
+    numeric = _checked_columns(obs, within, replicate, covariates, categorical_only)
     warnings: list[str] = []
     keep = np.ones(len(obs), dtype=bool) if usable is None else np.asarray(usable, dtype=bool).copy()
-    missing = obs[columns].isna().any(axis=1).to_numpy() if columns else np.zeros(len(obs), dtype=bool)
-    for values in (*extra.values(), *(obs[c].to_numpy(dtype=np.float64) for c in numeric)):
-        missing |= ~np.isfinite(values)
+    named = [*within, *([replicate] if replicate else []), *covariates, *extra]
+    missing = _missing(obs, [c for c in named if c not in extra], numeric, extra)
     if (missing & keep).any():
-        named = ", ".join(printable(c, 40) for c in [*columns, *extra])
-        warnings.append(f"{int((missing & keep).sum())} samples left out: no value in {named}")
+        listed = ", ".join(printable(c, 40) for c in named)
+        warnings.append(f"{int((missing & keep).sum())} samples left out: no value in {listed}")
         keep &= ~missing
     level_codes, level_names = _combine(obs, within, keep)
-    levels = []
-    small = []
+    levels, small = [], []
     for code, name in enumerate(level_names):
         rows = np.flatnonzero(keep & (level_codes == code))
-        strata = (
-            _strata(obs, covariates, replicate, rows) if categorical_only else np.zeros(len(rows), dtype=int)
-        )
-        counts = np.bincount(strata, minlength=1)
-        enough = counts[strata] >= min_per_stratum
-        if not enough.all() and categorical_only and counts.size > 1:
-            warnings.append(
-                f"{int((~enough).sum())} cells left out{_of(name)}: fewer than {min_per_stratum} cells share "
-                "their replicate and covariates"
-            )
-            rows, strata = rows[enough], strata[enough]
+        strata = np.zeros(len(rows), dtype=int)
+        if categorical_only:
+            strata = _strata(obs, covariates, replicate, rows)
+            rows, strata = _large_strata(rows, strata, min_per_stratum, name, warnings)
         if len(rows) < MIN_SAMPLES:
             small.append((name, len(rows)))
             continue
@@ -182,6 +162,56 @@ def make_design(
         levels = _shared_clusters(levels, obs[replicate])
         warnings.extend(_unlike_sizes(levels))
     return Design(tuple(levels), n_clusters, (*numeric, *extra), tuple(warnings))
+
+
+def _checked_columns(
+    obs: pd.DataFrame,
+    within: Sequence[str],
+    replicate: str | None,
+    covariates: Sequence[str],
+    categorical_only: bool,
+) -> tuple[str, ...]:
+    """Refuse columns that are not there or of the wrong type; return the covariates that are numbers."""
+    of_options = (
+        ("--within", within),
+        ("--replicate", [replicate] if replicate else []),
+        ("--covariates", covariates),
+    )
+    for option, columns in of_options:
+        for name in columns:
+            check_column(obs.columns, name, where="the table of samples", option=option)
+    numeric = tuple(c for c in covariates if _is_numeric(obs[c]))
+    if categorical_only and numeric:
+        raise InputError(
+            f"--covariates {printable(numeric[0])} is numeric, and the corrected test takes categorical "
+            "covariates only; bin the column into categories, or use --test robust"
+        )
+    return numeric
+
+
+def _missing(
+    obs: pd.DataFrame, columns: Sequence[str], numeric: Sequence[str], extra: dict[str, np.ndarray]
+) -> np.ndarray:
+    """Samples without a label, or without a number that can be used, shape ``(n_obs,)``."""
+    missing = obs[list(columns)].isna().any(axis=1).to_numpy() if columns else np.zeros(len(obs), dtype=bool)
+    for values in (*extra.values(), *(obs[c].to_numpy(dtype=np.float64) for c in numeric)):
+        missing = missing | ~np.isfinite(values)
+    return missing
+
+
+def _large_strata(
+    rows: np.ndarray, strata: np.ndarray, least: int, level: str, warnings: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Leave out the cells of strata that are too small; a single stratum stays."""
+    counts = np.bincount(strata, minlength=1)
+    enough = counts[strata] >= least
+    if enough.all() or counts.size == 1:
+        return rows, strata
+    warnings.append(
+        f"{int((~enough).sum())} cells left out{_of(level)}: fewer than {least} cells share "
+        "their replicate and covariates"
+    )
+    return rows[enough], strata[enough]
 
 
 def _unlike_sizes(levels: list[Level]) -> list[str]:

@@ -14,9 +14,10 @@ from anndata import AnnData
 from tqdm.auto import tqdm
 
 from .._checks import check_share, check_threads, printable
+from .._docs import texts_of
 from .._notebook import summary_html
 from ..basis import N_COLUMNS
-from ..data.expression import Expression, ValueOptions
+from ..data.expression import Expression, ValueOptions, describe
 from ..data.labels import meant
 from .analyst import Analyst, NothingTestable, Sink
 from .anndata_slots import annotate
@@ -137,6 +138,7 @@ class Linearity:
         )
 
 
+@texts_of(describe)
 def linearity(
     adata: AnnData | pd.DataFrame | Expression,
     *,
@@ -223,8 +225,10 @@ def linearity(
         Of the screening products: ``numpy.float32`` or ``numpy.float64``. Calls are made in float64.
     seed
         Of the split-count control.
-    threads, memory
-        Threads (None: all processors) and bytes that may be used for pair arrays.
+    threads
+        Threads; None: all processors.
+    memory
+        Bytes that may be used for arrays of pairs or triples.
     progress
         Show a progress bar.
     obs

@@ -49,6 +49,8 @@ INSTRUMENT_RIDGE = 0.003
 SHRINKAGE = 2.5
 """Times its variance that is taken off the square of a bend: 1 makes it best on average, more leaves genes
 that do not bend beyond noise as they are, so that the floor is not made of noise."""
+BLOCK = 200_000
+"""Numbers in an array of factors of several genes: what a processor's cache holds."""
 BIN = 25
 """Samples among which the noises of an affine copy are shuffled, so that their spread still grows."""
 
@@ -198,11 +200,12 @@ def factor_curves(
 
 
 def _curves_of_halves(scores: _HalfScores) -> tuple[np.ndarray, np.ndarray]:
-    genes = range(scores.z.shape[1])
-    own, slopes = zip(*(_gene_line(scores, gene) for gene in genes), strict=True)
-    lines = np.stack([mine @ slope for mine, slope in zip(own, slopes, strict=True)], axis=1)
-    basis = spline_bases(lines, N_COLUMNS)[0][:, 1:]
-    return lines, np.stack([_gene_bend(scores, g, own[g], basis[g]) for g in genes], axis=1)
+    """Lines and bends, shape ``(n, n_genes)`` each, of some genes at a time."""
+    n, n_genes = scores.z.shape
+    together = max(1, BLOCK // (n * scores.factors.shape[1]))
+    blocks = [np.arange(low, min(low + together, n_genes)) for low in range(0, n_genes, together)]
+    lines, bends = zip(*(_curves_of_block(scores, genes) for genes in blocks), strict=True)
+    return np.concatenate(lines).T, np.concatenate(bends).T
 
 
 class _HalfScores:
@@ -213,47 +216,63 @@ class _HalfScores:
         unique = np.maximum(1 - (loadings**2).sum(axis=1), LEAST_UNIQUE)
         self.weights = loadings / unique[:, None]
         ridge = SCORE_RIDGE * np.eye(loadings.shape[1])
-        self.information = [self.weights[half == s].T @ loadings[half == s] + ridge for s in (0, 1)]
-        self.sums = [z[:, half == s] @ self.weights[half == s] for s in (0, 1)]
-        self.whole = [b @ np.linalg.inv(a) for a, b in zip(self.information, self.sums, strict=True)]
-        strongest = np.argsort(-np.abs(loadings), axis=1)[:, :MAX_FACTORS_OF_GENE]
-        self.factors = [of[np.abs(loadings[gene, of]) > LEAST_LOADING] for gene, of in enumerate(strongest)]
+        self.information = np.stack([self.weights[half == s].T @ loadings[half == s] + ridge for s in (0, 1)])
+        self.sums = [self.weights[half == s].T @ z[:, half == s].T for s in (0, 1)]
+        self.whole = np.stack(
+            [np.linalg.inv(a).T @ b for a, b in zip(self.information, self.sums, strict=True)]
+        )
+        strength = np.abs(loadings)
+        strongest = np.argsort(-strength, axis=1)[:, :MAX_FACTORS_OF_GENE]
+        loaded = np.take_along_axis(strength, strongest, axis=1) > LEAST_LOADING
+        n_factors = max(1, int(loaded.sum(axis=1).max()))
+        self.factors, self.loaded = strongest[:, :n_factors], loaded[:, :n_factors]
+        """Factors of each gene, and which of them are meant, shape ``(n_genes, n_factors of a gene)``."""
 
-    def without(self, gene: int) -> np.ndarray:
-        """The factors of a gene by the other genes of its half, shape ``(n, n_factors of the gene)``."""
-        side = self.half[gene]
-        information = self.information[side] - np.outer(self.loadings[gene], self.weights[gene])
-        sums = self.sums[side] - np.outer(self.z[:, gene], self.weights[gene])
-        return np.asarray(sums @ np.linalg.inv(information)[:, self.factors[gene]])
+    def without(self, genes: np.ndarray) -> np.ndarray:
+        """The factors of genes by the other genes of their half, ``(len(genes), n_factors of a gene, n)``."""
+        side, weights = self.half[genes], self.weights[genes]
+        own = self.loadings[genes, :, None] * weights[:, None, :]
+        inverse = np.linalg.inv(self.information[side] - own).transpose(0, 2, 1)
+        inverse = np.take_along_axis(inverse, self.factors[genes][:, :, None], axis=1)
+        found = np.empty((*inverse.shape[:2], len(self.z)))
+        for s in (0, 1):
+            mine = side == s
+            found[mine] = inverse[mine] @ self.sums[s]
+        found -= np.matmul(inverse, weights[:, :, None]) * self.z.T[genes][:, None]
+        return found * self.loaded[genes][:, :, None]
 
-    def other(self, gene: int) -> np.ndarray:
+    def other(self, genes: np.ndarray) -> np.ndarray:
         """The same factors by the genes of the other half."""
-        return self.whole[1 - self.half[gene]][:, self.factors[gene]]
+        found = self.whole[1 - self.half[genes][:, None], self.factors[genes]]
+        return np.asarray(found * self.loaded[genes][:, :, None])
 
 
-def _gene_line(scores: _HalfScores, gene: int) -> tuple[np.ndarray, np.ndarray]:
-    """Factors of a gene by its half, and its slopes in them by least squares."""
-    own = scores.without(gene)
-    gram = own.T @ own + 1e-6 * len(own) * np.eye(own.shape[1])
-    return own, np.linalg.solve(gram, own.T @ scores.z[:, gene])
+def _curves_of_block(scores: _HalfScores, genes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Line of each gene in the factors of its half, by least squares, and its bend in that line.
+
+    Both of shape ``(len(genes), n)``. Factors that a gene does not load on are zero throughout.
+    """
+    own, y = scores.without(genes), scores.z.T[genes]
+    n = y.shape[1]
+    line = np.matmul(_slopes(own, own, y, 1e-6 * n)[:, None], own)[:, 0]
+    other = scores.other(genes)
+    rest = y - np.matmul(_slopes(own, other, y, INSTRUMENT_RIDGE * n)[:, None], other)[:, 0]
+    straight = np.linalg.qr((own - own.mean(axis=2, keepdims=True)).transpose(0, 2, 1))[0].transpose(0, 2, 1)
+    straight = straight * scores.loaded[genes][:, :, None]
+    basis = spline_bases(line.T, N_COLUMNS)[0][:, 1:]
+    basis = orthonormalise(basis - basis @ straight.transpose(0, 2, 1) @ straight)[0]
+    coefficients = np.matmul(basis, rest[:, :, None])[:, :, 0]
+    bend = np.matmul(coefficients[:, None], basis)[:, 0]
+    explained = (coefficients**2).sum(axis=1)
+    noise = (basis**2 @ ((rest - bend) ** 2)[:, :, None]).sum(axis=(1, 2))
+    kept = np.maximum(0.0, 1 - SHRINKAGE * noise / np.where(explained > 0, explained, 1.0))
+    return line, bend * np.where(explained > 0, kept, 0.0)[:, None]
 
 
-def _gene_bend(scores: _HalfScores, gene: int, own: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """The gene's bend in its line, shape ``(n,)``; ``basis`` has shape ``(k - 1, n)``, 0 where unused."""
-    n, n_factors = own.shape
-    if n_factors == 0:
-        return np.zeros(n)
-    other = scores.other(gene)
-    cross = own.T @ other / n + INSTRUMENT_RIDGE * np.eye(n_factors)
-    rest = scores.z[:, gene] - other @ np.linalg.solve(cross, own.T @ scores.z[:, gene] / n)
-    line = np.linalg.qr(own - own.mean(axis=0))[0].T
-    bends = orthonormalise((basis - (basis @ line.T) @ line)[None])[0][0]
-    coefficients = bends @ rest
-    explained = float(coefficients @ coefficients)
-    noise = float(((bends**2) @ (rest - coefficients @ bends) ** 2).sum())
-    return (
-        coefficients @ bends * max(0.0, 1 - SHRINKAGE * noise / explained) if explained > 0 else np.zeros(n)
-    )
+def _slopes(instruments: np.ndarray, factors: np.ndarray, y: np.ndarray, ridge: float) -> np.ndarray:
+    """Slopes of y in its factors, ``(n_genes, n_factors)``; least squares where they are the instruments."""
+    cross = instruments @ factors.transpose(0, 2, 1) + ridge * np.eye(factors.shape[1])
+    return np.asarray(np.linalg.solve(cross, instruments @ y[:, :, None])[:, :, 0])
 
 
 def affine_copy(straight: np.ndarray, lines: np.ndarray, generator: np.random.Generator) -> np.ndarray:

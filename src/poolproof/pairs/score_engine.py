@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,6 +16,7 @@ from ..basis import N_COLUMNS
 from ..data.expression import Expression
 from .calls import Z_UPPER, minus_log_sf, share_upper
 from .design import Design, Level, n_effective, n_present
+from .growing_noise import BURSTY, Regulators, concentration, least, lower_incomplete, lowered
 from .outcome import Either, NullLaw, Outcome, StudentLaw
 from .replicate_kernels import Influence, spread_of
 from .score_kernels import (
@@ -26,6 +29,7 @@ from .score_kernels import (
     columns_for,
     level_features,
     level_moments,
+    masked_columns,
     masked_moments,
     quadratic_form,
 )
@@ -51,15 +55,19 @@ class ScoreBlock:
     levels: list[LevelFeatures]
     unsafe: np.ndarray
     """Regulators whose pairs float32 cannot decide, shape ``(R,)``."""
+    exact: list[Regulators]
+    """For the second test of bends, in every level; empty where none is made."""
 
     def take(self, chosen: np.ndarray) -> ScoreBlock:
         """The same for some regulators of the block."""
         levels = [level.take(chosen) for level in self.levels]
-        return ScoreBlock(self.regulators[chosen], levels, self.unsafe[chosen])
+        exact = [level.take(chosen) for level in self.exact]
+        return ScoreBlock(self.regulators[chosen], levels, self.unsafe[chosen], exact)
 
     def astype(self, dtype: type) -> ScoreBlock:
-        """The same in another floating-point type."""
-        return ScoreBlock(self.regulators, [level.astype(dtype) for level in self.levels], self.unsafe)
+        """The same in another floating-point type, but for what the second test needs."""
+        levels = [level.astype(dtype) for level in self.levels]
+        return ScoreBlock(self.regulators, levels, self.unsafe, self.exact)
 
 
 class ScoreTest:
@@ -126,6 +134,7 @@ class ScoreTest:
         self.cuts_r2 = False
         self.untested_status = names.TOO_FEW_SAMPLES
         self.has_replicates = design.n_clusters > 0
+        self.asks_twice = test == "robust" and not self.has_replicates
         self.bend_df = float(sum(columns_for(len(level.rows), k) - 1 for level in self.levels))
         n_triangle = k * (k + 1) // 2
         simple = test == "classical" or design.n_clusters > 0
@@ -170,14 +179,18 @@ class ScoreTest:
         values = self.targets.raw(regulators)
         unsafe = np.isnan(values).any(axis=0)
         values = np.where(np.isnan(values), 0.0, values)
-        built = []
+        built: list[LevelFeatures] = []
+        exact: list[Regulators] = []
         for level, rows in zip(self.levels, self.targets.slices, strict=True):
             x = values[rows]
             built.append(level_features(x, level, test=self.test, k=self.k))
+            if self.asks_twice:
+                columns = built[-1].columns()
+                exact.append(Regulators(np.ascontiguousarray(x.T), columns, concentration(columns)))
             centred = x - x.mean(axis=0)
             scale = (centred**2).sum(axis=0)
             unsafe |= (centred**2).max(axis=0) > HIGH_LEVERAGE * np.where(scale > 0, scale, np.inf)
-        return ScoreBlock(np.asarray(regulators), built, unsafe)
+        return ScoreBlock(np.asarray(regulators), built, unsafe, exact)
 
     # --- the test -----------------------------------------------------------------------------------
 
@@ -200,7 +213,8 @@ class ScoreTest:
         columns = np.stack([of.n_columns for of in features.levels])[:, :, None]
         varies = self.targets.varies[:, genes][:, None]
         n = np.array([[len(self.targets.rows)]])
-        result = self._combine(levels, columns, varies, n, exact, bound_from)
+        ask = partial(self._ask_twice, features, genes) if self.asks_twice else None
+        result = self._combine(levels, columns, varies, n, exact, bound_from, ask)
         missing = self.targets.missing
         incomplete = missing[genes][None] | missing[features.regulators][:, None]
         if exact and incomplete.any():
@@ -216,10 +230,12 @@ class ScoreTest:
         n: np.ndarray,
         exact: bool,
         bound_from: float = 0.0,
+        ask: Callable[[int, np.ndarray], None] | None = None,
     ) -> Outcome:
         """Add up levels: each has its own line and its own bends, so statistics and df add.
 
-        ``columns`` has shape ``(n_levels, R, 1)``, ``varies`` ``(n_levels, 1, m)``.
+        ``columns`` has shape ``(n_levels, R, 1)``, ``varies`` ``(n_levels, 1, m)``; ``ask`` looks again
+        at the robust scores of a level.
         """
         line = add(of.b**2 for of in levels)
         gain = add(s * s for of in levels for s in of.s)
@@ -248,7 +264,7 @@ class ScoreTest:
             tested = tested & (n_rest >= 1)
         else:
             most = n - (len(self.targets.rows) - self._residual_df(np.array([len(levels)])))
-            bend, association = self._robust_laws(levels, bend_df, all_df, most, weak)
+            bend, association = self._robust_laws(levels, bend_df, all_df, most, weak, ask)
             statistic = bend.value
         if exact:  # a target that is the regulator up to rounding has no bend to test
             same = np.broadcast_to(gain < 1e-20, gain.shape)
@@ -271,6 +287,7 @@ class ScoreTest:
         all_df: np.ndarray,
         most: np.ndarray,
         weak: np.ndarray | None,
+        ask: Callable[[int, np.ndarray], None] | None,
     ) -> tuple[NullLaw, Either]:
         """Robust scores of bends and of all columns, added over levels.
 
@@ -284,15 +301,31 @@ class ScoreTest:
                 weak |= of.variance[0, 0] < WEAK * of.variance_null[0, 0]
         floor = _FLOOR[levels[0].b.dtype]
         bends = list(range(1, self.k))
-        bend = NullLaw(
-            add(quadratic_form(of.variance, of.s, bends, floor, weak, of.variance_null) for of in levels),
-            bend_df,
-        )
+        found = [quadratic_form(of.variance, of.s, bends, floor, weak, of.variance_null) for of in levels]
+        if ask is not None:
+            for level, statistic in enumerate(found):
+                ask(level, statistic)
+        bend = NullLaw(add(found), bend_df)
         omnibus = NullLaw(
             add(quadratic_form(of.variance_null, [of.b, *of.s], [0, *bends], floor, weak) for of in levels),
             all_df,
         )
         return bend, Either((_common_line(levels, most), omnibus))
+
+    def _ask_twice(self, features: ScoreBlock, genes: np.ndarray, level: int, statistic: np.ndarray) -> None:
+        """Lower statistics of one level, in place, where HC3 is in doubt and the second test says less."""
+        of, rows = features.exact[level], self.targets.slices[level]
+        n_columns = features.levels[level].n_columns
+        wanted = statistic > least(n_columns)[:, None]
+        wanted &= of.concentration[:, None] * self.targets.kurtosis[level, genes] > BURSTY
+        wanted &= features.regulators[:, None] != genes
+        wanted[n_columns < 2] = False
+        for row in np.flatnonzero(wanted.any(axis=1)).tolist():
+            at = np.flatnonzero(wanted[row])
+            y = self.targets.block(genes[at], np.float64)[:, rows]
+            columns = of.columns[: int(n_columns[row]), row]
+            nuisance = self.levels[level].covariates
+            statistic[row, at] = lowered(statistic[row, at], of.x[row], columns, nuisance, y)
 
     def _bound(
         self, levels: list[Moments], gain: np.ndarray, line: np.ndarray, n_rest: np.ndarray
@@ -399,9 +432,12 @@ class ScoreTest:
         present = ~np.isnan(y)
         y = np.where(present, y, 0.0)
         y = y - (y.sum(axis=1) / np.maximum(present.sum(axis=1), 1))[:, None]
-        parts = [
-            masked_moments(x[rows], y[:, rows], present[:, rows], level, test=self.test, k=self.k)
+        masked = [
+            masked_columns(x[rows], y[:, rows], present[:, rows], level, self.k)
             for level, rows in zip(self.levels, self.targets.slices, strict=True)
+        ]
+        parts = [
+            masked_moments(of, level, test=self.test) for of, level in zip(masked, self.levels, strict=True)
         ]
         whole = np.sqrt(add(norm**2 for _, _, _, norm in parts))
         size = np.abs(y).max(axis=1)
@@ -415,7 +451,12 @@ class ScoreTest:
             varies.append((norm > 1e-9 * size * np.sqrt(np.maximum(n_level, 1))) & enough)
             n = n + n_level
         columns = np.array([[[n_columns]] for _, _, n_columns, _ in parts])
-        return self._combine(levels, columns, np.array(varies)[:, None], n[None], True)
+
+        def ask(level: int, statistic: np.ndarray) -> None:
+            lower_incomplete(statistic[0], x[self.targets.slices[level]], masked[level])
+
+        asked = ask if self.asks_twice else None
+        return self._combine(levels, columns, np.array(varies)[:, None], n[None], True, ask=asked)
 
 
 def _common_line(levels: list[Moments], most: np.ndarray) -> StudentLaw:

@@ -54,6 +54,12 @@ class LevelFeatures:
     leave_out: np.ndarray
     """With replicates: see :func:`~poolproof.pairs.replicate_kernels.leave_out_maps`, ``(R, D, k, 2 k)``."""
 
+    def columns(self) -> np.ndarray:
+        """The orthonormal columns, a view, shape ``(k, R, n)`` (robust, without replicates)."""
+        n_regulators, n = len(self.n_columns), self.with_y.shape[1]
+        k = (len(self.with_y) - len(self.with_y2)) // n_regulators
+        return self.with_y.reshape(-1, n_regulators, n)[:k]
+
     def take(self, regulators: np.ndarray) -> LevelFeatures:
         """The same for some regulators of the block."""
         n_regulators, n = len(self.n_columns), self.with_y.shape[1]
@@ -242,7 +248,17 @@ class MaskedColumns:
 
 
 def masked_columns(x: np.ndarray, y: np.ndarray, present: np.ndarray, level: Level, k: int) -> MaskedColumns:
-    """Columns and targets of :func:`masked_moments`, with its parameters."""
+    """Columns and targets of one regulator where values are missing.
+
+    Parameters
+    ----------
+    x
+        The regulator in this level, shape ``(n,)``; NaN where missing.
+    y
+        The targets, shape ``(m, n)``, any finite value where missing.
+    present
+        Where the target is known, shape ``(m, n)``.
+    """
     known = ~np.isnan(x)
     basis, n_columns = spline_bases(x[known][:, None], columns_for(int(known.sum()), k))
     basis = np.pad(basis, ((0, 0), (0, k - basis.shape[1]), (0, 0)))
@@ -267,18 +283,9 @@ def masked_columns(x: np.ndarray, y: np.ndarray, present: np.ndarray, level: Lev
 
 
 def masked_moments(
-    x: np.ndarray, y: np.ndarray, present: np.ndarray, level: Level, *, test: str, k: int
+    masked: MaskedColumns, level: Level, *, test: str
 ) -> tuple[Moments, np.ndarray, int, np.ndarray]:
     """Scores of one regulator against targets with missing values: every pair on its complete samples.
-
-    Parameters
-    ----------
-    x
-        The regulator in this level, shape ``(n,)``; NaN where missing.
-    y
-        The targets, shape ``(m, n)``, any finite value where missing.
-    present
-        Where the target is known, shape ``(m, n)``.
 
     Returns
     -------
@@ -286,26 +293,19 @@ def masked_moments(
     the centred norm of each target on its pair's samples ``(m,)``. The basis is built on the samples of
     the regulator and made orthonormal again on those of the pair; float64 throughout.
     """
-    masked = masked_columns(x, y, present, level, k)
-    known, own, nuisance, values, mask = (
-        masked.known,
-        masked.own,
-        masked.nuisance,
-        masked.values,
-        masked.mask,
-    )
+    own, nuisance, values, mask = masked.own, masked.nuisance, masked.values, masked.mask
     score = np.matmul(own, values[:, :, None])[:, :, 0].T  # (k, m)
     moments = Moments(score[:1], [row[None] for row in score[1:]])
     residual = values - score[0][:, None] * own[:, 0]
     if level.clusters is not None:
-        moments.clusters = masked_influences(own, values, score, level.clusters[known])
+        moments.clusters = masked_influences(own, values, score, level.clusters[masked.known])
     elif test == "robust":
         leverage = (nuisance**2).sum(axis=1) + own[:, 0] ** 2
         weight = mask / np.maximum(1 - leverage, 1e-3) ** 2
         for name, power in (("variance", residual), ("variance_null", values)):
             weighted = own * (weight * power**2)[:, None]
             full = np.matmul(weighted, own.transpose(0, 2, 1))
-            setattr(moments, name, {(j, m): full[None, :, j, m] for j, m in triangle(k)})
+            setattr(moments, name, {(j, m): full[None, :, j, m] for j, m in triangle(own.shape[1])})
         moments.fourth = (own[:, 0] ** 4).sum(axis=1)[None]
     n = mask.sum(axis=1).astype(np.int64)
     return moments, n, masked.n_columns, masked.norm
@@ -392,6 +392,7 @@ class Targets:
         self.varies = np.zeros((len(levels), self.n_genes), dtype=bool)
         self.missing = np.zeros(self.n_genes, dtype=bool)
         self.norm = np.zeros(self.n_genes)
+        self.kurtosis = np.zeros((len(levels), self.n_genes))
         self._prepared: dict[np.dtype, np.ndarray] = {}
 
     def raw(self, genes: np.ndarray) -> np.ndarray:
@@ -432,6 +433,11 @@ class Targets:
             y[:, rows] = part
             if first:
                 self.varies[index, genes] = varies
+                square = part * part
+                fourth = np.einsum("mn,mn->m", square, square) * part.shape[1]
+                self.kurtosis[index, genes] = np.where(
+                    varies, fourth / np.where(varies, norm2, 1.0) ** 2, 0.0
+                )
             squares += np.where(varies, norm2, 0.0)
         norm = np.sqrt(squares)
         if first:

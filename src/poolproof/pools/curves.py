@@ -13,8 +13,10 @@ from tqdm.auto import tqdm
 
 from .. import _names as names
 from .._checks import InputError, check_column, check_share, check_whole, printable
+from .._docs import texts_of
 from .._notebook import summary_html
-from ..data.expression import Expression, ValueOptions
+from ..data.expression import Expression, ValueOptions, describe
+from ..pairs.every_pair import linearity
 from ..pairs.plan import as_list, choose_test
 from ..pairs.screening import Rule
 from .choice import Scope, find_triples, list_triples, places
@@ -82,6 +84,7 @@ class PoolingCurves:
         )
 
 
+@texts_of(describe, linearity)
 def pooling_curves(
     adata: AnnData | pd.DataFrame | Expression,
     *,
@@ -138,17 +141,13 @@ def pooling_curves(
         Genes that are looked at: of the 2 ``n_genes`` most expressed those that vary most inside strata for
         their mean (variance / mean).
     test, fdr, margin, min_r2
-        As for :func:`poolproof.linearity`.
+        See :func:`poolproof.linearity`.
     layer, kind, scale, log_base, log_offset, size_factors, gene_column
         See :func:`poolproof.describe`.
     seed
         Of every draw.
-    threads
-        None: all processors.
-    progress
-        Show a progress bar.
-    obs
-        Table of cells, where ``adata`` is not an AnnData.
+    threads, progress, obs
+        See :func:`poolproof.linearity`.
 
     Returns
     -------

@@ -15,12 +15,13 @@ from scipy import stats
 from .. import _names as names
 from .._arrays import in_threads
 from .._checks import InputError, check_choice, check_threads, check_whole, printable
+from .._docs import texts_of
 from .._notebook import summary_html
 from ..basis import N_COLUMNS
-from ..data.expression import Expression, ValueOptions
+from ..data.expression import Expression, ValueOptions, describe
 from ..pairs.count_engine import CountTest
 from ..pairs.design import Design
-from ..pairs.every_pair import progress_bar
+from ..pairs.every_pair import linearity, progress_bar
 from ..pairs.plan import as_list, choose_test, plan_design
 from .choice import middle_genes
 from .count_gram import CountGram
@@ -107,6 +108,7 @@ class Gram(Protocol):
         """Sums over all pairs of ends for some middle genes, and their status."""
 
 
+@texts_of(describe, linearity)
 def pooling_distortion(
     adata: AnnData | pd.DataFrame | Expression,
     *,
@@ -154,12 +156,8 @@ def pooling_distortion(
         Of the products.
     seed
         Of the folds of the samples.
-    threads, memory
-        Threads (None: all processors) and bytes that may be used.
-    progress
-        Show a progress bar.
-    obs
-        Table of samples, where ``adata`` is not an AnnData.
+    threads, memory, progress, obs
+        See :func:`poolproof.linearity`.
 
     Returns
     -------

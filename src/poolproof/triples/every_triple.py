@@ -14,17 +14,18 @@ from anndata import AnnData
 
 from .. import _names as names
 from .._checks import InputError, check_choice, check_threads, check_whole, printable
+from .._docs import texts_of
 from .._files import write_parquet
 from .._notebook import summary_html
 from .._random import stream
 from ..basis import N_COLUMNS
-from ..data.expression import Expression, ValueOptions
+from ..data.expression import Expression, ValueOptions, describe
 from ..pairs.analyst import Analyst
 from ..pairs.batches import at_common_means
 from ..pairs.calls import bh_adjust
 from ..pairs.count_engine import CountTest
 from ..pairs.design import Design
-from ..pairs.every_pair import check_options, progress_bar
+from ..pairs.every_pair import check_options, linearity, progress_bar
 from ..pairs.plan import Task, as_list, choose_test, plan_design
 from ..pairs.screening import Associations, Rule
 from ..pairs.settings import EngineSettings
@@ -101,6 +102,7 @@ def write_triples(result: Triples, place: Path) -> None:
         write_parquet(result.distortion.table, place / "distortion.parquet")
 
 
+@texts_of(describe, linearity)
 def screen_triples(
     adata: AnnData | pd.DataFrame | Expression,
     *,
@@ -162,12 +164,8 @@ def screen_triples(
         Of the screening products; listed triples, and up to 20 million triples all, are in float64.
     seed
         Of the draw of middle genes.
-    threads, memory
-        Threads (None: all processors) and bytes that may be used.
-    progress
-        Show a progress bar.
-    obs
-        Table of samples, where ``adata`` is not an AnnData.
+    threads, memory, progress, obs
+        See :func:`poolproof.linearity`.
 
     Returns
     -------

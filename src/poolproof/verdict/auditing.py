@@ -15,10 +15,11 @@ from anndata import AnnData
 
 from .. import _names as names
 from .._checks import InputError
+from .._docs import texts_of
 from .._files import FIGURES, result_folder, write_json, write_parquet
 from .._notebook import summary_html
 from ..basis import N_COLUMNS
-from ..data.expression import Expression, ValueOptions
+from ..data.expression import Expression, ValueOptions, describe
 from ..data.matching import match_edges, table_of
 from ..data.suspicions import suspicions_of
 from ..pairs.anndata_slots import annotate
@@ -213,6 +214,7 @@ def _edges(equations: Equations, claims: NetworkClaims | None) -> pd.DataFrame:
     return pd.concat([equations.edges, claims.edges.drop(columns=["regulator", "target"])], axis=1)
 
 
+@texts_of(describe)
 def audit(
     adata: AnnData | pd.DataFrame | Expression,
     *,
