@@ -167,22 +167,25 @@ def main() -> None:
     parser.add_argument("--save", type=Path)
     parser.add_argument("--before", type=Path, help="what another version saved")
     options = parser.parse_args()
+    before = {} if options.before is None else read(options.before)
     rows: list[Row] = []
     for place, (name, attack) in enumerate(ATTACKS.items()):
-        if name in options.attacks.split(","):
-            rng = np.random.default_rng([options.seed, place])
-            size = options.runs if name == "screens" else -(-options.pairs // PER)
-            rows += attack(rng, size)
-    table = pd.DataFrame(rows, columns=["attack", "what", "hits", "of"])
-    if options.save:
-        table.to_csv(options.save, index=False)
-    shown = table[["attack", "what"]].copy()
-    if options.before:
-        old = pd.read_csv(options.before).set_index(["attack", "what"])
-        key = list(shown.itertuples(index=False, name=None))
-        shown["before"] = [interval(*old.loc[k, ["hits", "of"]]) if k in old.index else "" for k in key]
-    shown["now"] = [interval(hits, of) for hits, of in zip(table["hits"], table["of"], strict=True)]
-    print(shown.to_string(index=False))
+        if name not in options.attacks.split(","):
+            continue
+        rng = np.random.default_rng([options.seed, place])
+        for row in attack(rng, options.runs if name == "screens" else -(-options.pairs // PER)):
+            rows.append(row)
+            old = before.get(row[:2])
+            beside = "" if options.before is None else f"{interval(*old) if old else '-':28s}"
+            print(f"{row[0]:55s} {row[1]:26s} {beside} {interval(*row[2:])}", flush=True)
+            if options.save:
+                pd.DataFrame(rows, columns=["attack", "what", "hits", "of"]).to_csv(options.save, index=False)
+
+
+def read(path: Path) -> dict[tuple[str, str], tuple[int, int]]:
+    """Rows that another version saved."""
+    rows = pd.read_csv(path).itertuples(index=False, name=None)
+    return {(attack, what): (hits, of) for attack, what, hits, of in rows}
 
 
 def interval(hits: int, of: int) -> str:
