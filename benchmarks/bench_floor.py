@@ -28,7 +28,7 @@ from poolproof.pairs.settings import EngineSettings
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tests", default="robust,corrected")
-    parser.add_argument("--design", default="strong", choices=list(DESIGNS), help="how genes correlate")
+    parser.add_argument("--design", default="weak", choices=list(DESIGNS), help="how genes correlate")
     parser.add_argument("--genes", type=int, default=4000)
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=1)

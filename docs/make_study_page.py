@@ -67,24 +67,81 @@ def fill(text: str, width: int = 110) -> str:
 
 def datasets_table(summary: Mapping[str, Any]) -> str:
     """The data sets with their shares and intervals."""
-    head = ["data set", "kind", "samples", "associated", "non-linear", "affine", "contradicting", "verdict"]
+    head = ["data set", "kind", "samples", "bend share", "affine floor", "split counts", "verdict"]
     rows = []
     for row in summary["datasets"]:
-        sizes = [f"{row[name]:,}" for name in ("n_obs", "n_associated")]
-        shares = [interval(row[f"share_{name}"]) for name in ("nonlinear", "affine", "contradicting")]
-        label = row["label"].replace(" ", UNBROKEN)
-        rows.append([label, row["group"], *sizes, *shares, row["verdict"]])
+        found = [interval(row["bend_share"]), floor(row["floor"]), percent(row["control_share"]["estimate"])]
+        rows.append([label_of(row), row["group"], f"{row['n_obs']:,}", *found, row["verdict"]])
     return table(head, rows)
+
+
+def parts_table(summary: Mapping[str, Any]) -> str:
+    """The bend share of parts of the pairs."""
+    head = ["data set", "all pairs", "less bent direction", "direct pairs", "direct, less bent direction"]
+    parts = ("better_direction", "direct", "direct_better_direction")
+    rows = [
+        [label_of(row), interval(row["bend_share"]), *(interval(row["bend_parts"][part]) for part in parts)]
+        for row in summary["datasets"]
+    ]
+    return table(head, rows)
+
+
+def levels_table(summary: Mapping[str, Any]) -> str:
+    """The bend share inside levels."""
+    rows = [
+        [label_of(row), level.replace("|", "/"), interval(share)]
+        for row in summary["datasets"]
+        for level, share in row["bend_levels"].items()
+        if len(row["bend_levels"]) > 1
+    ]
+    return table(["data set", "level", "bend share"], rows)
+
+
+def calls_table(summary: Mapping[str, Any]) -> str:
+    """The calls of single pairs."""
+    head = ["data set", "associated", "non-linear", "affine", "non-linear both ways"]
+    rows = []
+    for row in summary["datasets"]:
+        shares = [interval(row[f"share_{name}"]) for name in ("nonlinear", "affine", "contradicting")]
+        rows.append([label_of(row), f"{row['n_associated']:,}", *shares])
+    return table(head, rows)
+
+
+def verdicts_table(summary: Mapping[str, Any]) -> str:
+    """What a user reads: the verdict and its last reason; the first is the bend share."""
+    rows = [[label_of(row), row["verdict"], row["reasons"][-1]] for row in summary["datasets"]]
+    return table(["data set", "verdict", "the sentence that decides"], rows)
+
+
+def label_of(row: Mapping[str, Any]) -> str:
+    """Name of a data set, unbroken."""
+    return str(row["label"]).replace(" ", UNBROKEN)
+
+
+def floor(found: Mapping[str, float | None]) -> str:
+    """What affine equations make, of what, and the excess that chance allows."""
+    if found["floor"] is None:
+        return "–"
+    words = (
+        f"{percent(found['floor'])} of {percent(found['bend_share'])},",
+        f"chance {percent(found['limit'])}",
+    )
+    return " ".join(word.replace(" ", UNBROKEN) for word in words)
 
 
 def controls_table(summary: Mapping[str, Any]) -> str:
     """What each control found in each data set."""
-    head = ["data set", "permuted: associated", "affine: rejected at 5 %, called non-linear", "Hill: found"]
+    head = [
+        "data set",
+        "permuted: associated",
+        "affine: rejected at 5 %, called non-linear, bend share",
+        "Hill: found, bend share",
+    ]
     rows = []
     for dataset in summary["datasets"]:
         mine = {row["control"]: row for row in summary["controls"] if row["dataset"] == dataset["name"]}
         found = [say(mine[name]) if name in mine else "–" for name, say in CONTROLS.items()]
-        rows.append([dataset["label"].replace(" ", UNBROKEN), *found])
+        rows.append([label_of(dataset), *found])
     return table(head, rows)
 
 
@@ -95,7 +152,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def percent(share: float | None) -> str:
     """A share, with one decimal below 10 %."""
-    return "–" if share is None else f"{100 * share:.{0 if share >= 0.0995 else 1}f} %"
+    return "–" if share is None else f"{100 * share:z.{0 if abs(share) >= 0.0995 else 1}f} %"
 
 
 def interval(share: Mapping[str, float | None]) -> str:
@@ -115,12 +172,19 @@ def _outside(row: Mapping[str, Any]) -> str:
 CONTROLS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "permuted": lambda row: f"{row['n_associated']:,} of {row['n_tested']:,}{_outside(row)}",
     "affine": lambda row: (
-        ", ".join(percent(row[f"share_{of}"]) for of in ("rejected", "nonlinear")) + _outside(row)
+        ", ".join(percent(row[of]) for of in ("share_rejected", "share_nonlinear", "bend_share"))
+        + _outside(row)
     ),
-    "hill": lambda row: f"{percent(row['share_found'])} of {row['n_tested']}{_outside(row)}",
+    "hill": lambda row: (
+        f"{percent(row['share_found'])} of {row['n_tested']}, {percent(row['bend_share'])}{_outside(row)}"
+    ),
 }
 TABLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "datasets": datasets_table,
+    "parts_table": parts_table,
+    "levels_table": levels_table,
+    "calls_table": calls_table,
+    "verdicts_table": verdicts_table,
     "controls_table": controls_table,
 }
 

@@ -454,3 +454,40 @@ def test_audit__nothing_testable_is_refused_with_the_reason_and_leaves_nothing(t
     assert isinstance(done.exception, poolproof.InputError)
     assert "at least 20 counts" in str(done.exception)
     assert not out.exists()
+
+
+def untestable(tmp_path, what):
+    """A table of which no pair can be tested, and the options that make it so."""
+    rng = np.random.default_rng(0)
+    names = [f"sample{i}" for i in range(24)]
+    table = pd.DataFrame(rng.gamma(4.0, size=(24, 6)), names, [f"GENE{i}" for i in range(6)])
+    samples = pd.DataFrame({"level": [f"l{i // 4}" for i in range(24)], "donor": ["d0", "d1"] * 12}, names)
+    samples.rename_axis("sample").to_csv(tmp_path / "samples.csv")
+    if what == "apart":  # no two genes have enough samples in common
+        table = table.iloc[:, :2]
+        table.iloc[:16, 0], table.iloc[8:, 1] = np.nan, np.nan
+    table.to_csv(tmp_path / "table.csv")
+    options = {"levels": ["--within", "level"], "donors": ["--replicate", "donor"], "apart": []}[what]
+    return [str(tmp_path / "table.csv"), "--samples", str(tmp_path / "samples.csv"), *options]
+
+
+@pytest.mark.parametrize(
+    ("what", "reason", "way_out"),
+    [
+        ("levels", "at least 10 usable samples are needed in one level; found 4", "check --within"),
+        ("donors", "found 6 too_few_replicates", "use more samples"),
+        ("apart", "expected pairs that can be tested; found none", "give more samples"),
+    ],
+)
+def test_audit__with_0_testable_pairs_is_refused(tmp_path, monkeypatch, capsys, what, reason, way_out):
+    out = tmp_path / "out"
+    arguments = ["poolproof", "audit", *untestable(tmp_path, what), "--quiet", "--out", str(out)]
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said_to_user = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said_to_user.count("\n") == 1
+    assert reason in said_to_user
+    assert way_out in said_to_user
+    assert not out.exists()

@@ -99,7 +99,7 @@ def slow_pair(x, y, levels, *, test="robust", k=5):
 def slow_second(x, v, nuisance, q, first):
     """What is left of the statistic of one level once noise that grows with x was thought of (method 7b)."""
     n, bends = len(x), q[:, 1:]
-    cut = stats.chi2.isf(0.1, bends.shape[1])
+    cut = stats.chi2.isf(0.06, bends.shape[1])
     leverage = (bends**2).sum(axis=1)
     if first <= cut or (leverage @ leverage) / bends.shape[1] * stats.kurtosis(v, fisher=False) <= 0.15:
         return first

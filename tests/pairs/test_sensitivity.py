@@ -12,7 +12,7 @@ from poolproof.pairs.count_kernels import CountDepth
 from poolproof.pairs.design import make_design
 from poolproof.pairs.floor import affine_floor
 from poolproof.pairs.floor_counts import affine_counts, own_spread, straight_counts
-from poolproof.pairs.sensitivity import share_sensitivity
+from poolproof.pairs.sensitivity import Sensitivity, share_sensitivity
 
 NAMES = np.array([f"g{i:02d}" for i in range(40)])
 
@@ -85,6 +85,33 @@ def test_share_sensitivity__every_variant_has_a_row() -> None:
     assert np.isfinite(found.table["moved"]).all()
     assert found.largest == found.table["moved"].iloc[found.table["moved"].abs().argmax()]
     assert "moves by" in str(found)
+
+
+def test_turning_overdispersion__lies_on_the_straight_line_between_those_tried() -> None:
+    def of(shares: list[float], given: float, margin: float = 0.1) -> Sensitivity:
+        table = pd.DataFrame(
+            {
+                "variant": ["overdispersion 0.02", "overdispersion 0.05", "overdispersion 0.1", "other"],
+                "n_samples": 100,
+                "n_genes": 10,
+                "bend_share": [*shares, 0.5],
+                "as_given": given,
+                "moved": [*(s - given for s in shares), 0.5 - given],
+            }
+        )
+        return Sensitivity(table, {"n_genes": 10, "seed": 0, "overdispersion": 0.0, "margin": margin})
+
+    falls = of([0.12, 0.06, 0.02], 0.16)
+    assert falls.turning_overdispersion == pytest.approx(0.02 + 0.03 * 0.02 / 0.06)
+    assert falls.sentence.endswith("it crosses 0.1 at overdispersion 0.03")
+    assert falls.as_list()[-1] == {
+        "variant": "overdispersion 0.03: the share crosses 0.1", "bend_share": 0.1, "as_given": 0.16
+    }  # fmt: skip
+    assert of([0.05, 0.09, 0.14], 0.04).turning_overdispersion == pytest.approx(0.05 + 0.05 * 0.01 / 0.05)
+    stays = of([0.3, 0.28, 0.2], 0.31)
+    assert stays.turning_overdispersion is None
+    assert len(stays.as_list()) == 4
+    assert "no overdispersion up to 0.1 takes it across 0.1" in stays.sentence
 
 
 def test_share_sensitivity__finds_batches_that_bend() -> None:

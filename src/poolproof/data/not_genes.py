@@ -71,6 +71,8 @@ NOT_GENES = (
     NotGene(r"(sg|g)RNA[-_:].+|sg[A-Z0-9]+[-_]g?\d+|NTC[-_]\d+", "guides", "Cell Ranger (CRISPR)"),
 )
 
+_ANY = re.compile("|".join(f"(?:{entry.pattern})" for entry in NOT_GENES))
+
 TYPE_COLUMNS = ("feature_types", "feature_type", "featuretype", "feature type", "modality")
 """Columns of ``var`` that say what a feature is: Cell Ranger, scanpy 1.11, mudata 0.3."""
 GENE_TYPES = ("gene expression", "gex", "rna", "gene")
@@ -109,9 +111,10 @@ def leave_out(genes: Iterable[str], var: pd.DataFrame) -> tuple[np.ndarray, list
     """
     names = [str(name) for name in genes]
     keep, said = _by_type(var, len(names))
+    suspects = [i for i, name in enumerate(names) if _ANY.fullmatch(name)]
     for entry in NOT_GENES:
         pattern = re.compile(entry.pattern)
-        found = [i for i, name in enumerate(names) if keep[i] and pattern.fullmatch(name)]
+        found = [i for i in suspects if keep[i] and pattern.fullmatch(names[i])]
         if found:
             keep[found] = False
             listed = ", ".join(repr(printable(names[i], 30)) for i in found[:3])

@@ -127,7 +127,13 @@ class Analyst:
         if not isinstance(engine, CountTest):
             return None
         settings = self.settings
-        return share_sensitivity(engine, self.expression.genes, seed=settings.seed, threads=settings.threads)
+        return share_sensitivity(
+            engine,
+            self.expression.genes,
+            margin=self.rule.margin,
+            seed=settings.seed,
+            threads=settings.threads,
+        )
 
     def _floor(self, engine: Engine) -> AffineFloor:
         settings = self.settings

@@ -53,17 +53,15 @@ def guarded_wald(
     high = _upper_bin(x)
     c0, c2 = _model(u2, ybar, slope, x, high)
     products = f[1] * f[1], f[1] * f[2], f[2] * f[2]
-    line = _powers(ybar, slope, x, np.ones(n))  # means of m^0 .. m^4
-    heavy = _powers(ybar, slope, x, products[0] ** 2)
-    light = _powers(ybar, slope, x, products[0])
+    weights = np.stack([np.ones(n), products[0] ** 2, *products])
+    line, heavy, light, *others = _powers(ybar, slope, x, weights)  # means of m^0 .. m^4
     fourth = np.einsum("mn,mn->m", u2, u2) / n
     of_squares = c0 * c0 * heavy[0] + 2 * c0 * c2 * heavy[2] + c2 * c2 * heavy[4]
     with np.errstate(divide="ignore", invalid="ignore"):  # targets that x explains wholly: not guarded
         kurtosis = fourth / (c0 * c0 + 2 * c0 * c2 * line[2] + c2 * c2 * line[4])
         relative = kurtosis * of_squares / (n * (c0 * light[0] + c2 * light[2]) ** 2)
     modelled = []
-    for product, whole, part in zip(products, omega, square, strict=True):
-        of = _powers(ybar, slope, x, product)
+    for of, whole, part in zip((light, *others), omega, square, strict=True):
         along = of[2] - 2 * ybar * of[1] + ybar**2 * of[0]  # of (m - ybar)^2
         modelled.append(whole - part + c0 * of[0] + c2 * of[2] + along)
     o22, o23, o33 = modelled
@@ -92,7 +90,7 @@ def _model(
     sizes = bins.sum(axis=1)
     low_u, high_u = (u2 @ (bins / sizes[:, None]).T).T
     low_m, high_m = (
-        _powers(ybar, slope, x, of)[2] * len(x) / size for of, size in zip(bins, sizes, strict=True)
+        of[2] * len(x) / size for of, size in zip(_powers(ybar, slope, x, bins), sizes, strict=True)
     )
     step = high_m - low_m
     c2 = (high_u - low_u) / np.where(step > 0, step, 1.0)
@@ -106,22 +104,20 @@ def _model(
     return c0, c2
 
 
-def _powers(ybar: np.ndarray, slope: np.ndarray, x: np.ndarray, weight: np.ndarray) -> list[np.ndarray]:
-    """Means over cells of weight times m^0 .. m^4, m = ybar + slope x; each of shape ``(m,)``."""
-    moment = []
-    column = weight
-    for _ in range(5):
-        moment.append(float(column.mean()))
-        column = column * x
+def _powers(
+    ybar: np.ndarray, slope: np.ndarray, x: np.ndarray, weights: np.ndarray
+) -> list[list[np.ndarray]]:
+    """Means over cells of weights ``(w, n)`` times m^0 .. m^4, m = ybar + slope x; each of shape ``(m,)``."""
+    powers = np.stack([np.ones_like(x), x, x**2, x**3, x**4])
     a, b = ybar, slope
+    binomial = [  # of (a + b x)^j
+        [np.ones_like(a)],
+        [a, b],
+        [a**2, 2 * a * b, b**2],
+        [a**3, 3 * a**2 * b, 3 * a * b**2, b**3],
+        [a**4, 4 * a**3 * b, 6 * a**2 * b**2, 4 * a * b**3, b**4],
+    ]
     return [
-        np.full(len(a), moment[0]),
-        a * moment[0] + b * moment[1],
-        a**2 * moment[0] + 2 * a * b * moment[1] + b**2 * moment[2],
-        a**3 * moment[0] + 3 * a**2 * b * moment[1] + 3 * a * b**2 * moment[2] + b**3 * moment[3],
-        a**4 * moment[0]
-        + 4 * a**3 * b * moment[1]
-        + 6 * a**2 * b**2 * moment[2]
-        + 4 * a * b**3 * moment[3]
-        + b**4 * moment[4],
+        [sum((c * mean for c, mean in zip(of, moment, strict=False)), np.zeros_like(a)) for of in binomial]
+        for moment in (weights @ powers.T / len(x)).tolist()
     ]

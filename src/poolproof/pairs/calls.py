@@ -80,9 +80,10 @@ class StudentTable(CodeTable):
         position = np.arange(N_CODES, dtype=np.int32) + _STAT_OFFSET
         level = (position << 11).view(np.float32).astype(np.float64)
         level[0] = 0.0
+        few = np.append(level[::8], level[-1])  # between them -ln p is all but a line
         with np.errstate(over="ignore"):
-            square = df * np.expm1(level / (df + 1))
-        self._codes = code_of(minus_log_sf(np.minimum(square, 1e300), 1.0, df))
+            square = df * np.expm1(few / (df + 1))
+        self._codes = code_of(np.interp(level, few, minus_log_sf(np.minimum(square, 1e300), 1.0, df)))
         self._df = np.float32(df)
 
     def __call__(self, statistic: np.ndarray) -> np.ndarray:

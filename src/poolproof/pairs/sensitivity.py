@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ MIN_STRATUM = 20
 """Cells that a batch must have inside a stratum."""
 CHUNK = 512
 
+_OVERDISPERSION = "overdispersion "
 _COLUMNS = ("variant", "n_samples", "n_genes", "bend_share", "as_given", "moved")
 
 
@@ -45,7 +47,7 @@ class Sensitivity:
     """One row a variant: ``variant``, ``n_samples`` and ``n_genes`` used, ``bend_share``, ``as_given`` (that
     of the data as given, over the same pairs) and ``moved``, their difference; NaN where nothing is left."""
     settings: dict[str, Any]
-    """Genes and the seed that drew them."""
+    """Genes and the seed that drew them, the overdispersion of the data as given, and the margin."""
 
     @property
     def largest(self) -> float:
@@ -60,17 +62,47 @@ class Sensitivity:
             return "Sensitivity: no variant of the data left anything to compare"
         place = int(np.nanargmax(self.table["moved"].abs().to_numpy()))
         name, _, _, share, given, moved = self.table.iloc[place]
-        return (
-            f"Sensitivity: the bend share moves by {moved:+.1%} at most, {given:.1%} to {share:.1%}: {name}"
+        turning, margin = self.turning_overdispersion, self.settings["margin"]
+        turns = (
+            f"no overdispersion up to {max(OVERDISPERSIONS):g} takes it across {margin:g}"
+            if turning is None
+            else f"it crosses {margin:g} at overdispersion {turning:.2g}"
         )
+        return (
+            f"Sensitivity: the bend share moves by {moved:+.1%} at most, {given:.1%} to {share:.1%}: {name}; "
+            f"{turns}"
+        )
+
+    @property
+    def turning_overdispersion(self) -> float | None:
+        """Overdispersion of the measurement at which the share would cross the margin, by straight lines
+        between those tried: the answer of size turns there. None: at none up to the largest tried.
+        """
+        given = self.settings["overdispersion"]
+        points = {given: float(self.table["as_given"].iloc[0])} if len(self.table) else {}
+        for name, share in zip(self.table["variant"], self.table["bend_share"], strict=True):
+            if str(name).startswith(_OVERDISPERSION):
+                points[float(str(name).removeprefix(_OVERDISPERSION))] = float(share)
+        known = sorted((phi, share) for phi, share in points.items() if np.isfinite(share) and phi >= given)
+        for (low, before), (high, after) in pairwise(known):
+            below, above = sorted((before, after))
+            if below < self.settings["margin"] <= above:
+                return low + (high - low) * (self.settings["margin"] - before) / (after - before)
+        return None
 
     def as_list(self) -> list[dict[str, Any]]:
         """The entry ``sensitivity`` of verdict.json."""
         rows = self.table[["variant", "bend_share", "as_given"]].itertuples(index=False)
-        return [
+        listed = [
             {"variant": str(name), "bend_share": number_or_none(share), "as_given": number_or_none(given)}
             for name, share, given in rows
         ]
+        turning, margin = self.turning_overdispersion, self.settings["margin"]
+        if turning is not None:
+            name = f"{_OVERDISPERSION}{turning:.2g}: the share crosses {margin:g}"
+            given = number_or_none(self.table["as_given"].iloc[0])
+            listed.append({"variant": name, "bend_share": margin, "as_given": given})
+        return listed
 
     def __str__(self) -> str:
         return self.sentence
@@ -87,6 +119,7 @@ def share_sensitivity(
     genes: np.ndarray,
     *,
     batch: np.ndarray | None = None,
+    margin: float = 0.1,
     max_genes: int = MAX_GENES,
     seed: int = 0,
     threads: int = 1,
@@ -101,6 +134,8 @@ def share_sensitivity(
         Names, shape ``(n_genes,)``.
     batch
         Label of the batch of every cell of the file, shape ``(n_obs,)``; None: there is none.
+    margin
+        Share at which the answer turns.
     max_genes
         Most genes whose pairs are summed; more are drawn from by the seed.
 
@@ -118,7 +153,7 @@ def share_sensitivity(
     chosen = drawn_genes(engine, genes, max_genes, seed)
     base = _Counts(engine, chosen)
     variants: list[tuple[str, Callable[[], tuple[CountTest, CountTest] | None]]] = [
-        (f"overdispersion {phi:g}", lambda phi=phi: (base.engine(), base.engine(overdispersion=phi)))  # type: ignore[misc]
+        (f"{_OVERDISPERSION}{phi:g}", lambda phi=phi: (base.engine(), base.engine(overdispersion=phi)))  # type: ignore[misc]
         for phi in OVERDISPERSIONS
         if phi != engine.overdispersion
     ]
@@ -141,7 +176,9 @@ def share_sensitivity(
         return name, engines[1].n_samples, engines[1].n_genes, share, given, share - given
 
     table = pd.DataFrame(in_threads(row, variants, threads), columns=list(_COLUMNS))
-    return Sensitivity(table, {"n_genes": len(chosen), "seed": seed})
+    settings: dict[str, Any] = {"n_genes": len(chosen), "seed": seed}
+    settings |= {"overdispersion": engine.overdispersion, "margin": margin}
+    return Sensitivity(table, settings)
 
 
 class _Counts:

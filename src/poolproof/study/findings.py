@@ -242,7 +242,7 @@ def _labels(table: pd.DataFrame) -> str | None:
     rows = table[table["step"] == "labels"]
     texts = []
     for name, words in LABELS.items():
-        text = _bend_and_calls(rows, {"as registered": f"with {words}", f"without {name}": "without"})
+        text = _bend_and_calls(rows, {"as registered": "with", f"without {name}": "without"})
         texts += [f"{words[0].upper()}{words[1:]}: {text}."] if text else []
     return f"Medians of the data sets that have such labels. {' '.join(texts)}" if texts else None
 

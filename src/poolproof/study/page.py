@@ -235,19 +235,21 @@ def draw_shares(datasets: Sequence[Row]) -> Axes:
     for y, row in zip(place, datasets, strict=True):
         ax.plot([row["bend_share"][end] for end in ("low", "high")], [y, y], color=INK, linewidth=1.6)
     marks = {
-        "bend share": ([row["bend_share"]["estimate"] for row in datasets], "o", INK),
-        "made by affine equations": ([row["floor"]["floor"] for row in datasets], "D", "#d55e00"),
-        "counts split in two": ([row["control_share"]["estimate"] for row in datasets], "x", "#0072b2"),
+        "bend share": ("bend_share", "estimate", "o", INK, INK),
+        "of some genes": ("floor", "bend_share", "D", "#d55e00", "white"),
+        "made by affine equations": ("floor", "floor", "D", "#d55e00", "#d55e00"),
+        "counts split in two": ("control_share", "estimate", "x", "#0072b2", "#0072b2"),
     }
-    for label, (values, marker, colour) in marks.items():
-        known = np.array([np.nan if value is None else value for value in values])
-        ax.plot(known, place, marker, color=colour, markersize=5.5, label=label, zorder=3)
+    for label, (entry, name, marker, edge, fill) in marks.items():
+        values = np.array([row[entry][name] for row in datasets], dtype=np.float64)  # None: nan
+        style: dict[str, Any] = {"markeredgecolor": edge, "markerfacecolor": fill, "markersize": 5.5}
+        ax.plot(values, place, marker, label=label, zorder=3, **style)
     _places(ax, place, [f"{row['label']} (n = {row['n_obs']:,})" for row in datasets])
     _rules(ax, place, [row["group"] for row in datasets])
     ax.set_xlim(max(-0.1, ax.get_xlim()[0]), min(1.0, ax.get_xlim()[1]))
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set_xlabel("bend share, with its 95 % interval")
-    legend_above(ax, ncols=4, markerscale=1)
+    legend_above(ax, ncols=5, markerscale=1)
     return ax
 
 
