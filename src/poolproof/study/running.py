@@ -145,7 +145,8 @@ def run_study(
     Traceback (most recent call last):
     poolproof._checks.InputError: expected the name of a data set of the study; found 'no_such_data'; ...
 
-    The whole study takes 15 minutes; ``run_study("study", only=["bulk_yeast_segregants_eqtl"]).table`` one.
+    The whole study takes an hour or more; ``run_study("study", only=["bulk_yeast_segregants_eqtl"]).table`` a
+    minute or two.
     """
     stream(seed)  # refuses what is no seed
     workers = check_threads(threads)
