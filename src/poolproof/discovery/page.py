@@ -15,6 +15,7 @@ from ..report.drawing import INK, SOFT, legend_above, new_axes
 from ..report.page import policy, resource, svg_of, template, text_of
 from ..report.tables import csv_address
 from .pooled import KINDS, RANDOM
+from .prediction import TESTS
 from .summary import MAIN, PREDICTORS
 
 COLOURS = (
@@ -74,18 +75,13 @@ def _curves(table: pd.DataFrame, metric: str, label: str) -> dict[str, Any] | No
     if len(sizes) < 2:
         return None
     ax = new_axes(7.2, 4.2)
-    methods = sorted(set(rows["method"]) - {RANDOM_GRAPH})
-    for i, method in enumerate(methods):
+    every = sorted(set(table["method"]) - {RANDOM_GRAPH, *TESTS})
+    for i, method in enumerate(every):  # a method looks the same in every picture
         mean = rows[rows["method"] == method].groupby("n_cells")["value"].mean()
-        ax.plot(
-            mean.index,
-            mean.to_numpy(),
-            color=COLOURS[i % len(COLOURS)],
-            marker=MARKERS[i % len(MARKERS)],
-            ms=5,
-            lw=1.4,
-            label=printable(method, 24),
-        )
+        if len(mean):
+            colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+            label_of = printable(method, 24)
+            ax.plot(mean.index, mean.to_numpy(), color=colour, marker=marker, ms=5, lw=1.4, label=label_of)
     base = rows[rows["method"] == RANDOM_GRAPH].groupby("n_cells")["value"].mean()
     if len(base):
         ax.plot(base.index, base.to_numpy(), color=SOFT, ls=":", lw=1.4, label="random graph")
@@ -153,13 +149,17 @@ def _predicted(table: pd.DataFrame, tasks: pd.DataFrame, summary: Mapping[str, A
     }
 
 
-def _others(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Mean F1 of each method in pools that are no random sums of K cells."""
-    found: dict[tuple[str, int], dict[str, Any]] = {}
-    for row in summary["curves"]:
-        if row["pooling"] == RANDOM:
-            continue
-        place = (row["pooling"], row["n_cells"])
-        found.setdefault(place, {"pooling": row["pooling"], "n_cells": row["n_cells"], "values": {}})
-        found[place]["values"][row["method"]] = row["mean"]
-    return [found[place] for place in sorted(found)]
+def _others(summary: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Mean F1 of each method in pools that are no random sums of K cells, beside random ones of that size."""
+    rows = summary["curves"]
+    places = sorted({(row["pooling"], row["n_cells"]) for row in rows if row["pooling"] != RANDOM})
+    if not places:
+        return None
+    beside = [(RANDOM, n_cells) for n_cells in sorted({n_cells for _, n_cells in places})]
+    mean = {(row["method"], row["pooling"], row["n_cells"]): row["mean"] for row in rows}
+    places = [place for place in beside if any((m, *place) in mean for m, _, _ in mean)] + places
+    methods = sorted({row["method"] for row in rows})
+    return {
+        "heads": [f"{kind}, {n_cells:,}" for kind, n_cells in places],
+        "rows": [(method, [mean.get((method, *place)) for place in places]) for method in methods],
+    }

@@ -211,7 +211,8 @@ def _findings(
         )
         for verdict, part in joined.groupby("check_verdict", sort=True):
             said.append(
-                f"Where check says {verdict} ({len(part)} tasks) the mean loss is {part['loss'].mean():.3f}."
+                f"Where check says {verdict} ({len(part)} task{'s' * (len(part) != 1)}) the mean loss is "
+                f"{part['loss'].mean():.3f}."
             )
     return said or ["No method was compared in single cells and in pools."]
 
