@@ -1,4 +1,4 @@
-"""Write the reference pages from the code: commands, Python names, files and their columns, example models.
+"""Write the reference pages from the code: commands, Python names, inputs, files and their columns, models.
 
 Run ``python docs/make_reference.py`` after a change of options, docstrings, columns, the schema of
 verdict.json, example models or what ``check`` says of them. With ``--check`` nothing is written: exit code 1
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache, cached_property
 from importlib import import_module, resources
-from importlib.util import resolve_name
+from importlib.util import module_from_spec, resolve_name, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,18 @@ from poolproof.theory.text import (
     witness_sentence,
 )
 
+
+def _beside(name: str) -> Any:
+    """Another script of this folder, wherever this one is run from."""
+    spec = spec_from_file_location(name, Path(__file__).resolve().parent / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+inputs = _beside("inputs_page")
 FOLDER = Path(__file__).resolve().parent / "reference"
 COMMAND = "python docs/make_reference.py"
 WIDTH = 110
@@ -53,7 +65,13 @@ NOTICE = f"<!-- Written by `{COMMAND}`: change the code, not this page. -->"
 @cache
 def pages() -> dict[str, str]:
     """Text of every page, by file name."""
-    return {"cli.md": cli_page(), "api.md": api_page(), "files.md": files_page(), "models.md": models_page()}
+    return {
+        "cli.md": cli_page(),
+        "api.md": api_page(),
+        "inputs.md": inputs.inputs_page(NOTICE, _table, _join, _fill),
+        "files.md": files_page(),
+        "models.md": models_page(),
+    }
 
 
 def main(arguments: Sequence[str], folder: Path = FOLDER) -> int:

@@ -200,7 +200,8 @@ def test_estimated__rsem_with_deep_and_shallow_samples_gets_size_factors():
     result = pairs_of(case("c03_rsem_expected_counts.tsv.gz"))
     assert result.settings["size_factors"] == "median-ratio"
     assert "totals of samples differ 17" in "\n".join(result.warnings)
-    assert 0.070 < result.summary["share_contradicting"]["estimate"] < 0.078
+    share = result.summary["share_contradicting"]["estimate"]
+    assert 0.065 < share < 0.078  # .074 before bends were tested again where noise grows
 
 
 def test_estimated__starsolo_em_gives_the_answer_of_whole_counts():
