@@ -43,6 +43,11 @@ def test_draw_pools__moments_and_seeds(kind):
         assert (np.abs(pools.mean(axis=0) - 10 * cells.mean(axis=0)) < 5 * error).all()
 
 
+def test_draw_pools__no_log_of_negative_sums():
+    with pytest.raises(InputError, match="some are negative"):
+        draw_pools(random_task(10, mechanism="affine", seed=2), Pooling("log1p", 20), 100, 0)
+
+
 def test_draw_pools__variance_of_random_sums_grows_with_k():
     task = model_task("fork-section4")
     cells = draw_pools(task, Pooling(), 4000, 0)
@@ -169,7 +174,7 @@ def test_intervention_task__refuses_in_one_line(options, words):
 
 @pytest.mark.calibration
 def test_affine_systems__pc_keeps_its_skeleton_and_lingam_loses_its_directions():
-    """Method 10: conditional independences survive sums, what is not Gaussian fades.
+    """Method 4: conditional independences survive sums, what is not Gaussian fades.
 
     Bands, fixed before: F1 of PC within .03 of single cells at every size; DirectLiNGAM at least .95 right in
     single cells, at most .8 in pools of 1,000 (over 8 systems it was 80 of 80 and 50 of 80).

@@ -92,7 +92,11 @@ def draw_pools(task: Task, pooling: Pooling, n_pools: int, seed: int) -> np.ndar
     if pooling.kind == VARYING:
         sizes = np.maximum(rng.poisson(pooling.n_cells, n_pools), 1)
     sums = _consecutive(task, sizes, seed, pooling.n_cells)
-    return np.log1p(np.maximum(sums, 0.0)) if pooling.kind == LOGGED else sums
+    if pooling.kind != LOGGED:
+        return sums
+    if (sums < 0).any():
+        raise InputError("log1p needs sums of at least 0; some are negative")
+    return np.asarray(np.log1p(sums))
 
 
 def sums_by(cells: np.ndarray, group: np.ndarray) -> np.ndarray:

@@ -104,10 +104,11 @@ def _curves(main: pd.DataFrame, rng: np.random.Generator) -> list[dict[str, Any]
 
 def _sizes(table: pd.DataFrame, rng: np.random.Generator) -> list[dict[str, Any]]:
     found = table[table["metric"] == "size"]
-    groups = found.groupby(["method", "mechanism", "n_cells"], sort=True)
+    groups = found.groupby(["method", "mechanism", "pooling", "n_cells"], sort=True)
     return [
-        {"test": test, "mechanism": mechanism, "n_cells": int(str(k))} | _mean_interval(part, "value", rng)
-        for (test, mechanism, k), part in groups
+        {"test": test, "mechanism": mechanism, "pooling": kind, "n_cells": int(str(k))}
+        | _mean_interval(part, "value", rng)
+        for (test, mechanism, kind, k), part in groups
     ]
 
 
