@@ -98,7 +98,7 @@ def by_grasp(values):
 def by_flop(values):
     import flopsearch
 
-    found = flopsearch.flop(values, 2.0, restarts=20)
+    found = flopsearch.flop(values, 2.0, restarts=100)
     return found == 1, found == 2, None
 
 

@@ -349,11 +349,16 @@ def checkout(tmp_path_factory):
     return top
 
 
+HEEDS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+"""A shell without job control has what it starts in the background ignore an interrupt."""
+
+
 class Run:
     """``poolproof study`` in a process of its own, with two workers."""
 
     def __init__(self, checkout, out, **more):
-        command = [sys.executable, "-c", "from poolproof.cli import main; main()", "study", "--out", str(out),
+        code = f"{HEEDS}; from poolproof.cli import main; main()"
+        command = [sys.executable, "-c", code, "study", "--out", str(out),
                    "--only", ",".join(BOTH), "--threads", "2"]  # fmt: skip
         environment = os.environ | {"PYTHONPATH": str(checkout / "src"), "OMP_NUM_THREADS": "1"} | more
         self.process = subprocess.Popen(
