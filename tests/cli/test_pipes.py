@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+from helpers import missing
 
 from poolproof._checks import InputError
 from poolproof.cli.options import parse_memory
@@ -126,7 +127,7 @@ def foreign(tmp_path):
     try:
         folder.mkdir()
     except OSError:
-        pytest.skip("this file system takes UTF-8 names only")
+        missing("a file system that takes names which are not UTF-8")
     return folder
 
 

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from poolproof import run_benchmark
 from poolproof._checks import InputError
+from poolproof._side_by_side import kept_folder
 from poolproof.cli import commands
 from poolproof.discovery import read_spec
 from poolproof.discovery.summary import summarise
@@ -74,7 +75,7 @@ def test_benchmark__edges_made_elsewhere_are_scored(small, tmp_path):
     assert mine.loc[(1, "orientation"), "value"] == 1.0
     failed = mine.loc[20]
     assert failed["status"].tolist() == ["failed"]
-    assert "'Q' is no gene" in failed["reason"].iloc[0]
+    assert "between the genes given; found 'Q'" in failed["reason"].iloc[0]
 
 
 def test_benchmark__a_function_of_the_user_and_one_that_fails(tmp_path, monkeypatch):
@@ -97,6 +98,48 @@ def test_benchmark__a_function_of_the_user_and_one_that_fails(tmp_path, monkeypa
     failed = table.loc["own_method:broken"]
     assert set(failed["status"]) == {"failed"}
     assert "<script>" not in (tmp_path / "out" / "benchmark.html").read_text(encoding="utf-8")
+
+
+def test_benchmark__what_changed_is_done_again_and_files_of_one_name_stay_apart(tmp_path, monkeypatch):
+    import yaml
+
+    from poolproof import example_model
+
+    for folder, name in (("a", "fork-section4"), ("b", "affine-grn")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "model.yaml").write_text(example_model(name).to_yaml(), encoding="utf-8")
+    method = tmp_path / "changing_method.py"
+    text = "from poolproof.discovery import Graph\n"
+    text += "def found(values, names, *, seed=0):\n    return Graph.of(names{})\n"
+    method.write_text(text.format(""), encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    models = [{"model": str(tmp_path / folder / "model.yaml")} for folder in "ab"]
+    spec = {
+        "tasks": models,
+        "pools": [{"cells": 1}],
+        "n_pools": 50,
+        "check": False,
+        "methods": ["changing_method:found"],
+    }
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec), encoding="utf-8")
+
+    def edges():
+        table = run_benchmark(tmp_path / "out", tmp_path / "spec.yaml", threads=1).table
+        own = table[(table["method"] == "changing_method:found") & (table["metric"] == "n_edges")]
+        return own.groupby("n_genes")["value"].first().to_dict()
+
+    assert edges() == {3: 0, 6: 0}
+    method.write_text(text.format(", directed=[(names[0], names[1])]"), encoding="utf-8")
+    assert edges() == {3: 1, 6: 1}
+
+
+def test_benchmark__a_folder_in_use_is_refused(tmp_path):
+    with (
+        kept_folder(tmp_path / "out", ("parts",), "benchmark"),
+        pytest.raises(InputError, match="another benchmark"),
+    ):
+        run_benchmark(tmp_path / "out", SMALL, threads=1)
+    assert not (tmp_path / "out").exists()  # it stayed empty
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
+import gadjid
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import metrics
 
 from poolproof._checks import InputError
 from poolproof.discovery import Graph
@@ -38,7 +40,6 @@ def test_graph_metrics__by_hand():
 
 
 def test_graph_metrics__aid_of_the_reversed_chain_is_that_of_gadjid():
-    gadjid = pytest.importorskip("gadjid")
     back = Graph.of("ABCD", directed=[("D", "C"), ("C", "B"), ("B", "A")])
     of = [graph.directed.astype(np.int8) for graph in (CHAIN, back)]
     scores = graph_metrics(back, CHAIN)
@@ -57,7 +58,6 @@ def test_graph_metrics__a_circle_has_no_adjustment_distance():
 
 
 def test_average_precision__is_that_of_scikit_learn():
-    metrics = pytest.importorskip("sklearn.metrics")
     rng = np.random.default_rng(0)
     for _ in range(20):
         scores, real = rng.integers(0, 6, 40).astype(float), rng.random(40) < 0.3
@@ -156,3 +156,20 @@ def test_graph__table_and_networkx_agree():
         ["B", "C", "undirected"],
     ]
     assert set(graph.to_networkx().edges) == {("B", "A"), ("B", "C"), ("C", "B")}
+
+
+def test_graph__of_a_table_as_networks_are_read():
+    table = pd.DataFrame(
+        {"regulator": ["A", "B", "C", "D"], "target": ["B", "C", "B", "D"], "weight": [-2.0, 1, 1, 5]}
+    )
+    graph = Graph.of_table(tuple("ABCD"), table)
+    assert graph.table[["regulator", "target", "kind"]].to_numpy().tolist() == [
+        ["A", "B", "directed"],
+        ["B", "C", "undirected"],
+    ]
+    assert graph.weights[0, 1] == 2.0
+    assert np.diagonal(graph.weights).sum() == 0
+    kinds = pd.DataFrame({"regulator": ["A"], "target": ["B"], "kind": ["undirected"]})
+    assert Graph.of_table(tuple("AB"), kinds).undirected[1, 0]
+    with pytest.raises(InputError, match="'Q'"):
+        Graph.of_table(tuple("AB"), pd.DataFrame({"regulator": ["A"], "target": ["Q"]}))

@@ -11,6 +11,7 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import missing
 
 import poolproof
 from poolproof._random import stream
@@ -90,7 +91,7 @@ def test_real_pairs_made_straight_have_no_bend_share(name):
     try:
         adata = poolproof.load_dataset(name)
     except poolproof.InputError:
-        pytest.skip("not at hand")
+        missing(f"the data set {name}, in a checkout or fetched")
     share, error = share_and_error(pseudo_null(adata, SETS[name], *((100, 300) if FULL else (25, 100))))
     print(f"{name}: bend share {share:.4f}, standard error {error:.4f}")
     assert error < BAND

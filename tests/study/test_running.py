@@ -22,6 +22,7 @@ from study_toys import AUREUS, ISLETS, YEAST, quick_study, small_content
 import poolproof
 from poolproof import InputError
 from poolproof import _names as names
+from poolproof._side_by_side import kept_folder
 from poolproof.data import download as _download
 from poolproof.data import registry as _registry
 from poolproof.study import plan as _study_plan
@@ -436,7 +437,8 @@ def test_ended__no_worker_goes_on_and_nothing_finished_is_lost(checkout, tmp_pat
 
 
 def test_two_at_once__the_second_is_refused(again):
-    with study._held(again, False), pytest.raises(InputError, match="is in use by another study"):
+    folder = kept_folder(again, (study.PARTS, study.AUDITS), "study")
+    with folder, pytest.raises(InputError, match="is in use by another study"):
         quick_study(again, only=BOTH)
     quick_study(again, only=BOTH)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import networkx as nx
@@ -88,6 +88,28 @@ class Graph:
                 array[place[cause], place[effect]] = True
         return cls(tuple(names), arrows, lines | lines.T)
 
+    @classmethod
+    def of_table(cls, names: Sequence[str], table: pd.DataFrame) -> Graph:
+        """A graph from a table of edges: ``regulator``, ``target``, perhaps ``kind`` and ``weight``.
+
+        Edges both ways without a ``kind`` are one without a direction, as :func:`poolproof.read_edges` reads
+        undirected edges. Weights lose their sign.
+        """
+        kinds = table["kind"] if "kind" in table else pd.Series(DIRECTED, index=table.index)
+        edges = list(zip(table["regulator"], table["target"], kinds == DIRECTED, strict=True))
+        arrows = {(a, b) for a, b, directed in edges if directed and a != b}
+        both = {(a, b) for a, b in arrows if (b, a) in arrows}
+        lines = both | {(a, b) for a, b, directed in edges if not directed and a != b}
+        graph = cls.of(names, directed=sorted(arrows - both), undirected=sorted(lines))
+        if "weight" not in table or table["weight"].isna().any():
+            return graph
+        place = {name: i for i, name in enumerate(names)}
+        weights = np.zeros((len(names), len(names)))
+        rows = [table[column].map(place).to_numpy(dtype=int) for column in ("regulator", "target")]
+        weights[rows[0], rows[1]] = table["weight"].abs().to_numpy()
+        np.fill_diagonal(weights, 0.0)
+        return replace(graph, weights=weights)
+
     @property
     def skeleton(self) -> np.ndarray:
         """Pairs with an edge of any kind; symmetric, boolean, shape ``(p, p)``."""
@@ -128,6 +150,10 @@ class Graph:
         take = np.ix_(order, order)
         weights = None if self.weights is None else self.weights[take]
         return Graph(tuple(names), self.directed[take], self.undirected[take], weights, self.facts)
+
+    def with_edges(self, n_edges: int) -> Graph:
+        """The graph, or its ``n_edges`` strongest pairs where a method gave weights and no edge."""
+        return self if self.weights is None or self.n_edges else self.strongest(n_edges)
 
     def strongest(self, n_edges: int) -> Graph:
         """The ``n_edges`` pairs of the largest weight, each in its heavier direction, as arrows.

@@ -21,7 +21,7 @@ from .._notebook import summary_html
 from .._random import stream
 from ..pairs.every_pair import Linearity
 from .graph import Graph
-from .methods import WEIGHTS, find_method
+from .methods import find_method
 from .pooled import sums_by
 from .worker import OK, Worker
 
@@ -149,7 +149,8 @@ def discover_in_pools(
                     "seconds": outcome.seconds,
                 }
                 if outcome.status == OK and outcome.graph is not None:
-                    graphs.setdefault(name, {})[where] = _with_edges(outcome.graph, name)
+                    graph = outcome.graph.with_edges(EDGES_PER_GENE * len(genes))
+                    graphs.setdefault(name, {})[where] = graph
                 bar.update()
     rows = [row for name, found in graphs.items() if len(found) == 2 for row in _compared(name, **found)]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
@@ -230,13 +231,6 @@ def _centred(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     counts = np.bincount(codes)
     means = np.stack([np.bincount(codes, weights=column) / counts for column in values.T], axis=1)
     return np.asarray(values - means[codes])
-
-
-def _with_edges(graph: Graph, method: str) -> Graph:
-    """A graph of the strongest pairs, as many as genes, where a method gives weights alone."""
-    if find_method(method).gives == WEIGHTS or (graph.weights is not None and not graph.n_edges):
-        return graph.strongest(EDGES_PER_GENE * len(graph.names))
-    return graph
 
 
 def _compared(method: str, cells: Graph, pools: Graph) -> list[tuple[Any, ...]]:

@@ -88,3 +88,14 @@ def from_causal_learn(matrix: np.ndarray, names: tuple[str, ...]) -> Graph:
     """
     matrix = np.asarray(matrix)
     return Graph(names, (matrix == -1) & (matrix.T == 1), (matrix == -1) & (matrix.T == -1))
+
+
+def search_orders(name: str, values: np.ndarray, names: tuple[str, ...], seed: int, penalty: float) -> Graph:
+    """One of causal-learn's searches over orders of genes, ``BOSS`` or ``GRaSP``, with the Gaussian BIC."""
+    module = library(f"causallearn.search.PermutationBased.{name}", "causal-learn")
+    search = getattr(module, name.lower())
+    with seeded(seed):
+        found = search(
+            np.array(values, dtype=np.float64), parameters={"lambda_value": penalty / 2}, verbose=False
+        )
+    return from_causal_learn(found.graph, names)

@@ -25,7 +25,8 @@ GRAPH_METRICS = (
 WEIGHT_METRICS = ("precision_at_k", "auprc")
 EFFECT_METRICS = ("mean_effect", "false_omission", "effect_auprc")
 METRICS = (*GRAPH_METRICS, *WEIGHT_METRICS, *EFFECT_METRICS)
-SMALLER_IS_BETTER = ("shd", "parent_aid", "ancestor_aid", "false_omission")
+RANDOM_GRAPH = "random_graph"
+"""Name of the baseline: as many edges as the truth has, anywhere."""
 
 
 def graph_metrics(found: Graph, truth: Graph) -> dict[str, float]:

@@ -14,6 +14,7 @@ from .._checks import printable
 from ..report.drawing import INK, SOFT, legend_above, new_axes
 from ..report.page import policy, resource, svg_of, template, text_of
 from ..report.tables import csv_address
+from .metrics import RANDOM_GRAPH
 from .pooled import KINDS, RANDOM
 from .prediction import TESTS
 from .summary import MAIN, PREDICTORS
@@ -31,7 +32,6 @@ COLOURS = (
     "#9c3b2e",
 )
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "<", ">", "p")
-RANDOM_GRAPH = "random_graph"
 SHOWN = {
     MAIN: "F1 of the skeleton",
     "orientation": "right direction, of true edges found with an arrow",

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .._random import stream
 from ..pairs.every_pair import linearity
 from ..theory.conditions import check
+from .graph import Graph
 from .metrics import r2_sortability, separation_sizes, variance_sortability
-from .pooled import Pooling, draw_pools
 from .tasks import Task
 
 N_CELLS = 2_000
@@ -52,23 +53,23 @@ def predict(task: Task, *, seed: int, with_check: bool = True) -> dict[str, Any]
     kept = cells.std(axis=0) > 0
     table = pd.DataFrame(cells[:, kept], columns=np.array(task.genes, dtype=object)[kept])
     if table.shape[1] >= 2:
-        share = linearity(table, kind="single-cell", scale="additive", test="robust", seed=seed).population
+        share = linearity(
+            table, kind="single-cell", scale="additive", test="robust", seed=seed, threads=1
+        ).population
         if share is not None:
             found["bend_share"] = share.summary["bend_share"]
             found["bend_share_low"], found["bend_share_high"] = share.summary["low"], share.summary["high"]
     if task.truth is not None and kept.all():
         found["variance_sortability"] = variance_sortability(cells, task.truth)
         found["r2_sortability"] = r2_sortability(cells, task.truth)
-        if not task.facts.get("n_hidden") and task.facts.get("n_types", 1) == 1:
-            found |= sizes_in(task, Pooling(), n, seed)
+        if task.has_separations:
+            found |= sizes_in(cells, task.truth, seed)
     return found
 
 
-def sizes_in(task: Task, pooling: Pooling, n_pools: int, seed: int) -> dict[str, float]:
-    """Share of a task's true separations that each of `TESTS` rejects in pools."""
-    assert task.truth is not None
-    rng = np.random.default_rng([seed, pooling.n_cells])
-    return separation_sizes(draw_pools(task, pooling, n_pools, seed), task.truth, TESTS, rng)
+def sizes_in(values: np.ndarray, truth: Graph, seed: int) -> dict[str, float]:
+    """Share of the true separations that each of `TESTS` rejects in cells or pools, shape ``(n, p)``."""
+    return separation_sizes(values, truth, TESTS, stream(seed, "separations"))
 
 
 def _share(answers: list[str]) -> float | None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from multiprocessing import get_context
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +17,15 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from .._checks import InputError, check_threads, printable
-from .._files import replace_file, take, to_json, write_parquet
+from .._files import replace_file, to_json, write_parquet
 from .._notebook import summary_html
 from .._random import stream
+from .._side_by_side import kept_folder, side_by_side
 from ..data.datasets import load_dataset
 from ..data.networks import read_edges
-from .graph import DIRECTED, Graph
+from .graph import Graph
 from .methods import METHODS, find_method
-from .metrics import METRICS, effect_metrics, graph_metrics, random_graph, weight_metrics
+from .metrics import METRICS, RANDOM_GRAPH, effect_metrics, graph_metrics, random_graph, weight_metrics
 from .pooled import Pooling, draw_pools
 from .prediction import predict, sizes_in
 from .spec import Spec, TaskPlan, read_spec
@@ -35,8 +34,6 @@ from .tasks import Task, intervention_task, model_task, random_task
 from .worker import OK, Worker
 
 PARTS, POOLS = "parts", "pools"
-RANDOM_GRAPH = "random_graph"
-"""The baseline: as many edges as the truth has, anywhere."""
 ROW_COLUMNS = (
     *("task", "source", "mechanism", "n_genes", "n_hidden", "pooling", "n_cells", "n_pools", "seed"),
     *("method", "status", "reason", "seconds", "metric", "value"),
@@ -128,15 +125,15 @@ def run_benchmark(
     for name in plan.methods:
         find_method(name)  # refuses now what is not known or not installed
     workers = check_threads(threads)
-    place = Path(folder)
-    given = None if edges is None else _edge_files(Path(edges))
+    place, given = Path(folder), None if edges is None else Path(edges)
+    of_edges = {} if given is None else _edge_files(given)
     units = [
-        _Unit(task, s + seed, plan, str(place), str(Path(edges)) if edges is not None else None, write_pools)
+        _Unit(task, s + seed, plan, place, given, of_edges, write_pools)
         for task in plan.tasks
         for s in plan.seeds
     ]
-    with _held(place):
-        waiting = [unit for unit in units if force or not unit.is_done(given)]
+    with kept_folder(place, (PARTS,), "benchmark", remove=(f"{PARTS}/.*", ".benchmark.*")):
+        waiting = [unit for unit in units if force or not unit.is_done()]
         _do_all(waiting, workers, progress, len(units) - len(waiting))
         parts = [unit.result() for unit in units]
         table = pd.DataFrame([row for part in parts for row in part["rows"]], columns=list(ROW_COLUMNS))
@@ -157,50 +154,67 @@ class _Unit:
     task: TaskPlan
     seed: int
     spec: Spec
-    place: str
-    edges: str | None
+    place: Path
+    edges: Path | None
+    edge_files: Mapping[str, str]
+    """Edge lists made elsewhere, each with a mark of its content."""
     write_pools: bool
 
     @property
     def name(self) -> str:
+        """Part of the names of its files."""
         return f"{_file_name(self.task.name)}.{self.seed}"
 
     @property
     def path(self) -> Path:
-        return Path(self.place) / PARTS / f"{self.name}.json"
+        """Path of the file with the result."""
+        return self.place / PARTS / f"{self.name}.json"
 
-    def key(self, edges: Mapping[str, Any] | None) -> str:
+    @property
+    def key(self) -> str:
         """Changes with whatever could change the result."""
         content = {
             "version": version("poolproof"),
             "task": [self.task.kind, dict(self.task.content)],
             "model": _content_of(self.task),
             "pools": [[p.kind, p.n_cells] for p in self.spec.pools],
-            "methods": self.spec.methods,
+            "methods": [[name, _source_of(name)] for name in self.spec.methods],
             "n_pools": self.spec.n_pools,
             "limit": self.spec.time_limit,
             "check": self.spec.check,
-            "edges": edges,
+            "edges": dict(self.edge_files),
             "write_pools": self.write_pools,
             "libraries": _versions(self.spec),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
-    def is_done(self, edges: Mapping[str, Any] | None) -> bool:
+    def is_done(self) -> bool:
+        """Whether its result is there, of the same version, settings, model and methods."""
         try:
-            return bool(json.loads(self.path.read_text(encoding="utf-8"))["key"] == self.key(edges))
+            return bool(json.loads(self.path.read_text(encoding="utf-8"))["key"] == self.key)
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
     def result(self) -> dict[str, Any]:
+        """What was found: ``rows``, ``task``, ``notes``."""
         return dict(json.loads(self.path.read_text(encoding="utf-8")))
 
 
 def _content_of(task: TaskPlan) -> str:
+    """Mark of the content of a model file; empty for what is none."""
     path = Path(str(task.content.get("model", "")))
-    return (
-        path.read_text(encoding="utf-8", errors="replace") if task.kind == "model" and path.is_file() else ""
-    )
+    return _mark(path) if task.kind == "model" and path.is_file() else ""
+
+
+def _source_of(method: str) -> str:
+    """Mark of the file with a function of the user; empty for methods of ours."""
+    module, colon, _ = method.partition(":")
+    found = find_spec(module) if colon else None
+    return "" if found is None or found.origin is None else _mark(Path(found.origin))
+
+
+def _mark(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _versions(plan: Spec) -> dict[str, str]:
@@ -216,9 +230,9 @@ def _versions(plan: Spec) -> dict[str, str]:
 
 
 def _file_name(name: str) -> str:
-    """A task's name as part of a file's."""
+    """A task's name as part of a file's; with a mark of the whole where signs of it are lost (a path)."""
     kept = "".join(c if c.isalnum() or c in "-_" else "-" for c in Path(name).stem)
-    return kept or "task"
+    return kept if kept == name else f"{kept}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _edge_files(folder: Path) -> dict[str, str]:
@@ -228,37 +242,7 @@ def _edge_files(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.iterdir() if path.suffix in (".csv", ".tsv"))
     if not files:
         raise InputError(f"expected files POOLS.METHOD.csv in {printable(folder, 400)}; found none")
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-class _held:
-    """The folder of a benchmark, ours alone while it runs."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __enter__(self) -> None:
-        if self.folder.exists() and not self.folder.is_dir():
-            raise InputError(f"--out {printable(self.folder, 400)} is a file; name a folder")
-        found = sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
-        if found and PARTS not in found:
-            raise InputError(
-                f"--out {printable(self.folder, 400)} holds other files ({printable(found[0], 40)}); name a "
-                "new folder"
-            )
-        try:
-            (self.folder / PARTS).mkdir(parents=True, exist_ok=True)
-            self.handle = take(self.folder / PARTS, wait=False)
-        except BlockingIOError as error:
-            raise InputError(
-                f"--out {printable(self.folder, 400)} is in use by another benchmark; wait for it, or name "
-                "another folder"
-            ) from error
-        except OSError as error:
-            raise InputError(f"cannot write into {printable(self.folder, 400)}: {error.strerror}") from error
-
-    def __exit__(self, *error: object) -> None:
-        os.close(self.handle)
+    return {path.name: _mark(path) for path in files}
 
 
 # --- doing -------------------------------------------------------------------------------------------------
@@ -266,29 +250,15 @@ class _held:
 
 def _do_all(units: list[_Unit], workers: int, progress: bool, n_done: int) -> None:
     """Do units side by side; what is finished stays when others fail or are stopped."""
-    with tqdm(
-        total=len(units) + n_done,
-        initial=n_done,
-        desc="tasks",
-        unit="task",
-        disable=not progress,
-        leave=False,
-    ) as bar:
+    n = len(units) + n_done
+    with tqdm(total=n, initial=n_done, desc="tasks", unit="task", disable=not progress, leave=False) as bar:
         if workers == 1 or len(units) < 2:
             for unit in units:
                 bar.set_description(unit.task.name[:40])
                 _do(unit)
                 bar.update()
-            return
-        with ProcessPoolExecutor(min(workers, len(units)), get_context("spawn")) as pool:
-            running = [pool.submit(_do, unit) for unit in units]
-            try:
-                for future in as_completed(running):
-                    future.result()
-                    bar.update()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        else:
+            side_by_side(_do, units, min(workers, len(units)), bar.update, "benchmark")
 
 
 def _do(unit: _Unit) -> None:
@@ -307,8 +277,7 @@ def _do(unit: _Unit) -> None:
     known = {"task": task.name, "seed": unit.seed, **task.facts, "n_genes": len(task.genes)}
     known |= {"n_edges": None if task.truth is None else task.truth.n_edges}
     known |= predict(task, seed=unit.seed, with_check=unit.spec.check)
-    given = None if unit.edges is None else _edge_files(Path(unit.edges))
-    content = {"key": unit.key(given), "task": known, "rows": rows, "notes": notes}
+    content = {"key": unit.key, "task": known, "rows": rows, "notes": notes}
     replace_file(unit.path, to_json(content))
 
 
@@ -342,7 +311,7 @@ def _rows(
     """Rows of all methods on one set of pools."""
     place = f"{unit.name}.{pooling.kind}.{pooling.n_cells}"
     if unit.write_pools:
-        folder = Path(unit.place) / POOLS
+        folder = unit.place / POOLS
         folder.mkdir(exist_ok=True)
         replace_file(
             folder / f"{place}.csv", pd.DataFrame(values, columns=list(task.genes)).to_csv(index=False)
@@ -361,8 +330,8 @@ def _rows(
     if task.truth is not None:
         drawn = random_graph(task.truth, stream(unit.seed, "random graph", task.name, pooling.n_cells))
         yield from _long(about, RANDOM_GRAPH, OK, "", None, drawn, score)
-        if not task.facts.get("n_hidden") and task.facts.get("n_types", 1) == 1:
-            for test, size in sizes_in(task, pooling, unit.spec.n_pools, unit.seed).items():
+        if task.has_separations:
+            for test, size in sizes_in(values, task.truth, unit.seed).items():
                 yield (*about, test, OK, "", None, "size", size)
 
 
@@ -388,14 +357,11 @@ def _scores(task: Task, found: Graph) -> dict[str, float]:
     """All metrics that a task can have. Weights become a graph of as many edges as the truth has."""
     scores: dict[str, float] = {}
     if task.truth is not None:
-        graph = found if found.n_edges or found.weights is None else found.strongest(task.truth.n_edges)
+        graph = found.with_edges(task.truth.n_edges)
         scores |= graph_metrics(graph, task.truth) | weight_metrics(found, task.truth)
     if task.effects is not None:
         real = int((task.effects["q_value"] < 0.05).sum())
-        graph = found if found.n_edges or found.weights is None else found.strongest(real)
-        if found.weights is not None and not found.n_edges:
-            graph = Graph(graph.names, graph.directed, graph.undirected, found.weights)
-        scores |= effect_metrics(graph, task.effects)
+        scores |= effect_metrics(found.with_edges(real), task.effects)
     return scores
 
 
@@ -403,39 +369,14 @@ def _from_elsewhere(unit: _Unit, task: Task, place: str) -> Iterator[tuple[str, 
     """Graphs of the edge lists that were made elsewhere for one set of pools."""
     if unit.edges is None:
         return
-    for name in _edge_files(Path(unit.edges)):
+    for name in unit.edge_files:
         if not name.startswith(f"{place}."):
             continue
         method = Path(name).stem.removeprefix(f"{place}.")
         try:
-            yield method, _read_graph(Path(unit.edges) / name, task.genes), ""
+            yield method, Graph.of_table(task.genes, read_edges(unit.edges / name)), ""
         except InputError as error:
-            yield method, None, str(error)
-
-
-def _read_graph(path: Path, genes: tuple[str, ...]) -> Graph:
-    """A graph of a file of edges."""
-    table = read_edges(path)
-    place = {gene: i for i, gene in enumerate(genes)}
-    unknown = next((g for c in ("regulator", "target") for g in table[c] if g not in place), None)
-    if unknown is not None:
-        raise InputError(f"{printable(path.name, 80)}: {printable(unknown, 40)!r} is no gene of these pools")
-    arrows, lines = np.zeros((2, len(genes), len(genes)), dtype=bool)
-    kinds = table["kind"] if "kind" in table else pd.Series(DIRECTED, index=table.index)
-    for regulator, target, kind in zip(table["regulator"], table["target"], kinds, strict=True):
-        i, j = place[regulator], place[target]
-        (arrows if kind == DIRECTED else lines)[i, j] = i != j
-    both = arrows & arrows.T  # how an undirected edge is read from most formats
-    lines = lines | lines.T | both
-    weights = None
-    if "weight" in table and pd.api.types.is_numeric_dtype(table["weight"]) and table["weight"].notna().all():
-        weights = np.zeros((len(genes), len(genes)))
-        for regulator, target, weight in zip(
-            table["regulator"], table["target"], table["weight"], strict=True
-        ):
-            weights[place[regulator], place[target]] = abs(float(weight))
-        np.fill_diagonal(weights, 0.0)
-    return Graph(genes, arrows & ~lines, lines, weights)
+            yield method, None, f"{printable(name, 80)}: {error}"
 
 
 def _write(found: Benchmark, place: Path) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from .._random import stream
+from .metrics import RANDOM_GRAPH
 from .pooled import RANDOM
 
 MAIN = "skeleton_f1"
@@ -41,7 +42,7 @@ def summarise(table: pd.DataFrame, tasks: pd.DataFrame, notes: Sequence[str], se
     curves = _curves(main, rng)
     n_cells = _usual(main)
     losses = _losses(main, n_cells)
-    own = losses[losses["method"] != "random_graph"]
+    own = losses[losses["method"] != RANDOM_GRAPH]
     prediction, worst = _prediction(own, tasks, rng)
     runs = table.drop_duplicates(["task", "pooling", "n_cells", "seed", "method"])
     runs = runs[runs["seconds"].notna()]
@@ -180,7 +181,7 @@ def _rho(x: np.ndarray, y: np.ndarray) -> float:
 
 def _wins(main: pd.DataFrame) -> list[dict[str, Any]]:
     """How often each method is the best, or one of the best, by size of random pools."""
-    part = main[(main["pooling"] == RANDOM) & (main["method"] != "random_graph")]
+    part = main[(main["pooling"] == RANDOM) & (main["method"] != RANDOM_GRAPH)]
     best = part.groupby(["task", "seed", "n_cells"])["value"].transform("max")
     won = part.assign(won=part["value"] >= best - 1e-12)
     groups = won.groupby(["method", "n_cells"], sort=True)["won"]
@@ -195,7 +196,7 @@ def _findings(
     n_cells: int | None,
 ) -> list[str]:
     said = []
-    own = [row for row in per_method if row["method"] != "random_graph"]
+    own = [row for row in per_method if row["method"] != RANDOM_GRAPH]
     if own and n_cells is not None:
         rows = sorted(own, key=lambda row: row["mean"])
         listed = ", ".join(f"{row['method']} {_signed(-row['mean'])}{_between(row, -1)}" for row in rows)

@@ -46,6 +46,12 @@ class Task:
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the task was made of, for the table of results."""
 
+    @property
+    def has_separations(self) -> bool:
+        """Whether genes without an edge are separated by their parents: nothing hidden joins them."""
+        hidden = self.facts.get("n_hidden", 0) or self.facts.get("n_types", 1) > 1
+        return self.truth is not None and not hidden
+
     def draw(self, n: int, seed: int, part: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
         """Cells of the genes seen, shape ``(n, p)``, and the cell type of each, where there are several.
 
@@ -64,7 +70,8 @@ class Task:
                 )
             chosen = rng.permutation(len(self.cells))[:n]
             return self.cells[chosen], None if self.labels is None else self.labels[chosen]
-        assert self.model is not None
+        if self.model is None:
+            raise InputError(f"the task {printable(self.name, 60)} has neither cells nor a model")
         scm = self.model.scm
         types = None
         if len(scm.fractions) > 1:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -65,11 +65,19 @@ class _Process:
             stdout=subprocess.PIPE,
             env=os.environ | ONE_THREAD | {"PYTHONPATH": path},
         )
-        assert popen.stdin is not None
-        assert popen.stdout is not None
-        with popen.stdin, popen.stdout:
-            tasks = Connection(os.dup(popen.stdin.fileno()), readable=False)
-            return cls(popen, tasks, Connection(os.dup(popen.stdout.fileno()), writable=False))
+        with cast(IO[bytes], popen.stdin) as into, cast(IO[bytes], popen.stdout) as out:
+            tasks = Connection(os.dup(into.fileno()), readable=False)
+            return cls(popen, tasks, Connection(os.dup(out.fileno()), writable=False))
+
+    def answer(self, limit: float | None) -> tuple[Any, ...] | None:
+        """The next answer; empty if the process died, None if it took too long."""
+        try:
+            if not self.answers.poll(limit):
+                return None
+            answer: tuple[Any, ...] = self.answers.recv()
+        except (EOFError, OSError):
+            return ()
+        return answer
 
     def end(self) -> None:
         self.popen.kill()
@@ -116,18 +124,18 @@ class Worker:
         try:
             process.tasks.send(task)
         except OSError:
-            return self._died(0.0)
-        begun = self._answer(START_LIMIT)
+            return self._died(process, 0.0)
+        begun = process.answer(START_LIMIT)
         start = time.monotonic()
         if begun is None:
             return self._too_long(f"{method} could not be imported in {START_LIMIT:g} s", FAILED, 0.0)
         if begun and begun[0] == "started":
-            begun = self._answer(time_limit)
+            begun = process.answer(time_limit)
         seconds = time.monotonic() - start
         if begun is None:
             return self._too_long(f"{method} did not end in {time_limit:g} s", TIME_LIMIT, seconds)
         if not begun:
-            return self._died(seconds)
+            return self._died(process, seconds)
         status, content = begun
         if status == OK:
             return Outcome(OK, content, "", seconds)
@@ -151,24 +159,12 @@ class Worker:
             self._process = _Process.started()
         return self._process
 
-    def _answer(self, limit: float | None) -> tuple[Any, ...] | None:
-        """The next answer; empty if the process died, None if it took too long."""
-        assert self._process is not None
-        try:
-            if not self._process.answers.poll(limit):
-                return None
-            answer: tuple[Any, ...] = self._process.answers.recv()
-        except (EOFError, OSError):
-            return ()
-        return answer
-
     def _too_long(self, reason: str, status: str, seconds: float) -> Outcome:
         self.close()
         return Outcome(status, None, reason, seconds)
 
-    def _died(self, seconds: float) -> Outcome:
-        assert self._process is not None
-        code = self._process.popen.wait()
+    def _died(self, process: _Process, seconds: float) -> Outcome:
+        code = process.popen.wait()
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         self.close()
         return Outcome(FAILED, None, f"its process died ({how})", seconds)

@@ -286,5 +286,6 @@ Table = ScoreTable | CountTable
 def _table(engine: Engine, genes: np.ndarray) -> Table:
     if isinstance(engine, CountTest):
         return CountTable(engine, genes)
-    assert isinstance(engine, ScoreTest)
-    return ScoreTable(engine, genes)
+    if isinstance(engine, ScoreTest):
+        return ScoreTable(engine, genes)
+    raise TypeError(f"no bend share of {type(engine).__name__}")

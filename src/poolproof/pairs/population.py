@@ -232,8 +232,9 @@ def _standard(engine: Engine, genes: np.ndarray) -> tuple[np.ndarray, np.ndarray
         true = sum(w * block.variance for w, block in zip(engine.weight, blocks, strict=True))
         reliability = np.asarray(true * values.shape[1] / np.where(square > 0, square, np.inf))
         return values / np.sqrt(np.where(square > 0, square, 1.0))[:, None].astype(values.dtype), reliability
-    assert isinstance(engine, ScoreTest)
-    return engine.targets.block(genes, np.float32), np.ones(len(genes))
+    if isinstance(engine, ScoreTest):
+        return engine.targets.block(genes, np.float32), np.ones(len(genes))
+    raise TypeError(f"no bend share of {type(engine).__name__}")
 
 
 def _chosen(

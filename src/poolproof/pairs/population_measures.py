@@ -283,5 +283,6 @@ def measure_of(engine: Engine, dtype: type) -> ScoreMeasure | CountMeasure:
     """The measure that fits an engine."""
     if isinstance(engine, CountTest):
         return CountMeasure(engine, dtype)
-    assert isinstance(engine, ScoreTest)
-    return ScoreMeasure(engine, dtype)
+    if isinstance(engine, ScoreTest):
+        return ScoreMeasure(engine, dtype)
+    raise TypeError(f"no bend share of {type(engine).__name__}")

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +19,11 @@ from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from .. import _names as names
-from .._checks import InputError, check_threads, printable
-from .._files import FIGURES, MARK, NOT_WRITABLE, not_written, replace_file, take, to_json, write_parquet
+from .._checks import InputError, check_threads
+from .._files import FIGURES, MARK, replace_file, to_json, write_parquet
 from .._notebook import summary_html
 from .._random import stream
+from .._side_by_side import kept_folder, side_by_side
 from ..data.datasets import fetch_dataset, load_dataset
 from ..pools.curves import PoolingCurves
 from ..verdict.auditing import Audit, audit
@@ -151,7 +146,8 @@ def run_study(
     stream(seed)  # refuses what is no seed
     workers = check_threads(threads)
     entries, left_out = choose_entries(only, {name: Path(path) for name, path in (paths or {}).items()})
-    with _held(Path(folder), force) as place:
+    remove = (*LEFT_BY_THE_KILLED, *([f"{PARTS}/*.json"] if force else []))
+    with kept_folder(Path(folder), (PARTS, AUDITS), "study", remove=remove) as place:
         tasks = [
             _Task(entry, step, seed, place, key_of(entry, step, seed)) for entry in entries for step in STEPS
         ]
@@ -204,51 +200,6 @@ class _Task:
         return json.loads(self.path.read_text(encoding="utf-8"))
 
 
-@contextmanager
-def _held(folder: Path, force: bool) -> Iterator[Path]:
-    """The folder of a study, ours alone while it runs; one that stays empty is removed again."""
-    made: list[Path] = []
-    try:
-        handle = _lock(folder, made)
-    except OSError as error:
-        raise not_written(folder, error) from error
-    try:
-        for pattern in (*LEFT_BY_THE_KILLED, *([f"{PARTS}/*.json"] if force else [])):
-            for path in folder.glob(pattern):
-                path.unlink()
-        yield folder.resolve()
-    except OSError as error:
-        if error.errno in NOT_WRITABLE:
-            raise not_written(folder, error) from error
-        raise
-    finally:
-        with suppress(OSError):  # it holds something
-            if {path.name for path in folder.iterdir()} <= {PARTS, AUDITS}:
-                for path in (folder / AUDITS, folder / PARTS, *reversed(made)):
-                    path.rmdir()
-        os.close(handle)
-
-
-def _lock(folder: Path, made: list[Path]) -> int:
-    """Make the folder and take it; gives the descriptor that holds it, and adds what had to be made."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--out {printable(folder)} is a file; name a folder")
-    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    if found and PARTS not in found:
-        raise InputError(
-            f"--out {printable(folder)} holds other files ({printable(found[0])}); name a new folder"
-        )
-    made += [path for path in (*reversed(folder.parents), folder) if not path.exists()]
-    for name in (PARTS, AUDITS):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    try:
-        return take(folder / PARTS, wait=False)
-    except BlockingIOError as error:
-        raise InputError(
-            f"--out {printable(folder)} is in use by another study; wait for it, or name another folder"
-        ) from error
-
-
 def _fetch(tasks: Sequence[_Task], progress: bool) -> dict[str, str]:
     """Have the files that tasks need; by name why those that cannot be fetched are left out.
 
@@ -289,50 +240,9 @@ def _do_all(tasks: list[_Task], workers: int, progress: bool, n_done: int) -> No
                         _do(task)
                         bar.update()
             else:
-                _do_side_by_side(tasks, min(workers, len(tasks)), bar)
+                side_by_side(_do, tasks, min(workers, len(tasks)), bar.update, "study")
         finally:
             _subject.cache_clear()
-
-
-def _do_side_by_side(tasks: list[_Task], workers: int, bar: Any) -> None:
-    """Do tasks in processes of their own, which end at once when this one fails, is stopped or killed."""
-    context = get_context("spawn")
-    theirs, ours = context.Pipe(duplex=False)  # closes when we let go of it, however we end
-    with theirs, ours:
-        pool = ProcessPoolExecutor(workers, context, initializer=_end_with_parent, initargs=(theirs,))
-        try:
-            running: set[Future[None]] = {pool.submit(_do, task) for task in tasks}
-            while running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    future.result()
-                    bar.update()
-        except BrokenProcessPool as error:
-            raise InputError(
-                "a process of the study was ended from outside, perhaps for want of memory; what is finished "
-                "stays: run it again, with fewer --threads"
-            ) from error
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _end_with_parent(pipe: Connection) -> None:
-    """In a worker: one thread of linear algebra, and an end when the parent lets go or is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
-    threadpool_limits(limits=1)
-    tqdm.set_lock(
-        threading.RLock()
-    )  # its own is shared by processes, and one that is ended would leave it behind
-
-    def watch() -> None:
-        with suppress(OSError, EOFError):
-            pipe.recv_bytes()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 @lru_cache(maxsize=1)

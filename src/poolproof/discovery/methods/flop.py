@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..._docs import texts_of
 from ..graph import Graph
 from ..libraries import library
-from .ges import PENALTY
+from .ges import PENALTY, ges_graph
 
 
+@texts_of(ges_graph)
 def flop_graph(
     values: np.ndarray,
     names: tuple[str, ...],
@@ -21,13 +23,11 @@ def flop_graph(
 
     Parameters
     ----------
-    values, names
-        As for :func:`~poolproof.discovery.methods.pc.pc_graph`.
+    values, names, penalty
+        See :func:`poolproof.ges_graph`.
     seed
         Not used: the library takes none. Reruns differ where few restarts end in another optimum: of 8 genes
         x 200 samples 4 of 200 reruns with 20 restarts, none with 100.
-    penalty
-        Of one edge, times ln(n) / 2: 1 is the BIC, 2 twice the BIC.
     n_restarts
         How often the search starts anew from a disturbed order.
 

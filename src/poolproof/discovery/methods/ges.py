@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..._docs import texts_of
 from ..graph import Graph
 from ..libraries import from_causal_learn, library
+from .pc import pc_graph
 
 PENALTY = 2.0
 """Times ln(n) / 2 for each edge: twice the BIC. One for all methods that score a whole graph, whose own
 defaults are 1 (GES), 2 (FLOP) and 4 (BOSS, GRaSP)."""
 
 
+@texts_of(pc_graph)
 def ges_graph(
     values: np.ndarray, names: tuple[str, ...], *, seed: int = 0, penalty: float = PENALTY
 ) -> Graph:
@@ -20,7 +23,7 @@ def ges_graph(
     Parameters
     ----------
     values, names
-        As for :func:`~poolproof.discovery.methods.pc.pc_graph`.
+        See :func:`poolproof.pc_graph`.
     seed
         Not used: nothing is drawn.
     penalty

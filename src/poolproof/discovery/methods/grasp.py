@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..._docs import texts_of
 from ..graph import Graph
-from ..libraries import from_causal_learn, library, seeded
-from .ges import PENALTY
+from ..libraries import search_orders
+from .ges import PENALTY, ges_graph
 
 
+@texts_of(ges_graph)
 def grasp_graph(
     values: np.ndarray, names: tuple[str, ...], *, seed: int = 0, penalty: float = PENALTY
 ) -> Graph:
@@ -17,12 +19,10 @@ def grasp_graph(
 
     Parameters
     ----------
-    values, names
-        As for :func:`~poolproof.discovery.methods.pc.pc_graph`.
+    values, names, penalty
+        See :func:`poolproof.ges_graph`.
     seed
         Of the orders that are tried.
-    penalty
-        Of one edge, times ln(n) / 2: 1 is the BIC, 2 twice the BIC.
 
     Returns
     -------
@@ -48,9 +48,4 @@ def grasp_graph(
     >>> graph.table[["regulator", "target"]].values.tolist()
     [['x', 'z'], ['y', 'z']]
     """
-    search = library("causallearn.search.PermutationBased.GRaSP", "causal-learn").grasp
-    with seeded(seed):
-        found = search(
-            np.array(values, dtype=np.float64), parameters={"lambda_value": penalty / 2}, verbose=False
-        )
-    return from_causal_learn(found.graph, names)
+    return search_orders("GRaSP", values, names, seed, penalty)
