@@ -172,6 +172,7 @@ def test_next_steps__logs_are_undone_or_left_for_counts():
     assert "--layer counts" in steps_of(case, counts_elsewhere=("counts",))[0]
 
 
+@pytest.mark.parametrize("hidden", ["", "hidden_"])
 @pytest.mark.parametrize(
     ("product", "spread", "words"),
     [
@@ -181,10 +182,11 @@ def test_next_steps__logs_are_undone_or_left_for_counts():
         ((None, None), (None, None), "Add cells"),
     ],
 )
-def test_next_steps__products_and_spreads_that_are_found_are_named(product, spread, words):
-    found = shape(False) | {
-        name: {"low": low, "high": high} for name, (low, high) in (("product", product), ("spread", spread))
-    }
+def test_next_steps__products_and_spreads_that_are_found_are_named(product, spread, words, hidden):
+    straight = {"low": -0.01, "high": 0.01}
+    found = shape(False) | dict.fromkeys(("product", "spread", "hidden_product", "hidden_spread"), straight)
+    for name, (low, high) in (("product", product), ("spread", spread)):
+        found[hidden + name] = {"low": low, "high": high}
     (step,) = steps_of({"population": STRAIGHT, "shape": found} | CELLS)
     assert words in step
 

@@ -95,6 +95,53 @@ def test_shape_of__says_of_cells_what_their_equations_are(make, passed):
     assert f"{shape.product[0]:.1%}" in shape.sentence
 
 
+def exclusive_or(x, noise):
+    """A product of centred regulators: no curve of either explains anything."""
+    return (x[..., 0] - 2) * (x[..., 1] - 2) + noise
+
+
+def silent_spread(x, noise):
+    """The second regulator bends the spread and nothing else."""
+    return x[..., 0] + np.exp(0.5 * (x[..., 1] - 2)) * noise
+
+
+@pytest.mark.parametrize("regulators", [None, "given"])
+@pytest.mark.parametrize(
+    ("make", "what"), [(exclusive_or, "hidden_product"), (silent_spread, "hidden_spread")]
+)
+def test_shape_of__regulators_that_no_curve_shows_are_sought(make, what, regulators):
+    from poolproof.verdict.shape import shape_of
+
+    cells = cells_of(make, n=2000)
+    for module in range(12):  # beside them a straight child of each, so that there is something to explain
+        noise = stream(module, "straight").normal(size=len(cells))
+        cells[f"Z{module}"] = cells[f"A{module}"] + cells[f"B{module}"] + noise
+    given = None if regulators is None else [name for name in cells if name[0] in "AB"]
+    options = {"kind": "single-cell", "scale": "additive", "min_r2": 0.05, "regulators": given}
+    shape = shape_of(poolproof.linearity(cells, **options))
+    assert shape.product[2] < 0.1
+    assert getattr(shape, what)[1] > 0.1
+    assert shape.passed is False
+
+
+def test_strongest__never_the_target_itself_and_the_same_in_parts(monkeypatch):
+    from poolproof.verdict import shape_search
+
+    rng = stream(0, "strongest")
+    x = rng.normal(size=(400, 12))
+    y = x[:, [0, 5]] * x[:, [3, 7]]
+    both = np.column_stack([y, x[:, 2]])
+    own = np.array([-1, -1, 2])
+    pairs, _ = shape_search.strongest_products(both, x, own)
+    assert pairs[:2].tolist() == [[0, 3], [5, 7]]
+    assert 2 not in pairs[2]
+    monkeypatch.setattr(shape_search, "AT_ONCE", 400 * 7)
+    assert shape_search.strongest_products(both, x, own)[0].tolist() == pairs.tolist()
+    loud = rng.normal(size=400) * np.exp(x[:, 4] ** 2 / 2)
+    assert shape_search.strongest_spreads(loud[:, None], x, np.array([-1]))[0].tolist() == [4]
+    assert shape_search.strongest_spreads(loud[:, None], x, np.array([4]))[0].tolist() != [4]
+
+
 def test_shape_of__too_few_targets_say_nothing():
     from poolproof.verdict.shape import shape_of
 

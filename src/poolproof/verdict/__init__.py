@@ -1,10 +1,10 @@
 """What an audit says: equations of a network, its claims, the verdict with its reasons and limits.
 
-The last room of the data's wing: it imports the hall, data, pairs, triples and pools; report, study and
-cli import it. Read ``decision`` (the rule, one page), ``shape_kernels`` and ``shape`` (what it needs
-beside pairs), ``advice`` and ``caveats`` (what it does not say), then ``equation_kernels`` and
-``equations``, ``claims``, ``given_sets``, ``edges`` and ``network`` (what a network claims),
-``survival``, and ``auditing``, which runs it all.
+The last room of the data's wing: it imports the hall, data, pairs, triples and pools; report, study and cli
+import it. Read ``decision`` (the rule, one page), ``shape_kernels``, ``shape_search`` and ``shape`` (what
+it needs beside pairs), ``advice`` and ``caveats`` (what it does not say), then ``equation_kernels`` and
+``equations``, ``claims``, ``given_sets``, ``edges`` and ``network`` (what a network claims), ``survival``,
+and ``auditing``, which runs it all.
 """
 
 from __future__ import annotations

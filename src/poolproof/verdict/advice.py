@@ -138,9 +138,11 @@ def _to_settle(evidence: Evidence, population: pd.DataFrame) -> list[str]:
 
 
 def _above(evidence: Evidence, what: str) -> bool:
-    """Whether a test of the shape shows more than the margin."""
-    found = None if evidence.shape is None else evidence.shape[what]["low"]
-    return found is not None and found > evidence.margin
+    """Whether a test of the shape shows more than the margin, of known regulators or of hidden ones."""
+    if evidence.shape is None:
+        return False
+    lows = [evidence.shape[name]["low"] for name in (what, f"hidden_{what}")]
+    return any(low is not None and low > evidence.margin for low in lows)
 
 
 def _how_many(evidence: Evidence) -> str:

@@ -58,7 +58,7 @@ def product_sums(y: np.ndarray, x: np.ndarray, blocks: np.ndarray, halvings: np.
     """
     designs = []
     for gene in range(y.shape[1]):
-        first, second = (_curve(x[:, gene, side]) for side in (0, 1))
+        first, second = (curve(x[:, gene, side]) for side in (0, 1))
         product = first[:, :1] * second[:, :1]
         designs.append(np.hstack([first, second, product]))
     return _squared_effects(np.stack(designs), standardise(y)[0].T, blocks, halvings, last=1)
@@ -77,7 +77,7 @@ def spread_sums(
     of the bent part of E[u² | x], u the residual of y given a curve in x; the denominator (mean u²)², with
     the variance that counting alone gives each target taken off u² (``counting``, shape ``(n_genes,)``).
     """
-    designs = np.stack([_curve(x[:, gene]) for gene in range(x.shape[1])])
+    designs = np.stack([curve(x[:, gene]) for gene in range(x.shape[1])])
     squares = np.empty_like(y.T)
     own = np.ones(y.shape[1])
     for gene, design in enumerate(designs):
@@ -92,7 +92,7 @@ def spread_sums(
     return Sums(found.numerator, np.ones_like(found.numerator) * own[:, None] ** 2)
 
 
-def _curve(x: np.ndarray) -> np.ndarray:
+def curve(x: np.ndarray) -> np.ndarray:
     """Line and bends of a regulator, standardised, shape ``(n, N_CURVES)``."""
     columns = spline_functions(x, knots(x, N_CURVES + 1))
     return standardise(np.pad(columns, ((0, 0), (0, N_CURVES - columns.shape[1]))))[0]
