@@ -163,6 +163,7 @@ TABLE_OF = {
     "TRIPLE_GENE_COLUMNS": "triple_genes.parquet",
     "DISTORTION_COLUMNS": "distortion.parquet",
     "DISCOVERED_COLUMNS": "discovered.parquet",
+    "ASSIGNMENT_COLUMNS": "assignment.parquet",
     "CURVE_COLUMNS": "pooling_curves.parquet",
     "STUDY_COLUMNS": "study.parquet",
 }
@@ -439,6 +440,7 @@ FILES = {
     "triples.parquet": "the strongest triples of each call",
     "triple_genes.parquet": "one row per gene: the triples with it in the middle",
     "distortion.parquet": "one row per middle gene: by how much pooling moves partial correlations",
+    "assignment.parquet": "with `--assignment`: one row per gene, how alike the cells of a pool are in it",
     "pooling_curves.parquet": "single cells: one row per regime, size of pool, drawing and measure",
     "figures/": "the numbers behind each picture of the report",
 }
@@ -508,6 +510,7 @@ def files_page() -> str:
     parts += [f"Statuses are those of pairs, and `{names.NO_VARIANCE_LEFT}`: {NO_VARIANCE}."]
     parts += ["## triple_genes.parquet", columns_of(names.TRIPLE_GENE_COLUMNS)]
     parts += ["## distortion.parquet", columns_of(names.DISTORTION_COLUMNS)]
+    parts += ["## assignment.parquet", columns_of(names.ASSIGNMENT_COLUMNS)]
     parts += ["## pooling_curves.parquet", columns_of(names.CURVE_COLUMNS)]
     parts += ["## figures/", _table(["file", "content", "columns"], _figure_rows())]
     parts += ["## verdict.json", *_schema_parts()]

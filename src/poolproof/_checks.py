@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -121,3 +122,42 @@ def check_column(columns: Iterable[str], name: str, *, where: str, option: str) 
     listed = near + [c for c in known if c not in near]
     found = ", ".join(printable(c, 40) for c in listed[:8]) or "no columns"
     raise InputError(f"{option} names {printable(name)!r}, which {where} has not; it has: {found}")
+
+
+def finite_number(value: object, what: str) -> float:
+    """Return ``value`` as a float.
+
+    Raises
+    ------
+    InputError
+        It is not a finite number; True is none.
+    """
+    try:
+        number = math.nan if isinstance(value, (bool, np.bool_)) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{what} must be a number; found {printable(value)!r}")
+    return number
+
+
+def positive_number(value: object, what: str) -> float:
+    """Return ``value`` as a float above 0.
+
+    Raises
+    ------
+    InputError
+        It is not.
+    """
+    number = finite_number(value, what)
+    if number <= 0:
+        raise InputError(f"{what} must be above 0; found {number:g}")
+    return number
+
+
+def check_range(fine: np.ndarray, values: np.ndarray, name: str, range_: str) -> None:
+    """Raise InputError for the first value that is not fine; NaN passes."""
+    if not fine.all():
+        wrong = values[~fine & ~np.isnan(values)]
+        if wrong.size:
+            raise InputError(f"{name} needs values {range_}; found {wrong.flat[0]:g}")

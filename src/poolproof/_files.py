@@ -36,6 +36,7 @@ RESULTS = (
     "triples.parquet",
     "triple_genes.parquet",
     "distortion.parquet",
+    "assignment.parquet",
     "pooling_curves.parquet",
     "discovered.parquet",
     "discovered.graphml",

@@ -67,3 +67,32 @@ def runs(n: int, step: int) -> Iterator[np.ndarray]:
     """Places 0 to ``n - 1``, at most ``step`` at a time."""
     for start in range(0, n, step):
         yield np.arange(start, min(start + step, n))
+
+
+def neighbours(values: np.ndarray, n_groups: int) -> np.ndarray:
+    """Equally large groups of neighbours, shape ``(n,)``: halves along the widest column, again and again.
+
+    With one column these are runs in its order.
+
+    Parameters
+    ----------
+    values
+        Shape ``(n, p)``; n is a multiple of ``n_groups``.
+
+    Examples
+    --------
+    >>> neighbours(np.array([[3.0], [1.0], [4.0], [1.5]]), 2).tolist()
+    [1, 0, 1, 0]
+    """
+    size, groups = len(values) // n_groups, np.empty(len(values), dtype=np.int64)
+    waiting = [(np.arange(len(values)), 0, n_groups)]
+    while waiting:
+        rows, first, n = waiting.pop()
+        if n == 1:
+            groups[rows] = first
+            continue
+        widest = int(np.argmax(values[rows].std(axis=0)))
+        rows = rows[np.argsort(values[rows, widest], kind="stable")]
+        cut = n // 2
+        waiting += [(rows[: cut * size], first, cut), (rows[cut * size :], first + cut, n - cut)]
+    return groups

@@ -234,6 +234,18 @@ DISTORTION_COLUMNS = (
 )
 """Root mean squares over all triples of a middle gene."""
 
+ASSIGNMENT_COLUMNS = (
+    Column("gene", "str", "a gene that varies"),
+    Column(
+        "shared", "float64", "share of its variance that cells of a pool share; random pools: 0 on average"
+    ),
+    Column("p_value", "float64", "p-value of the F test of random pools"),
+    Column("q_value", "float64", "Benjamini-Hochberg adjusted p_value"),
+    Column("own_shared", "float64", "the same of what the other genes leave of it; missing where not drawn"),
+    Column("own_p_value", "float64", "its p-value"),
+    Column("own_q_value", "float64", "its adjusted p-value"),
+)
+
 CURVE_COLUMNS = (
     Column("regime", "str", "within (donors, types), mixed (labels ignored) or between (pseudobulk)"),
     Column("n_cells", "int32", "cells in each pool; between: their median"),

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from ._arrays import dense_columns
-from ._checks import InputError, printable
+from ._checks import InputError, check_range, finite_number, positive_number, printable
 from ._grouping import check_groups, divide_rows, indicator, medians, runs
 
 LINEAR, QUASI_ARITHMETIC, MAPPED, COMPOSITION, OTHER = KINDS = (
@@ -22,6 +21,7 @@ LINEAR, QUASI_ARITHMETIC, MAPPED, COMPOSITION, OTHER = KINDS = (
     "composition",
     "other",
 )
+SIMILARITY = "similarity"
 MAX_WEIGHTS = 100_000
 MAX_EXPONENT = 100.0
 BLOCK_VALUES = 2**22
@@ -36,7 +36,7 @@ class Log1p:
 
     def forward(self, pooled: np.ndarray) -> np.ndarray:
         """Map pooled values; InputError where 1 + scale S is not above 0."""
-        _need(pooled * self.scale > -1.0, pooled, "log1p", f"above {-1.0 / self.scale:g}")
+        check_range(pooled * self.scale > -1.0, pooled, "log1p", f"above {-1.0 / self.scale:g}")
         return np.log1p(self.scale * pooled)
 
     def inverse(self, mapped: np.ndarray) -> np.ndarray:
@@ -78,6 +78,8 @@ class Aggregation:
     """Map of the pooled value, after ``inner``."""
     inner: Aggregation | None = None
     """What is done before the map ``outer``."""
+    by: tuple[str, ...] = ()
+    """Genes whose values the cells of a pool share (metacells); none: cells come together by chance."""
 
     @classmethod
     def sum(cls) -> Aggregation:
@@ -91,6 +93,17 @@ class Aggregation:
         return cls(LINEAR, "mean", sentence, divides_by_cells=True)
 
     @classmethod
+    def similarity(cls, by: Sequence[str], name: str = "sum") -> Aggregation:
+        """Sum or mean over cells that are alike in genes ``by`` (method 5); InputError without such genes."""
+        genes = (by,) if isinstance(by, str) else tuple(by)
+        if not genes or not all(isinstance(g, str) and g for g in genes) or len(set(genes)) < len(genes):
+            raise InputError("similarity needs by: a list of different genes in which cells are alike")
+        plain = cls.mean() if name == "mean" else cls.sum()
+        shown = printable(", ".join(genes[:5]) + (", ..." if len(genes) > 5 else ""), 80)
+        alike = f"{plain.sentence}; cells of a pool are alike in {shown}"
+        return replace(plain, name=f"{name}(similarity by {shown})", sentence=alike, by=genes)
+
+    @classmethod
     def weighted(cls, weights: Sequence[float]) -> Aggregation:
         """Sum over cells with a positive weight for each cell, the same for all genes.
 
@@ -99,7 +112,7 @@ class Aggregation:
         InputError
             There are no weights, or one is not a positive number.
         """
-        numbers = tuple(_number(weight, "a weight") for weight in weights)
+        numbers = tuple(finite_number(weight, "a weight") for weight in weights)
         if not 1 <= len(numbers) <= MAX_WEIGHTS:
             raise InputError(f"weights must be 1 to {MAX_WEIGHTS:,} numbers; found {len(numbers):,}")
         if min(numbers) <= 0:
@@ -117,7 +130,7 @@ class Aggregation:
         InputError
             The exponent is not a number between -100 and 100.
         """
-        p = _number(exponent, "the exponent of power")
+        p = finite_number(exponent, "the exponent of power")
         if abs(p) > MAX_EXPONENT:
             raise InputError(f"the exponent of power must lie between -100 and 100; found {p:g}")
         if p == 1.0:
@@ -148,7 +161,7 @@ class Aggregation:
         InputError
             The scale is not a positive number.
         """
-        factor = _positive(scale, "the scale of cpm")
+        factor = positive_number(scale, "the scale of cpm")
         name = "cpm" if factor == 1e6 else f"cpm({_text(factor)})"
         sentence = f"adds the cells of a pool and scales each pool's total over all genes to {factor:g}"
         shares = cls(COMPOSITION, name, sentence, scale=factor)
@@ -163,7 +176,7 @@ class Aggregation:
         InputError
             The scale is not a positive number, or ``inner`` is neither linear nor a composition.
         """
-        factor = _positive(scale, "the scale of log1p")
+        factor = positive_number(scale, "the scale of log1p")
         if inner.kind not in (LINEAR, COMPOSITION) or inner.outer:
             raise InputError(f"log1p goes over sum, mean, weights or cpm; found {inner.name}")
         kind = MAPPED if inner.kind == LINEAR else COMPOSITION
@@ -197,9 +210,16 @@ class Aggregation:
             return {"log1p": self.inner.spec, "scale": self.outer.scale}
         if self.weights is not None:
             return {"weights": list(self.weights)}
+        if self.by:
+            return {"mean" if self.divides_by_cells else "sum": SIMILARITY, "by": list(self.by)}
         if self.kind == COMPOSITION and self.scale != 1e6:
             return {"cpm": self.scale}
         return self.name
+
+    @property
+    def alike_in(self) -> tuple[str, ...]:
+        """Genes whose values the cells of a pool share, also where a map follows; none: by chance."""
+        return self.inner.by if self.inner else self.by
 
     @property
     def adds_parts(self) -> bool:
@@ -252,9 +272,9 @@ class Aggregation:
         """
         if self.exponent is None:
             if self.kind == COMPOSITION:
-                _need(values >= 0, values, self.name, "of at least 0")
+                check_range(values >= 0, values, self.name, "of at least 0")
             return values
-        _need(values >= 0, values, self.name, "of at least 0")
+        check_range(values >= 0, values, self.name, "of at least 0")
         with np.errstate(divide="ignore", over="ignore"):
             return np.log(values) if self.exponent == 0 else np.power(values, self.exponent)
 
@@ -407,7 +427,8 @@ def parse_aggregation(spec: Any, where: str = "aggregation") -> Aggregation:
     ----------
     spec
         ``sum``, ``mean``, ``geometric``, ``harmonic``, ``power(p)``, ``median``, ``max``, ``cpm``,
-        ``{"cpm": scale}``, ``{"weights": [...]}`` or ``{"log1p": spec, "scale": factor}``.
+        ``{"cpm": scale}``, ``{"weights": [...]}``, ``{"sum": "similarity", "by": [genes]}`` or
+        ``{"log1p": spec, "scale": factor}``.
     where
         Place in the file, for messages.
 
@@ -448,7 +469,7 @@ def _parse_text(text: str) -> Aggregation:
         return _NAMED[text]()
     power = re.fullmatch(r"power\(\s*([-+.0-9eE]{1,30})\s*\)", text)
     if power:
-        return Aggregation.power(_number(power[1], "the exponent of power"))
+        return Aggregation.power(finite_number(power[1], "the exponent of power"))
     raise InputError(f"{_EXPECTED}; found {printable(text)!r}")
 
 
@@ -457,6 +478,12 @@ def _parse_mapping(spec: Mapping[Any, Any]) -> Aggregation:
         if isinstance(spec["weights"], str):
             raise InputError(f"weights must be a list of numbers; found {printable(spec['weights'])!r}")
         return Aggregation.weighted(spec["weights"])
+    for name in ("sum", "mean"):
+        if set(spec) == {name, "by"}:
+            if spec[name] != SIMILARITY:
+                raise InputError(f"by goes with {{{name}: {SIMILARITY}}}; found {printable(spec[name])!r}")
+            by = spec["by"]
+            return Aggregation.similarity(by if isinstance(by, list | tuple | str) else (), name)
     if set(spec) == {"cpm"}:
         return Aggregation.cpm(spec["cpm"])
     if "log1p" in spec and set(spec) <= {"log1p", "scale"}:
@@ -466,31 +493,6 @@ def _parse_mapping(spec: Mapping[Any, Any]) -> Aggregation:
     raise InputError(f"{_EXPECTED}; found the keys {printable(', '.join(map(str, spec)))}")
 
 
-def _number(value: Any, what: str) -> float:
-    try:
-        number = math.nan if isinstance(value, (bool, np.bool_)) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise InputError(f"{what} must be a number; found {printable(value)!r}")
-    return number
-
-
-def _positive(value: Any, what: str) -> float:
-    number = _number(value, what)
-    if number <= 0:
-        raise InputError(f"{what} must be above 0; found {number:g}")
-    return number
-
-
 def _text(number: float) -> str:
     """The shortest text that reads back as the number."""
     return repr(number).removesuffix(".0")
-
-
-def _need(fine: np.ndarray, values: np.ndarray, name: str, range_: str) -> None:
-    """Raise InputError for the first value that is not fine; NaN passes."""
-    if not fine.all():
-        wrong = values[~fine & ~np.isnan(values)]
-        if wrong.size:
-            raise InputError(f"{name} needs values {range_}; found {wrong.flat[0]:g}")

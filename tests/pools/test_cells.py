@@ -133,7 +133,7 @@ def test_assignment__existing_metacells_negative_numbers_in_none():
     pooled = pool_cells(adata, assignment="SEACell")
     assert pooled.obs_names.tolist() == ["0", "1"]
     assert_array_equal(pooled.X, [[2, 3], [4, 6]])
-    assert notes(pooled) == ["1 cells left out: a negative number in SEACell"]
+    assert notes(pooled) == ["1 cells left out: in no metacell by SEACell (-1)"]
     assert json.loads(pooled.uns["poolproof_pools"]["settings"])["assignment"] == "SEACell"
 
 

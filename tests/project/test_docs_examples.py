@@ -286,6 +286,7 @@ def test_reading_the_verdict__explains_every_sentence():
 
 JUDGES = (
     "poolproof.theory.affine_form",
+    "poolproof.theory.alike",
     "poolproof.theory.axis",
     "poolproof.theory.coincidence",
     "poolproof.theory.forms",

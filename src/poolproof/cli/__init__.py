@@ -173,6 +173,12 @@ def commands() -> None:
     show_default=True,
     help="Pooling curves; auto draws them for single cells.",
 )
+@click.option(
+    "--assignment",
+    default=None,
+    metavar="COLUMN",
+    help="Column of obs with existing metacells: are they random pools, and else in what are cells alike?",
+)
 @click.option("--keep", default="associated", show_default=True, help="Rows kept: associated, all or top:N.")
 @click.option(
     "--max-rows",

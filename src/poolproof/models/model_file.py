@@ -47,6 +47,14 @@ class Model:
     cells: int | Law
     source: str = ""
 
+    def __post_init__(self) -> None:
+        """Raise InputError unless cells can be alike: in genes of the model, a fixed number in each pool."""
+        for gene in self.aggregation.alike_in:
+            if gene not in self.scm.genes:
+                raise InputError(f"aggregation.by: no gene {printable(gene, 40)!r} in the model")
+        if self.aggregation.alike_in and not isinstance(self.cells, int):
+            raise InputError(f"similarity needs a fixed number of cells; found {self.cells.text}")
+
     def to_dict(self) -> dict[str, Any]:
         """The model as plain values; `read_model` reads it back."""
         content: dict[str, Any] = {

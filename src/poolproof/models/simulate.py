@@ -176,6 +176,11 @@ def _recipe(
         model.aggregation.check_sizes(np.array([cells]))
     elif model.aggregation.cell_weights is not None:
         raise InputError(f"{model.aggregation.name} needs a fixed number of cells; found {cells.text}")
+    if model.aggregation.alike_in:
+        raise InputError(
+            "pools of cells that are alike cannot be drawn one by one; draw single cells (cells=1, "
+            "aggregation sum) and pool them by an assignment"
+        )
     at_once = max(1, BLOCK_VALUES // len(genes))
     return Recipe(
         scm,

@@ -17,10 +17,13 @@ from .._random import stream
 from ..aggregation import OTHER, Aggregation, parse_aggregation
 from ..data.io import unique_names
 from ..data.scale import guess_scale, is_sparse
+from .likeness import SMALLEST, shared_in_sums
+from .marks import in_a_pool
 from .sums import MATRICES, Members, Seen, pool_counted, pool_matrix
 
 PROVENANCE = "poolproof_pools"
 TABLE = "the table of cells (obs)"
+SQUARES = Aggregation.power(2.0)
 CELLS, COUNTS, SIZE = "psbulk_cells", "psbulk_counts", "psbulk_size"
 
 
@@ -58,7 +61,8 @@ def pool_cells(
         With ``size``: number of pools of each K, spread over the strata in proportion to what they can give.
         None: as many as the largest K leaves room for.
     assignment
-        Column of ``obs`` that names the metacell of each cell. Negative numbers mean: in none.
+        Column of ``obs`` that names the metacell of each cell. Negative numbers, ``Outliers`` and the like
+        mean: in none. A note says how alike the cells of a metacell are.
     mask
         Cells to use: shape ``(n_cells,)``, True or False, or the name of such a column of ``obs``.
     aggregation
@@ -121,6 +125,8 @@ def pool_cells(
     ['1 cells left out: no value in donor']
     """
     aggregation = aggregation if isinstance(aggregation, Aggregation) else parse_aggregation(aggregation)
+    if aggregation.alike_in:
+        raise InputError("cells that are alike come as an assignment: --assignment COLUMN, aggregation sum")
     by, within, layers = _names(by), _names(within), _names(layers)
     sizes = None if size is None else _check_sizes(size)
     _check_request(by, sizes, within, pools, assignment, min_cells)
@@ -144,6 +150,8 @@ def pool_cells(
     pooled, counts = pool_counted(matrix, drawn, aggregation, seen)
     notes += _doubts(seen, adata, layer, aggregation)
     extra = {name: pool_matrix(_take(adata, name)[0], drawn, aggregation, Seen()) for name in layers}
+    if assignment is not None:
+        notes += _likeness_note(matrix, drawn, aggregation, pooled, assignment)
     obs = _describe_pools(adata.obs, drawn, counts, notes)
     result = AnnData(pooled, obs=obs, var=var.copy(), layers=extra)
     settings = {
@@ -260,18 +268,37 @@ def _mask(obs: pd.DataFrame, mask: str | np.ndarray | None) -> np.ndarray:
 
 
 def _assigned(obs: pd.DataFrame, column: str, notes: list[str]) -> np.ndarray:
-    """Cells whose metacell is not a negative number: tools mark outliers so."""
-    labels = obs[column]
-    if not pd.api.types.is_numeric_dtype(labels) or pd.api.types.is_bool_dtype(labels):
-        return np.ones(len(obs), dtype=bool)
-    known = labels.dropna()
-    if (known % 1 != 0).any():
-        found = printable(known[known % 1 != 0].iloc[0], 40)
-        raise InputError(f"expected --assignment to name metacells; {printable(column, 40)!r} has {found}")
-    negative = (labels < 0).fillna(False).to_numpy(dtype=bool)
-    if negative.any():
-        notes.append(f"{int(negative.sum()):,} cells left out: a negative number in {printable(column, 40)}")
-    return ~negative
+    """Cells that are in a metacell; marks of tools for cells in none are left out, and said."""
+    used, n_marked = in_a_pool(obs[column])
+    if n_marked:
+        marks = obs.loc[~used & obs[column].notna(), column].astype(str)
+        shown = ", ".join(printable(mark, 20) for mark in dict.fromkeys(sorted(marks.unique())[:5]))
+        notes.append(f"{n_marked:,} cells left out: in no metacell by {printable(column, 40)} ({shown})")
+    return used.to_numpy(dtype=bool) | obs[column].isna().to_numpy()
+
+
+def _likeness_note(
+    matrix: Any, members: Members, aggregation: Aggregation, pooled: Any, column: str
+) -> list[str]:
+    """A sentence on how alike the cells of given pools are, where that is seen in their sums."""
+    if aggregation.name != "sum" or len(members.names) < 2 or (pooled.size and pooled.min() < 0):
+        return []
+    try:
+        squares = pool_matrix(matrix, members, SQUARES, Seen())
+    except InputError:  # negative values in some cell
+        return []
+    n_cells = members.n_cells[:, None]
+    squares = np.asarray(squares) ** 2 * n_cells  # back from the root of their mean
+    share = shared_in_sums(pooled, squares, members.n_cells)
+    if not np.isfinite(share):
+        return []
+    said = f"cells of a pool share {100 * share:.1f}% of a gene's variance (median)"
+    if share < SMALLEST:
+        return [f"{said}, as in pools drawn at random"]
+    return [
+        f"{said}: they are alike, not drawn at random, and what is said of random pools does not hold for "
+        f"them; poolproof audit --assignment {printable(column, 40)} says in what they are alike"
+    ]
 
 
 # --- which cells go together ----------------------------------------------------------------------------

@@ -3,8 +3,8 @@
 The second room of the model's wing: it imports the hall and models; report and cli may import it. Read
 ``conditions`` (the answer and how it is put together), then ``forms`` with ``affine_form``, ``axis``,
 ``coincidence`` and ``witness`` (functional form), ``conditional_law``, ``one_edge``, ``separations``,
-``independence``, ``enumeration``, ``pooled_model`` and ``breaks`` (conditional independence), and ``text``
-(the answer in words).
+``independence``, ``enumeration``, ``pooled_model`` and ``breaks`` (conditional independence), ``alike``
+(both, for cells that are alike), and ``text`` (the answer in words).
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ import numpy as np
 from scipy import stats
 from scipy.linalg import qr
 
+from .._checks import InputError
+from .._grouping import neighbours
 from .._random import stream
 from ..aggregation import Aggregation
 from ..basis import spline_basis
@@ -77,7 +79,12 @@ def find_breaks(
 def simulate(
     scm: SCM, aggregation: Aggregation, cells: int | Law, n_pools: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pools of a model, shape (n_pools, n_genes), and their numbers of cells; whatever the memory."""
+    """Pools of a model, shape (n_pools, n_genes), and their numbers of cells; whatever the memory.
+
+    Cells that are alike are neighbours among all cells of all pools, which are then drawn at once.
+    """
+    if aggregation.alike_in:
+        return _alike(scm, aggregation, cells, n_pools, seed), np.full(n_pools, cells)
     parts, numbers = [], []
     for block, low in enumerate(range(0, n_pools, BLOCK)):
         rng = stream(seed, "pools", block)
@@ -86,6 +93,17 @@ def simulate(
         parts += [_pooled(scm, aggregation, part, rng) for part in _portions(sizes)]
         numbers.append(sizes)
     return np.concatenate(parts), np.concatenate(numbers)
+
+
+def _alike(scm: SCM, aggregation: Aggregation, cells: int | Law, n_pools: int, seed: int) -> np.ndarray:
+    """Pools of neighbours, shape (n_pools, n_genes)."""
+    if not isinstance(cells, int):
+        raise InputError(f"similarity needs a fixed number of cells; found {cells.text}")
+    values = scm.sample(n_pools * cells, stream(seed, "pools", 0))
+    shared = values[:, [list(scm.genes).index(gene) for gene in aggregation.alike_in]]
+    spread = shared.std(axis=0)
+    groups = neighbours(shared / np.where(spread > 0, spread, 1.0), n_pools)
+    return np.asarray(aggregation.pool(values, groups, n_pools))
 
 
 def _sizes(law: Law, n: int, rng: np.random.Generator) -> np.ndarray:

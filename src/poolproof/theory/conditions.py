@@ -20,6 +20,7 @@ from ..models.mechanisms import Equation
 from ..models.model_file import Model, cell_number, read_model
 from ..models.scm import SCM
 from .affine_form import FAILS, HOLDS, LAW, LIMIT, UNDECIDED, Pooling
+from .alike import alike_form, alike_separation
 from .axis import constant_derivative, on_axis
 from .breaks import find_breaks
 from .forms import judge_form
@@ -83,8 +84,8 @@ def _edge_survives(pooled: PooledModel, parent: str, child: str, ffc: str) -> bo
 
     Nothing hidden may join the two: a number of cells that varies, or types in which both differ.
     """
-    if ffc == HOLDS:
-        return True
+    if ffc == HOLDS or pooled.alike_in:
+        return ffc == HOLDS
     hidden = child in pooled.by_number or {parent, child} <= set(pooled.by_type)
     return pooled.has_algebra and pooled.passes(child, parent) and not hidden
 
@@ -96,7 +97,7 @@ def _directions(pooled: PooledModel) -> tuple[bool, str]:
     free = covered_edges(pooled.graph)
     if not free:
         return True, "The conditional independences alone fix every direction."
-    if not pooled.has_algebra or pooled.by_type or pooled.random_number:
+    if not pooled.has_algebra or pooled.by_type or pooled.random_number or pooled.alike_in:
         return False, "No rule says that directions can be told in these pools."
     for a, b in free:
         if not _told_by_shape(pooled, a, b):
@@ -136,6 +137,8 @@ ALL_GIVEN_UP_TO = 6
 """Genes up to which every d-separation is listed; up to twice as many, those given at most two genes."""
 MAX_CELLS = 20_000_000
 """Cells that are simulated at most, with fewer pools where they are large."""
+MAX_ALIKE = 2_000_000
+"""The same for cells that are alike, which are drawn at once."""
 FEWEST_POOLS = 200
 """Pools without which nothing is simulated."""
 PAIRWISE_FROM = 21
@@ -254,9 +257,10 @@ def check(
     pooled = PooledModel(of, seed)
     listed, listing = _statements(pooled.graph, max_given)
     mechanisms = [_mechanism_row(pooled, gene) for gene in of.scm.genes]
-    separations = [judge_separation(pooled, s) for s in listed]
+    judge = alike_separation if pooled.alike_in else judge_separation
+    separations = [judge(pooled, s) for s in listed]
     tested = _test_open_ones(pooled, separations, n_pools, seed) if monte_carlo else None
-    lost = lost_dependences(pooled)
+    lost = [] if pooled.alike_in else lost_dependences(pooled)
     summary = {
         "name": of.name,
         "aggregation": of.aggregation.spec,
@@ -317,7 +321,8 @@ def _test_open_ones(
     open_ones = [s for s in separations if s["cic"] == UNDECIDED or s["quantifier"] == LIMIT]
     if not open_ones:
         return None
-    n_pools = min(n_pools, int(MAX_CELLS // pooled.largest))
+    most = MAX_ALIKE if pooled.alike_in else MAX_CELLS
+    n_pools = min(n_pools, int(most // pooled.largest))
     if n_pools < FEWEST_POOLS:
         return None
     place = {gene: i for i, gene in enumerate(pooled.scm.genes)}
@@ -357,6 +362,8 @@ def _mechanism_row(pooled: PooledModel, gene: str) -> dict[str, Any]:
         pooling,
         all_genes=list(pooled.scm.genes),
     )
+    if pooled.alike_in:
+        form = alike_form(pooled, gene, form)
     return {
         "gene": gene,
         "parents": list(pooled.scm.parents(gene)),

@@ -130,6 +130,7 @@ class PooledModel:
                 f"expected one weight for each cell; found {len(self.linear.weights)} weights and "
                 f"{self.largest} cells; set the number of cells to that of the weights"
             )
+        self.alike_in = model.aggregation.alike_in
         self.supports = model.scm.supports()
         _check_signs(self.supports, self.linear, f"{printable(model.source)}: " if model.source else "")
 

@@ -150,13 +150,13 @@ def kept(
     by_number: Sequence[str] = (),
 ) -> bool:
     """Tell whether a d-separation of ``graph`` surely holds among pooled genes."""
-    genes = _ancestral(graph, separation)
+    genes = ancestral(graph, separation)
     pools = pool_graph(genes, passes, by_type=by_type, by_number=by_number)
     given = {("sum", g) for g in separation.given}
     return bool(nx.is_d_separator(pools, {("sum", separation.x)}, {("sum", separation.y)}, given))
 
 
-def _ancestral(graph: nx.DiGraph, separation: Separation) -> nx.DiGraph:
+def ancestral(graph: nx.DiGraph, separation: Separation) -> nx.DiGraph:
     """The part of a graph that a statement depends on."""
     ends = {separation.x, separation.y, *separation.given}
     return graph.subgraph(ends.union(*(nx.ancestors(graph, g) for g in ends))).copy()
@@ -182,7 +182,7 @@ def kept_for_this_law(
     -----
     The cells must be alike and independent: then each Markov-equivalent graph factorises the same law.
     """
-    genes = _ancestral(graph, separation)
+    genes = ancestral(graph, separation)
     if len(genes) > MAX_CLASS_GENES or any(g in by_type for g in genes):
         return False
     for other in equivalent_graphs(genes, MAX_CLASS):

@@ -27,6 +27,7 @@ from ..pairs.every_pair import CHECKED, Linearity, check_options, linearity
 from ..pairs.figures import figure_data
 from ..pairs.settings import MEMORY
 from ..pools.curves import PoolingCurves
+from ..pools.likeness import Likeness, pool_likeness
 from ..triples.every_triple import Triples, write_triples
 from ..triples.figures import triple_figure_data
 from .advice import next_steps
@@ -68,6 +69,8 @@ class Audit:
     """Triples, pools of the data's own cells, and what survives pooling."""
     claims: NetworkClaims | None
     """What a network claims, judged, where one was given."""
+    assignment: Likeness | None
+    """How alike the cells of given pools (metacells) are, where there are any."""
     settings: dict[str, Any]
     """All options, defaults filled in."""
     seed: int
@@ -113,6 +116,7 @@ class Audit:
             "shape": None if self.shape is None else self.shape.as_dict(),
             "equations": None if self.equations is None else self.equations.summary,
             "network": None if self.claims is None else self.claims.summary,
+            "assignment": None if self.assignment is None else self.assignment.summary,
             **self.survival.summary(self.linearity.summary, self.data["kind"]),
             "limits": list(self.limits),
         }
@@ -127,8 +131,9 @@ class Audit:
     __repr__ = __str__
 
     def findings(self) -> list[str]:
-        """One sentence each for pairs, network, triples and pooling curves, where there are any."""
-        return [str(of) for of in (self.linearity, self.claims, self.triples, self.curves) if of is not None]
+        """One sentence each for pairs, network, triples, pooling curves and given pools, if there are any."""
+        parts = (self.linearity, self.claims, self.triples, self.curves, self.assignment)
+        return [str(of) for of in parts if of is not None]
 
     def _repr_html_(self) -> str:
         sentences = [*self.reasons, *(f"Next: {step}" for step in self.next_steps), *self.findings()]
@@ -195,6 +200,8 @@ def write_result(audit: Audit, place: Path, *, pairs_written: bool = False) -> N
         write_parquet(audit.claims.separations, place / "separations.parquet")
     if audit.triples is not None:
         write_triples(audit.triples, place)
+    if audit.assignment is not None:
+        write_parquet(audit.assignment.table, place / "assignment.parquet")
     if audit.curves is not None:
         write_parquet(audit.curves.table, place / "pooling_curves.parquet")
     figures = place / FIGURES
@@ -222,6 +229,7 @@ def audit(
     triples: str = "auto",
     triple_margin: float = 0.1,
     curves: str = "auto",
+    assignment: str | None = None,
     name: str = "",
     layer: str | None = None,
     kind: str = "auto",
@@ -252,6 +260,9 @@ def audit(
         Partial correlations below it count as none.
     curves
         ``auto``: pooling curves where the samples are single cells; ``none``.
+    assignment
+        Column of obs that names the pool (metacell) of each cell: tested for being random, and else for what
+        the cells of a pool are alike in.
     name
         Of the data, for the verdict.
     layer, kind, scale, log_base, log_offset, size_factors, gene_column
@@ -298,6 +309,7 @@ def audit(
             raise InputError("a network names its own pairs; leave out --pairs and --regulators")
         network = table_of(network, ("regulator", "target"), "edges")
         options = options | {"pairs": network}
+    likeness = None if assignment is None else pool_likeness(expression, obs, assignment, seed=seed)
     result = linearity(expression, obs=obs, seed=seed, **{"floor": True} | options)
     equations = claims = None
     if network is not None:
@@ -363,6 +375,7 @@ def audit(
         "triples": triples,
         "triple_margin": triple_margin,
         "curves": curves,
+        "assignment": assignment,
         "seed": seed,
         "command": command,
     }
@@ -378,6 +391,7 @@ def audit(
         data=data,
         survival=survival,
         claims=claims,
+        assignment=likeness,
         settings=settings,
         seed=seed,
     )
