@@ -109,7 +109,7 @@ def test_effect_metrics__by_hand():
 def test_random_graph__has_as_many_edges_and_no_circle():
     import networkx as nx
 
-    drawn = random_graph(CHAIN, np.random.default_rng(3))
+    drawn = random_graph(CHAIN.names, 3, np.random.default_rng(3))
     assert drawn.n_edges == 3
     assert nx.is_directed_acyclic_graph(drawn.to_networkx())
 

@@ -1,7 +1,5 @@
 import numpy as np
-import pandas as pd
 import pytest
-from anndata import AnnData
 from scipy import stats
 
 from poolproof._checks import InputError
@@ -10,7 +8,6 @@ from poolproof.discovery import (
     discover,
     draw_pools,
     graph_metrics,
-    intervention_task,
     model_task,
     random_model,
     random_task,
@@ -40,7 +37,8 @@ def test_draw_pools__moments_and_seeds(kind):
     if kind != "log1p":
         cells, _ = task.draw(200_000, 5)
         error = pools.std(axis=0) / np.sqrt(len(pools))
-        assert (np.abs(pools.mean(axis=0) - 10 * cells.mean(axis=0)) < 5 * error).all()
+        times = 1 if kind == "random-size-mean" else 10
+        assert (np.abs(pools.mean(axis=0) - times * cells.mean(axis=0)) < 5 * error).all()
 
 
 def test_draw_pools__no_log_of_negative_sums():
@@ -132,44 +130,6 @@ def test_model_task__a_hidden_gene_has_no_parents():
 def test_ancestors__of_a_chain():
     task = model_task("chain-nongaussian")
     assert ancestors(task.truth).sum() >= task.truth.directed.sum()
-
-
-def knocked_out():
-    rng = np.random.default_rng(0)
-    target = np.array(["control"] * 400 + ["A"] * 60 + ["B"] * 10)
-    a = rng.poisson(np.where(target == "A", 1.0, 30.0))
-    b = rng.poisson(2 * a + 5)
-    c = rng.poisson(40, len(target))
-    depth = rng.poisson(900, len(target))
-    adata = AnnData(
-        np.column_stack([a, b, c, depth]).astype(float),
-        obs=pd.DataFrame({"target": target}, index=[f"cell{i}" for i in range(len(target))]),
-    )
-    adata.var_names = ["A", "B", "C", "rest"]
-    return adata
-
-
-def test_intervention_task__tells_what_a_knock_out_does():
-    task = intervention_task(knocked_out(), perturbation="target", control="control", name="made up")
-    effects = task.effects.set_index(["regulator", "target"])
-    assert set(effects.index.get_level_values("regulator")) == {"A"}  # B has too few cells
-    assert effects.loc[("A", "B"), "q_value"] < 1e-6
-    assert effects.loc[("A", "B"), "difference"] < -1
-    assert len(task.cells) == 400
-    with pytest.raises(InputError, match="401 cells are needed"):
-        task.draw(401, 0)
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"perturbation": "guide", "control": "control"}, "guide"),
-        ({"perturbation": "target", "control": "NT"}, "labelled 'NT'"),
-    ],
-)
-def test_intervention_task__refuses_in_one_line(options, words):
-    with pytest.raises(InputError, match=words):
-        intervention_task(knocked_out(), name="made up", **options)
 
 
 @pytest.mark.calibration

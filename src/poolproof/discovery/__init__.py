@@ -5,9 +5,9 @@ import it. Read ``graph`` (what a method finds), ``libraries`` (of others: on us
 ``methods`` (one file each; PC by splines over ``spline_tests`` and ``orientation``), ``preflight`` (what
 may go in), ``in_process`` (one run), ``worker`` over ``child`` (how long it may take) and ``finding``
 (``discover``). Then ``spec`` (what a benchmark runs), ``tasks`` over ``random_models`` (systems with
-truth), ``pooled`` (how cells become pools), ``metrics``, ``prediction`` (what check and audit said before),
-``running`` (tasks x pools x methods x seeds), ``summary`` and ``page``; ``in_audit`` does it for a user's
-cells.
+truth), ``interventions`` (measured data), ``pooled`` (how cells become pools), ``metrics``, ``prediction``
+(what check and audit said before), ``running`` (tasks x pools x methods x seeds), ``summary`` and ``page``;
+``in_audit`` does it for a user's cells.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .graph import Graph as Graph
     from .in_audit import Discovered as Discovered
     from .in_audit import discover_in_pools as discover_in_pools
+    from .interventions import intervention_task as intervention_task
     from .methods import METHODS as METHODS
     from .methods import Method as Method
     from .methods import find_method as find_method
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from .spec import Spec as Spec
     from .spec import read_spec as read_spec
     from .tasks import Task as Task
-    from .tasks import intervention_task as intervention_task
     from .tasks import model_task as model_task
     from .tasks import random_task as random_task
     from .worker import Outcome as Outcome
@@ -58,7 +58,7 @@ _MODULE_OF = {
     "draw_pools": "pooled",
     "find_method": "methods",
     "graph_metrics": "metrics",
-    "intervention_task": "tasks",
+    "intervention_task": "interventions",
     "list_methods": "methods",
     "model_task": "tasks",
     "prepare": "preflight",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import networkx as nx
 import numpy as np
@@ -25,6 +25,8 @@ GRAPH_METRICS = (
 WEIGHT_METRICS = ("precision_at_k", "auprc")
 EFFECT_METRICS = ("mean_effect", "false_omission", "effect_auprc")
 METRICS = (*GRAPH_METRICS, *WEIGHT_METRICS, *EFFECT_METRICS)
+N_DRAWS, N_RANKED = 1_000, 200
+"""Draws of a bootstrap, and of one that ranks pairs each time."""
 RANDOM_GRAPH = "random_graph"
 """Name of the baseline: as many edges as the truth has, anywhere."""
 
@@ -160,31 +162,74 @@ def effect_metrics(found: Graph, effects: pd.DataFrame, fdr: float = 0.05) -> di
     ``fdr``) among the pairs that it leaves out, as CausalBench has both (Chevalley et al. 2025, Commun Biol
     8:412); ``effect_auprc``: average precision of the weights for real effects.
     """
+    joined, real, size, weights = _beside(found, effects, fdr)
+    known = joined & np.isfinite(size)
+    return {
+        "mean_effect": float(size[known].mean()) if known.any() else np.nan,
+        "false_omission": float(real[~joined].mean()) if (~joined).any() else np.nan,
+        "effect_auprc": np.nan if weights is None else average_precision(weights, real),
+    }
+
+
+def effect_intervals(
+    found: Graph, effects: pd.DataFrame, rng: np.random.Generator, fdr: float = 0.05
+) -> dict[str, tuple[float | None, float | None]]:
+    """95 % percentile intervals of `effect_metrics`, by drawing perturbed genes again with all their pairs.
+
+    None for what has no value, or fewer than three perturbed genes.
+    """
+    none: tuple[float | None, float | None] = (None, None)
+    code, genes = pd.factorize(effects["regulator"])
+    n = len(genes)
+    if n < 3:
+        return dict.fromkeys(EFFECT_METRICS, none)
+    joined, real, size, weights = _beside(found, effects, fdr)
+    times = np.stack([np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(N_DRAWS)])
+    known = joined & np.isfinite(size)
+    sums = [np.bincount(code, weights=w, minlength=n) for w in (np.where(known, size, 0.0), known)]
+    left = [np.bincount(code, weights=w, minlength=n) for w in (real & ~joined, ~joined)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        drawn = {
+            "mean_effect": (times @ sums[0]) / (times @ sums[1]),
+            "false_omission": (times @ left[0]) / (times @ left[1]),
+        }
+    if weights is not None:
+        members = [np.flatnonzero(code == g) for g in range(n)]
+        picked = (np.concatenate([np.tile(members[g], t[g]) for g in range(n)]) for t in times[:N_RANKED])
+        drawn["effect_auprc"] = np.array([average_precision(weights[rows], real[rows]) for rows in picked])
+    ends: dict[str, tuple[float | None, float | None]] = dict.fromkeys(EFFECT_METRICS, none)
+    for name, values in drawn.items():
+        values = values[np.isfinite(values)]
+        if len(values):
+            low, high = np.quantile(values, [0.025, 0.975])
+            ends[name] = (float(low), float(high))
+    return ends
+
+
+def _beside(
+    found: Graph, effects: pd.DataFrame, fdr: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """For each row of effects: whether the graph joins it, whether it is real, its size, its weight."""
     place = {name: i for i, name in enumerate(found.names)}
     i = effects["regulator"].map(place).to_numpy()
     j = effects["target"].map(place).to_numpy()
     joined = (found.directed | found.undirected)[i, j]
     real = (effects["q_value"] < fdr).to_numpy()
-    size = effects["wasserstein"].to_numpy()
-    return {
-        "mean_effect": float(size[joined].mean()) if joined.any() else np.nan,
-        "false_omission": float(real[~joined].mean()) if (~joined).any() else np.nan,
-        "effect_auprc": np.nan if found.weights is None else average_precision(found.weights[i, j], real),
-    }
+    size = effects["wasserstein"].to_numpy(dtype=np.float64)
+    return joined, real, size, None if found.weights is None else found.weights[i, j]
 
 
-def random_graph(truth: Graph, rng: np.random.Generator, n_edges: int | None = None) -> Graph:
-    """A graph of as many edges, drawn anywhere, each in a random direction along a random order."""
-    p = len(truth.names)
+def random_graph(names: Sequence[str], n_edges: int, rng: np.random.Generator) -> Graph:
+    """A graph of some edges, drawn anywhere, each in a random direction along a random order."""
+    p = len(names)
     i, j = np.triu_indices(p, 1)
-    n_edges = truth.n_edges if n_edges is None else n_edges
     chosen = rng.choice(len(i), size=min(n_edges, len(i)), replace=False)
     rank = rng.permutation(p)
     first = rank[i[chosen]] < rank[j[chosen]]
     arrows = np.zeros((p, p), dtype=bool)
     arrows[np.where(first, i[chosen], j[chosen]), np.where(first, j[chosen], i[chosen])] = True
     weights = np.triu(rng.random((p, p)), 1)
-    return Graph(truth.names, arrows, np.zeros((p, p), dtype=bool), weights + weights.T)
+    return Graph(tuple(names), arrows, np.zeros((p, p), dtype=bool), weights + weights.T)
 
 
 def variance_sortability(values: np.ndarray, truth: Graph) -> float:
@@ -233,7 +278,7 @@ def separation_sizes(
     truth
         The graph that made them.
     tests
-        Names of results, and the tests of :func:`poolproof.ci_test` behind them.
+        Names of results, and the tests of :func:`poolproof.triples.ci_test` behind them.
     rng
         Which ``n`` of the pairs without an edge are tested, given the parents of both.
 

@@ -39,6 +39,12 @@ SHOWN = {
     "shd": "pairs whose edge differs (SHD)",
 }
 
+EFFECT_LABELS = {
+    "mean_effect": "Mean effect",
+    "false_omission": "False omission",
+    "effect_auprc": "Average precision",
+}
+
 
 def benchmark_page(table: pd.DataFrame, tasks: pd.DataFrame, summary: Mapping[str, Any]) -> str:
     """One self-contained HTML page.
@@ -65,6 +71,7 @@ def benchmark_page(table: pd.DataFrame, tasks: pd.DataFrame, summary: Mapping[st
         others=_others(summary),
         csv=csv_address(pd.DataFrame(summary["curves"])),
         predictors=PREDICTORS,
+        effect_labels=tuple(EFFECT_LABELS.items()),
     )
 
 

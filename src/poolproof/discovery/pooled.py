@@ -11,10 +11,11 @@ from .._checks import InputError, check_choice, check_whole
 from .._random import stream
 from .tasks import Task
 
-RANDOM, WITHIN, VARYING, LOGGED, SORTED, ALIKE, ALIKE_OTHERS = (
+RANDOM, WITHIN, VARYING, VARYING_MEAN, LOGGED, SORTED, ALIKE, ALIKE_OTHERS = (
     "random",
     "within",
     "random-size",
+    "random-size-mean",
     "log1p",
     "sorted",
     "k-means",
@@ -24,6 +25,7 @@ KINDS = {
     RANDOM: "sums of K cells drawn at random, whatever their type",
     WITHIN: "sums of K cells of one type or donor each",
     VARYING: "sums of a Poisson number of cells with mean K, drawn at random",
+    VARYING_MEAN: "means of a Poisson number of cells with mean K, drawn at random",
     LOGGED: "log1p of sums of K cells drawn at random",
     SORTED: "sums of K neighbours in the order of the first gene with a child (metacells of a perfect axis)",
     ALIKE: "sums of clusters (k-means of the standardised genes themselves), K cells in the mean",
@@ -89,9 +91,11 @@ def draw_pools(task: Task, pooling: Pooling, n_pools: int, seed: int) -> np.ndar
     if pooling.kind == WITHIN:
         return _within(task, pooling, n_pools, seed)
     sizes = np.full(n_pools, pooling.n_cells)
-    if pooling.kind == VARYING:
+    if pooling.kind in (VARYING, VARYING_MEAN):
         sizes = np.maximum(rng.poisson(pooling.n_cells, n_pools), 1)
     sums = _consecutive(task, sizes, seed, pooling.n_cells)
+    if pooling.kind == VARYING_MEAN:
+        return sums / sizes[:, None]
     if pooling.kind != LOGGED:
         return sums
     if (sums < 0).any():

@@ -16,27 +16,39 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from .._checks import InputError, check_threads, printable
+from .._checks import InputError, check_column, check_threads, printable
 from .._files import replace_file, to_json, write_parquet
 from .._notebook import summary_html
 from .._random import stream
 from .._side_by_side import kept_folder, side_by_side
-from ..data.datasets import load_dataset
+from ..data.datasets import dataset_info, load_dataset, load_network, usable
+from ..data.io import read
 from ..data.networks import read_edges
 from .graph import Graph
+from .interventions import edges_task, intervention_task
 from .methods import METHODS, find_method
-from .metrics import METRICS, RANDOM_GRAPH, effect_metrics, graph_metrics, random_graph, weight_metrics
+from .metrics import (
+    METRICS,
+    RANDOM_GRAPH,
+    effect_intervals,
+    effect_metrics,
+    graph_metrics,
+    random_graph,
+    weight_metrics,
+)
 from .pooled import Pooling, draw_pools
 from .prediction import predict, sizes_in
-from .spec import Spec, TaskPlan, read_spec
+from .spec import VALUES, Spec, TaskPlan, read_spec
 from .summary import summarise
-from .tasks import Task, intervention_task, model_task, random_task
+from .tasks import Task, model_task, random_task
 from .worker import OK, Worker
 
 PARTS, POOLS = "parts", "pools"
+Scored = tuple[float, float | None, float | None]
+"""A metric, and its interval where it has one."""
 ROW_COLUMNS = (
     *("task", "source", "mechanism", "n_genes", "n_hidden", "pooling", "n_cells", "n_pools", "seed"),
-    *("method", "status", "reason", "seconds", "metric", "value"),
+    *("method", "status", "reason", "seconds", "metric", "value", "low", "high"),
 )
 
 
@@ -45,7 +57,8 @@ class Benchmark:
     """What methods found in pools."""
 
     table: pd.DataFrame
-    """One row per task, pools, seed, method and metric (`ROW_COLUMNS`)."""
+    """One row per task, pools, seed, method and metric (`ROW_COLUMNS`); ``low`` and ``high``: 95 % interval
+    of metrics of effects, by drawing the perturbed genes again."""
     tasks: pd.DataFrame
     """One row per task and seed: what was known beforehand."""
     summary: dict[str, Any]
@@ -200,10 +213,10 @@ class _Unit:
         return dict(json.loads(self.path.read_text(encoding="utf-8")))
 
 
-def _content_of(task: TaskPlan) -> str:
-    """Mark of the content of a model file; empty for what is none."""
-    path = Path(str(task.content.get("model", "")))
-    return _mark(path) if task.kind == "model" and path.is_file() else ""
+def _content_of(task: TaskPlan) -> list[str]:
+    """Marks of the content of the files that a task names."""
+    named = (Path(str(task.content.get(key, ""))) for key in ("model", "file", "edges"))
+    return [_mark(path) for path in named if path.is_file()]
 
 
 def _source_of(method: str) -> str:
@@ -269,13 +282,14 @@ def _do(unit: _Unit) -> None:
     with Worker() as worker:
         for pooling in unit.spec.pools:
             try:
-                values = draw_pools(task, pooling, unit.spec.n_pools, unit.seed)
+                n_pools = int(unit.task.content.get("n_pools", unit.spec.n_pools))
+                values = draw_pools(task, pooling, n_pools, unit.seed)
             except InputError as error:
                 notes.append(f"{task.name}: no pools {pooling.kind} of {pooling.n_cells}: {error}")
                 continue
             rows += _rows(unit, task, pooling, values, worker)
     known = {"task": task.name, "seed": unit.seed, **task.facts, "n_genes": len(task.genes)}
-    known |= {"n_edges": None if task.truth is None else task.truth.n_edges}
+    known |= {"n_edges": task.n_edges}
     known |= predict(task, seed=unit.seed, with_check=unit.spec.check)
     content = {"key": unit.key, "task": known, "rows": rows, "notes": notes}
     replace_file(unit.path, to_json(content))
@@ -295,14 +309,38 @@ def make_task(plan: TaskPlan) -> Task:
     if plan.kind == "random":
         of = {key: content[key] for key in ("mechanism", "degree", "hidden")}
         return random_task(content["n_genes"], **of, seed=content["draw"])
-    return intervention_task(
-        load_dataset(content["dataset"]),
-        perturbation=content["perturbation"],
-        control=content["control"],
-        name=plan.name,
-        n_genes=content.get("genes"),
-        within=content.get("within"),
-    )
+    return _measured_task(plan)
+
+
+def _measured_task(plan: TaskPlan) -> Task:
+    """Make a task of measured data, of the registry or of a file."""
+    content = plan.content
+    values: dict[str, Any] = {}
+    if plan.kind == "dataset":
+        entry = dataset_info(content["dataset"])
+        adata = usable(load_dataset(entry.name), entry)
+        values = {key: value for key, value in entry.settings.items() if key in VALUES}
+    else:
+        adata = read(content["file"])
+    values |= content.get("values", {})
+    if "edges" not in content:
+        return intervention_task(
+            adata,
+            perturbation=content["perturbation"],
+            control=content["control"],
+            name=plan.name,
+            n_genes=content.get("genes"),
+            within=content.get("within"),
+            leave_out=content.get("leave_out"),
+            values=values,
+        )
+    listed = content["edges"].removeprefix("dataset:")
+    edges = load_network(listed) if listed != content["edges"] else read_edges(listed)
+    if "evidence" in content:
+        check_column(edges.columns, "evidence", where="the table of edges", option="evidence")
+        named = edges["evidence"].astype(str).str.contains(str(content["evidence"]), regex=False)
+        edges = edges[named]
+    return edges_task(adata, edges, name=plan.name, n_genes=content.get("genes", 40), values=values)
 
 
 def _rows(
@@ -321,18 +359,18 @@ def _rows(
         *(task.name, facts["source"], facts.get("mechanism"), len(task.genes), facts.get("n_hidden", 0)),
         *(pooling.kind, pooling.n_cells, len(values), unit.seed),
     )
-    score = partial(_scores, task)
+    score = partial(_scores, task, unit.seed)
     for name in unit.spec.methods:
         outcome = worker.run(values, task.genes, name, seed=unit.seed, time_limit=unit.spec.time_limit)
         yield from _long(about, name, outcome.status, outcome.reason, outcome.seconds, outcome.graph, score)
     for name, graph, reason in _from_elsewhere(unit, task, place):
         yield from _long(about, name, OK if graph else "failed", reason, None, graph, score)
-    if task.truth is not None:
-        drawn = random_graph(task.truth, stream(unit.seed, "random graph", task.name, pooling.n_cells))
-        yield from _long(about, RANDOM_GRAPH, OK, "", None, drawn, score)
-        if task.has_separations:
-            for test, size in sizes_in(values, task.truth, unit.seed).items():
-                yield (*about, test, OK, "", None, "size", size)
+    rng = stream(unit.seed, "random graph", task.name, pooling.n_cells)
+    drawn = random_graph(task.genes, task.n_edges, rng)
+    yield from _long(about, RANDOM_GRAPH, OK, "", None, drawn, score)
+    if task.truth is not None and task.has_separations:
+        for test, size in sizes_in(values, task.truth, unit.seed).items():
+            yield (*about, test, OK, "", None, "size", size, None, None)
 
 
 def _long(
@@ -342,26 +380,29 @@ def _long(
     reason: str,
     seconds: float | None,
     graph: Graph | None,
-    score: Callable[[Graph], dict[str, float]],
+    score: Callable[[Graph], dict[str, Scored]],
 ) -> Iterator[tuple[Any, ...]]:
     """A row per metric; one without a value where there is no graph."""
     if graph is None:
-        yield (*about, method, status, reason, seconds, METRICS[0], None)
+        yield (*about, method, status, reason, seconds, METRICS[0], None, None, None)
         return
-    for metric, value in score(graph).items():
+    for metric, (value, low, high) in score(graph).items():
         if np.isfinite(value):
-            yield (*about, method, status, reason, seconds, metric, value)
+            yield (*about, method, status, reason, seconds, metric, value, low, high)
 
 
-def _scores(task: Task, found: Graph) -> dict[str, float]:
+def _scores(task: Task, seed: int, found: Graph) -> dict[str, Scored]:
     """All metrics that a task can have. Weights become a graph of as many edges as the truth has."""
-    scores: dict[str, float] = {}
+    scores: dict[str, Scored] = {}
     if task.truth is not None:
-        graph = found.with_edges(task.truth.n_edges)
-        scores |= graph_metrics(graph, task.truth) | weight_metrics(found, task.truth)
+        graph = found.with_edges(task.n_edges)
+        of_graph = graph_metrics(graph, task.truth) | weight_metrics(found, task.truth)
+        scores |= {name: (value, None, None) for name, value in of_graph.items()}
     if task.effects is not None:
-        real = int((task.effects["q_value"] < 0.05).sum())
-        scores |= effect_metrics(found.with_edges(real), task.effects)
+        graph = found.with_edges(task.n_edges)
+        of_effects = effect_metrics(graph, task.effects)
+        ends = effect_intervals(graph, task.effects, stream(seed, "effects", task.name))
+        scores |= {name: (value, *ends[name]) for name, value in of_effects.items()}
     return scores
 
 

@@ -18,10 +18,18 @@ from .random_models import MECHANISMS
 
 DEFAULT, QUICK = "default", "quick"
 SPEC_KEYS = ("name", "seeds", "n_pools", "time_limit", "tasks", "pools", "methods", "check")
+MEASURED = (
+    *("perturbation", "control", "edges", "evidence", "genes", "within"),
+    *("leave_out", "values", "name", "n_pools"),
+)
+"""Of a task of measured data."""
+VALUES = ("layer", "kind", "scale", "log_base", "log_offset", "size_factors", "gene_column")
+"""Options of how to read values."""
 TASK_KEYS = {
     "model": ("model", "hidden"),
     "random": ("random", "mechanism", "degree", "hidden", "draws"),
-    "dataset": ("dataset", "perturbation", "control", "genes", "within"),
+    "dataset": ("dataset", *MEASURED),
+    "file": ("file", *MEASURED),
 }
 
 
@@ -30,7 +38,7 @@ class TaskPlan:
     """One task, not made yet."""
 
     kind: str
-    """``model``, ``random`` or ``dataset``."""
+    """``model``, ``random``, ``dataset`` or ``file``."""
     content: Mapping[str, Any]
 
     @property
@@ -40,7 +48,7 @@ class TaskPlan:
             c = self.content
             hidden = f"-hidden{c['hidden']}" if c["hidden"] else ""
             return f"{c['mechanism']}-{c['n_genes']}{hidden}-{c['draw']}"
-        return str(self.content[self.kind])
+        return str(self.content.get("name") or self.content[self.kind])
 
 
 @dataclass(frozen=True)
@@ -148,7 +156,7 @@ def _tasks(entry: object) -> Iterator[TaskPlan]:
     kind = next((k for k in TASK_KEYS if isinstance(entry, Mapping) and k in entry), None)
     if kind is None:
         raise InputError(
-            f"a task is one of model, random and dataset, such as {{model: fork-section4}}; found "
+            f"a task is one of {', '.join(TASK_KEYS)}, such as {{model: fork-section4}}; found "
             f"{printable(entry, 60)!r}"
         )
     content = _known(entry, TASK_KEYS[kind], f"a task with {kind}")
@@ -157,10 +165,8 @@ def _tasks(entry: object) -> Iterator[TaskPlan]:
         if model not in list_models() and not Path(model).is_file():
             raise InputError(f"expected a model of the gallery or a file; found {printable(model, 200)!r}")
         yield TaskPlan(kind, {"model": model, "hidden": tuple(_list(content.get("hidden", ())))})
-    elif kind == "dataset":
-        for key in ("perturbation", "control"):
-            _text(content.get(key), f"{key} of a dataset")
-        yield TaskPlan(kind, dict(content))
+    elif kind in ("dataset", "file"):
+        yield TaskPlan(kind, _measured(kind, content))
     else:
         sizes, mechanisms, hidden = (
             _list(content.get(key, default))
@@ -185,6 +191,27 @@ def _tasks(entry: object) -> Iterator[TaskPlan]:
                                 "draw": draw,
                             },
                         )
+
+
+def _measured(kind: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of a task of measured data, checked."""
+    _text(content[kind], kind)
+    if "edges" in content:
+        _text(content["edges"], "edges")
+        if "perturbation" in content:
+            raise InputError("a task of measured data has perturbation and control, or edges; found both")
+    else:
+        for key in ("perturbation", "control"):
+            _text(content.get(key), f"{key} of a {kind}")
+    for key, least in (("genes", 2), ("n_pools", 20)):
+        if key in content:
+            check_whole(key, content[key], least)
+    if not isinstance(content.get("values", {}), Mapping):
+        raise InputError("values must name options of how to read them, such as {layer: counts}")
+    for key in content.get("values", {}):
+        if key not in VALUES:
+            raise InputError(f"values has no entry {printable(key, 40)!r}; known: {', '.join(VALUES)}")
+    return dict(content)
 
 
 def _poolings(entry: object) -> Iterator[Pooling]:

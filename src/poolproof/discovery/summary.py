@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from .._checks import printable
 from .._random import stream
-from .metrics import RANDOM_GRAPH
+from .metrics import EFFECT_METRICS, RANDOM_GRAPH
 from .pooled import RANDOM
 
 MAIN = "skeleton_f1"
@@ -34,8 +35,9 @@ def summarise(table: pd.DataFrame, tasks: pd.DataFrame, notes: Sequence[str], se
     ``curves`` (per method, kind and size of pools: mean of the main metric over tasks, 95 % bootstrap
     interval over tasks), ``losses`` (per method: mean loss from single cells to the usual pools),
     ``prediction`` (rank correlation of each of `PREDICTORS` with a task's mean loss, with its interval),
-    ``worst`` (the three tasks whose loss was predicted worst), ``costs``, ``wins``, ``findings`` and
-    ``notes``.
+    ``worst`` (the three tasks whose loss was predicted worst), ``costs``, ``wins``, ``effects`` (per task
+    with interventions, method and size of random pools: means over seeds of each metric and of its interval),
+    ``findings`` and ``notes``.
     """
     rng = stream(seed, "benchmark summary")
     main = table[(table["metric"] == MAIN) & table["value"].notna()]
@@ -60,6 +62,7 @@ def summarise(table: pd.DataFrame, tasks: pd.DataFrame, notes: Sequence[str], se
         {"method": method, "n_tasks": int(part["task"].nunique()), **_mean_interval(part, "loss", rng)}
         for method, part in losses.groupby("method", sort=True)
     ]
+    effects = _effects(table)
     return {
         "n_tasks": len(tasks),
         "n_cells": n_cells,
@@ -71,7 +74,8 @@ def summarise(table: pd.DataFrame, tasks: pd.DataFrame, notes: Sequence[str], se
         "costs": costs,
         "wins": _wins(main),
         "sizes": _sizes(table, rng),
-        "findings": _findings(per_method, prediction, tasks, own, n_cells),
+        "effects": effects,
+        "findings": _findings(per_method, prediction, tasks, own, n_cells, effects),
         "notes": list(notes),
     }
 
@@ -113,6 +117,19 @@ def _sizes(table: pd.DataFrame, rng: np.random.Generator) -> list[dict[str, Any]
     ]
 
 
+def _effects(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """What interventions say of the graphs found in random pools."""
+    rows = table[table["metric"].isin(EFFECT_METRICS) & (table["pooling"] == RANDOM)]
+    said = []
+    for (task, n_cells, method), part in rows.groupby(["task", "n_cells", "method"], sort=True):
+        row: dict[str, Any] = {"task": task, "n_cells": int(str(n_cells)), "method": method}
+        for metric, one in part.groupby("metric", sort=True):
+            means = one[["value", "low", "high"]].astype(float).mean()
+            row[str(metric)] = {key: None if np.isnan(v) else float(v) for key, v in means.items()}
+        said.append(row)
+    return said
+
+
 def _losses(main: pd.DataFrame, n_cells: int | None) -> pd.DataFrame:
     """What each method lost on each task: the main metric in single cells less that in the usual pools."""
     keys = ["task", "seed", "method"]
@@ -129,13 +146,12 @@ def _prediction(
     """Rank correlation of what was known beforehand with the mean loss of a task, and the worst misses."""
     if losses.empty:
         return [], []
-    mean = losses.groupby(["task", "seed"])["loss"].mean().rename("loss").reset_index()
-    joined = mean.merge(tasks, on=["task", "seed"])
+    joined = _by_task(losses, tasks)
     found, worst = [], []
     for name in PREDICTORS:
         if name not in joined:
             continue
-        part = joined[["task", "seed", "loss", name]].dropna()
+        part = joined[["task", "loss", name]].dropna()
         part = part.astype({name: float, "loss": float})
         if len(part) < 5 or part[name].nunique() < 2:
             continue
@@ -160,13 +176,23 @@ def _prediction(
                 worst.append(
                     {
                         "task": one["task"],
-                        "seed": int(one["seed"]),
                         "bend_share": float(one[name]),
                         "loss": float(one["loss"]),
                         "rank_missed_by": float(miss[row]),
                     }
                 )
     return found, worst
+
+
+def _by_task(losses: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
+    """Mean loss of each task over methods and seeds, with means of what was predicted."""
+    mean = losses.groupby("task")["loss"].mean().rename("loss").reset_index()
+    known = [name for name in PREDICTORS if name in tasks]
+    numbers = tasks[["task", *known]].astype(dict.fromkeys(known, float)).groupby("task").mean()
+    joined = mean.merge(numbers.reset_index(), on="task")
+    if "check_verdict" in tasks:
+        joined = joined.merge(tasks.drop_duplicates("task")[["task", "check_verdict"]], on="task")
+    return joined
 
 
 def _rho(x: np.ndarray, y: np.ndarray) -> float:
@@ -194,6 +220,7 @@ def _findings(
     tasks: pd.DataFrame,
     losses: pd.DataFrame,
     n_cells: int | None,
+    effects: list[dict[str, Any]],
 ) -> list[str]:
     said = []
     own = [row for row in per_method if row["method"] != RANDOM_GRAPH]
@@ -208,15 +235,34 @@ def _findings(
             f"{row['rho']:.2f} (95 % interval {row['low']:.2f} to {row['high']:.2f})."
         )
     if not losses.empty and "check_verdict" in tasks:
-        joined = (
-            losses.groupby(["task", "seed"])["loss"].mean().reset_index().merge(tasks, on=["task", "seed"])
-        )
-        for verdict, part in joined.groupby("check_verdict", sort=True):
+        for verdict, part in _by_task(losses, tasks).groupby("check_verdict", sort=True):
             said.append(
                 f"Where check says {verdict} ({len(part)} task{'s' * (len(part) != 1)}) the mean loss is "
                 f"{part['loss'].mean():.3f}."
             )
+    said += _effect_findings(effects)
     return said or ["No method was compared in single cells and in pools."]
+
+
+def _effect_findings(effects: list[dict[str, Any]]) -> list[str]:
+    """For each task with interventions: are edges found more often effects than those of a random graph?"""
+    said = []
+    for task in dict.fromkeys(row["task"] for row in effects):
+        mine = [row for row in effects if row["task"] == task and "false_omission" in row]
+        sizes = sorted({row["n_cells"] for row in mine})
+        parts = []
+        for n_cells in dict.fromkeys((sizes[0], sizes[-1])) if sizes else ():
+            at = [row for row in mine if row["n_cells"] == n_cells]
+            own = [row["false_omission"]["value"] for row in at if row["method"] != RANDOM_GRAPH]
+            chance = [row["false_omission"]["value"] for row in at if row["method"] == RANDOM_GRAPH]
+            if own and chance:
+                parts.append(f"{np.mean(own):.3f} at {n_cells} cells (random graph {chance[0]:.3f})")
+        if parts:
+            said.append(
+                f"{printable(task, 60)}: of the pairs that methods leave out, interventions show an effect "
+                f"in {', '.join(parts)}."
+            )
+    return said
 
 
 def _signed(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Systems with known truth: cells to draw from a model, or measured cells with interventions."""
+"""Systems with known truth: cells to draw from a model; what measured cells with interventions are too."""
 
 from __future__ import annotations
 
@@ -9,22 +9,13 @@ from typing import Any
 import networkx as nx
 import numpy as np
 import pandas as pd
-from anndata import AnnData
-from scipy import stats
 
-from .._checks import InputError, check_column, printable
+from .._checks import InputError, printable
 from .._random import stream
 from ..models.examples import example_model, list_models
 from ..models.model_file import Model, read_model
-from ..pairs.calls import bh_adjust
 from .graph import Graph
 from .random_models import random_model
-
-EFFECT_COLUMNS = ("regulator", "target", "difference", "wasserstein", "p_value", "q_value")
-"""Columns of a table of effects. ``difference``: perturbed less control, in standard deviations of the
-control."""
-MIN_CELLS = 20
-"""Fewer perturbed cells tell no effect."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +33,7 @@ class Task:
     labels: np.ndarray | None = None
     """Group of each measured cell that pools may be drawn inside, shape ``(n,)``."""
     effects: pd.DataFrame | None = None
-    """What interventions did (`EFFECT_COLUMNS`)."""
+    """What interventions did (``interventions.EFFECT_COLUMNS``)."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the task was made of, for the table of results."""
 
@@ -51,6 +42,16 @@ class Task:
         """Whether genes without an edge are separated by their parents: nothing hidden joins them."""
         hidden = self.facts.get("n_hidden", 0) or self.facts.get("n_types", 1) > 1
         return self.truth is not None and not hidden
+
+    @property
+    def n_edges(self) -> int:
+        """Edges of the truth; of effects, the pairs of genes with a real one (q below 5 %)."""
+        if self.truth is not None:
+            return self.truth.n_edges
+        if self.effects is None:
+            return 0
+        real = self.effects[self.effects["q_value"] < 0.05]
+        return len({frozenset(pair) for pair in zip(real["regulator"], real["target"], strict=True)})
 
     def draw(self, n: int, seed: int, part: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
         """Cells of the genes seen, shape ``(n, p)``, and the cell type of each, where there are several.
@@ -129,117 +130,6 @@ def random_task(
     task = model_task(model, hidden=tuple(f"H{i + 1}" for i in range(hidden)), name=name)
     facts = {"source": "random", "mechanism": mechanism, "n_hidden": hidden, "degree": degree, "n_types": 1}
     return Task(task.name, task.genes, task.truth, model, facts=facts)
-
-
-def effects_of(
-    values: np.ndarray, genes: tuple[str, ...], target_of: np.ndarray, control: str
-) -> pd.DataFrame:
-    """What perturbing each gene did to all others.
-
-    Parameters
-    ----------
-    values
-        Cells x genes, normalised by depth, shape ``(n, p)``.
-    genes
-        Names, shape ``(p,)``.
-    target_of
-        The perturbed gene of each cell, or ``control``, shape ``(n,)``.
-    control
-        The label of unperturbed cells.
-
-    Returns
-    -------
-    Columns `EFFECT_COLUMNS`, a row for each perturbed gene that is measured and each other gene; Welch's
-    test, Benjamini-Hochberg over all rows. ``wasserstein`` is the distance of the two laws in standard
-    deviations of the control, which CausalBench ranks edges by (Chevalley et al. 2025, Commun Biol 8:412).
-
-    Raises
-    ------
-    InputError
-        No measured gene was perturbed in at least `MIN_CELLS` cells, or there are too few control cells.
-    """
-    of_control = values[target_of == control]
-    if len(of_control) < MIN_CELLS:
-        raise InputError(
-            f"expected at least {MIN_CELLS} cells labelled {printable(control, 40)!r}; found "
-            f"{len(of_control)}"
-        )
-    spread = of_control.std(axis=0)
-    scale = np.where(spread > 0, spread, 1.0)
-    rows = []
-    for i, gene in enumerate(genes):
-        perturbed = values[target_of == gene]
-        if len(perturbed) < MIN_CELLS:
-            continue
-        with np.errstate(all="ignore"):
-            p_values = stats.ttest_ind(perturbed, of_control, equal_var=False).pvalue
-        for j, target in enumerate(genes):
-            if i == j or spread[j] == 0 or not np.isfinite(p_values[j]):
-                continue
-            distance = stats.wasserstein_distance(perturbed[:, j], of_control[:, j]) / scale[j]
-            difference = (perturbed[:, j].mean() - of_control[:, j].mean()) / scale[j]
-            rows.append((gene, target, difference, distance, p_values[j], np.nan))
-    if not rows:
-        raise InputError(f"no measured gene was perturbed in at least {MIN_CELLS} cells")
-    table = pd.DataFrame(rows, columns=list(EFFECT_COLUMNS))
-    table["q_value"] = bh_adjust(table["p_value"].to_numpy())
-    return table
-
-
-def intervention_task(
-    adata: AnnData,
-    *,
-    perturbation: str,
-    control: str,
-    name: str,
-    n_genes: int | None = None,
-    within: str | None = None,
-) -> Task:
-    """Make a task of measured cells: methods see control cells, interventions are the truth.
-
-    Parameters
-    ----------
-    adata
-        Cells x genes, counts.
-    perturbation
-        Column of obs with the perturbed gene of each cell.
-    control
-        Its label for cells that were not perturbed.
-    name
-        Of the task.
-    n_genes
-        The most expressed genes beside those perturbed that are used; None: all.
-    within
-        Column of obs whose groups pools may be drawn inside.
-
-    Raises
-    ------
-    InputError
-        A column is not there, or no measured gene was perturbed in enough cells.
-    """
-    for column in (perturbation, *((within,) if within else ())):
-        check_column(adata.obs.columns, column, where="the table of cells", option="the task")
-    counts = np.asarray(adata.to_df(), dtype=np.float64)
-    depth = counts.sum(axis=1)
-    values = counts / np.where(depth > 0, depth, 1.0)[:, None] * depth.mean()
-    target_of = adata.obs[perturbation].astype(str).to_numpy(dtype=object)
-    symbols = adata.var_names.astype(str).to_numpy(dtype=object)
-    perturbed = np.isin(symbols, np.unique(target_of))
-    order = np.argsort(-counts.mean(axis=0), kind="stable")
-    kept = perturbed.copy()
-    for place in order[: len(order) if n_genes is None else n_genes + int(perturbed.sum())]:
-        if n_genes is not None and kept.sum() >= n_genes + perturbed.sum():
-            break
-        kept[place] = True
-    is_control = target_of == control
-    kept &= counts[is_control].std(axis=0) > 0 if is_control.any() else True
-    genes = tuple(str(gene) for gene in symbols[kept])
-    effects = effects_of(values[:, kept], genes, target_of, control)
-    labels = None if within is None else adata.obs[within].astype(str).to_numpy(dtype=object)[is_control]
-    facts = {"source": "interventions", "n_perturbed": int(effects["regulator"].nunique())}
-    return Task(
-        name, genes, None, cells=values[is_control][:, kept], labels=labels, effects=effects, facts=facts
-    )
 
 
 def ancestors(truth: Graph) -> np.ndarray:

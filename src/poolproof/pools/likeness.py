@@ -26,7 +26,8 @@ CELLS_PER_GENE = 4
 """Cells for each gene whose own part is looked at, at least."""
 MIN_CELLS = 20
 """Cells beyond the first of each pool, without which sums say nothing of likeness."""
-LEVEL = 0.05
+LEVEL, OWN_LEVEL = 0.05, 0.001
+"""False-discovery rates of genes that are shared, and of own parts: one of three by chance would decide."""
 SMALLEST = 0.005
 """Shares of variance below it count as none, however sure."""
 RIDGE = 0.01
@@ -205,7 +206,7 @@ def _summary(
     table: pd.DataFrame, assignment: str, sizes: np.ndarray, left_out: int, n_own: int
 ) -> dict[str, Any]:
     alike = (table["q_value"] < LEVEL) & (table["shared"] > SMALLEST)
-    own = ((table["own_q_value"] < LEVEL) & (table["own_shared"] > SMALLEST))[table["own_shared"].notna()]
+    own = ((table["own_q_value"] < OWN_LEVEL) & (table["own_shared"] > SMALLEST))[table["own_shared"].notna()]
     share_alike, share_own = float(alike.mean()), float(own.mean()) if len(own) else None
     kind = RANDOM if share_alike <= FEW else OWN if share_own is not None and share_own > MOST else ALIKE
     summary: dict[str, Any] = {
