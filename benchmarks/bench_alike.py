@@ -5,8 +5,8 @@
 A fork X <- Y -> Z of affine or square equations, 20,000 cells, 800 pools. Pools are random, neighbours in Y,
 and clusters (k-means) of the genes, of the genes with 20 genes of noise, and of 20 noisy copies of Y. Shown
 are the mean correlation of X and Z after a spline in Y, how often the test of independence rejects at 5 %
-(with its exact 95 % interval), the share of variance that cells of a pool share (of X; and of what Y and Z leave
-of it), and what kind of pools they are called. Draws come from the seed.
+(with its exact 95 % interval), the share of variance that cells of a pool share (of X; and of what Y and Z
+leave of it), and what kind of pools they are called. Draws come from the seed.
 """
 
 import argparse

@@ -22,7 +22,7 @@ RANDOM, ALIKE, OWN = KINDS = ("random", "alike", "alike-in-these-genes")
 """What pools are: like random ones; of cells that are alike; of cells alike in what only these genes say."""
 MAX_GENES = 1_000
 """Genes whose own part is looked at, drawn where there are more."""
-CELLS_PER_GENE = 4
+CELLS_PER_GENE = 8
 """Cells for each gene whose own part is looked at, at least."""
 MIN_CELLS = 20
 """Cells beyond the first of each pool, without which sums say nothing of likeness."""
@@ -32,6 +32,8 @@ SMALLEST = 0.005
 """Shares of variance below it count as none, however sure."""
 RIDGE = 0.01
 """Added to the diagonal of correlations before they are inverted."""
+FAR = 3.0
+"""Standard deviations beyond which squares do not grow."""
 FEW, MOST = 0.1, 0.5
 """Shares of genes: up to ``FEW`` alike is random, above ``MOST`` alike in their own part is made of them."""
 COLUMNS = tuple(column.name for column in names.ASSIGNMENT_COLUMNS)
@@ -44,7 +46,8 @@ class Likeness:
     table: pd.DataFrame
     """One row per gene that varies: ``shared``, the share of its variance that the cells of a pool share
     beyond what cells of random pools do (0 on average there), with p-value and q-value of the F test; and
-    the same of its own part, what a ridge regression on the other genes leaves (missing where not drawn)."""
+    the same of its own part, what a ridge regression on the other genes and their squares leaves (missing
+    where not drawn)."""
     summary: dict[str, Any]
     """The entry ``assignment`` of verdict.json."""
 
@@ -182,15 +185,21 @@ def _shared(total: np.ndarray, between: np.ndarray, n_pools: int, n: int) -> tup
 
 
 def own_parts(values: np.ndarray) -> np.ndarray:
-    """What a ridge regression of each column on all others leaves, shape as ``values``.
+    """What a ridge regression of each column on all others and their squares leaves, shape as ``values``.
 
-    The rows of the inverse of a correlation matrix are the regressions of each variable on the others
-    (Whittaker 1990, section 5.7).
+    A row of the inverse of a correlation matrix is the regression of a variable on all others (Whittaker
+    1990, section 5.7); the column's own square is taken out of it by the rule for the inverse of a part.
     """
     scaled = (values - values.mean(axis=0)) / values.std(axis=0)
-    correlation = scaled.T @ scaled / len(scaled)
-    inverse = np.linalg.inv(correlation + RIDGE * np.eye(len(correlation)))
-    return np.asarray(scaled @ (inverse / np.diag(inverse)))
+    squares = np.clip(scaled, -FAR, FAR) ** 2
+    spread = squares.std(axis=0)
+    squares = (squares - squares.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    features, p = np.hstack([scaled, squares]), values.shape[1]
+    correlation = features.T @ features / len(features)
+    inverse = np.linalg.inv(correlation + RIDGE * np.eye(2 * p))
+    own = np.diag(inverse[:p, p:]) / np.diag(inverse)[p:]
+    weights = inverse[:p] - own[:, None] * inverse[p:]
+    return np.asarray(features @ (weights / np.diag(weights)[:, None]).T)
 
 
 def _drawn(genes: np.ndarray, n_cells: int, seed: int) -> np.ndarray:
