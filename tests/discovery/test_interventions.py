@@ -159,8 +159,9 @@ def test_effect_intervals__hold_the_value_and_need_three_genes():
     arrows = weights > 0.6
     found = Graph(names, arrows, np.zeros((14, 14), dtype=bool), weights)
     scores, ends = effect_metrics(found, effects), effect_intervals(found, effects, rng)
-    for name, value in scores.items():
-        low, high = ends[name]
+    assert ends.pop("n_joined") == (None, None)
+    for name, (low, high) in ends.items():
+        value = scores[name]
         assert low <= value <= high
     few = effects[effects["regulator"].isin(["r0", "r1"])]
     assert set(effect_intervals(found, few, rng).values()) == {(None, None)}
@@ -196,7 +197,12 @@ def test_benchmark__of_a_file_with_interventions(tmp_path):
     table = run_benchmark(tmp_path / "out", spec, threads=1).table
     own = table[table["method"] == "partial_correlation"]
     rows = own.set_index(["n_cells", "metric"]).sort_index()
-    assert set(rows.index.get_level_values("metric")) == {"mean_effect", "false_omission", "effect_auprc"}
+    assert set(rows.index.get_level_values("metric")) == {
+        "n_joined",
+        "mean_effect",
+        "false_omission",
+        "effect_auprc",
+    }
     one = rows.loc[(1, "mean_effect")]
     assert one["low"] <= one["value"] <= one["high"]
     assert set(table["task"]) == {"mine"}

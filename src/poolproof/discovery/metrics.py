@@ -23,7 +23,7 @@ GRAPH_METRICS = (
 )
 """Of a graph beside the true one; see `graph_metrics`."""
 WEIGHT_METRICS = ("precision_at_k", "auprc")
-EFFECT_METRICS = ("mean_effect", "false_omission", "effect_auprc")
+EFFECT_METRICS = ("n_joined", "mean_effect", "false_omission", "effect_auprc")
 METRICS = (*GRAPH_METRICS, *WEIGHT_METRICS, *EFFECT_METRICS)
 N_DRAWS, N_RANKED = 1_000, 200
 """Draws of a bootstrap, and of one that ranks pairs each time."""
@@ -157,14 +157,15 @@ def effect_metrics(found: Graph, effects: pd.DataFrame, fdr: float = 0.05) -> di
 
     Returns
     -------
-    ``mean_effect``: mean Wasserstein distance over the pairs (perturbed gene, other gene) that the graph
-    joins with an arrow out of the gene or a line; ``false_omission``: share of real effects (q below
-    ``fdr``) among the pairs that it leaves out, as CausalBench has both (Chevalley et al. 2025, Commun Biol
+    ``n_joined``: the pairs (perturbed gene, other gene) that the graph joins with an arrow out of the gene
+    or a line; ``mean_effect``: mean Wasserstein distance over them; ``false_omission``: share of real
+    effects (q below ``fdr``) among the pairs that it leaves out, as CausalBench has both (Chevalley et al. 2025, Commun Biol
     8:412); ``effect_auprc``: average precision of the weights for real effects.
     """
     joined, real, size, weights = _beside(found, effects, fdr)
     known = joined & np.isfinite(size)
     return {
+        "n_joined": float(joined.sum()),
         "mean_effect": float(size[known].mean()) if known.any() else np.nan,
         "false_omission": float(real[~joined].mean()) if (~joined).any() else np.nan,
         "effect_auprc": np.nan if weights is None else average_precision(weights, real),

@@ -14,7 +14,7 @@ from .._checks import printable
 from ..report.drawing import INK, SOFT, legend_above, new_axes
 from ..report.page import policy, resource, svg_of, template, text_of
 from ..report.tables import csv_address
-from .metrics import RANDOM_GRAPH
+from .metrics import EFFECT_METRICS, RANDOM_GRAPH
 from .pooled import KINDS, RANDOM
 from .prediction import TESTS
 from .summary import MAIN, PREDICTORS
@@ -37,12 +37,6 @@ SHOWN = {
     "orientation": "right direction, of true edges found with an arrow",
     "auprc": "average precision of weights",
     "shd": "pairs whose edge differs (SHD)",
-}
-
-EFFECT_LABELS = {
-    "mean_effect": "Mean effect",
-    "false_omission": "False omission",
-    "effect_auprc": "Average precision",
 }
 
 
@@ -71,7 +65,8 @@ def benchmark_page(table: pd.DataFrame, tasks: pd.DataFrame, summary: Mapping[st
         others=_others(summary),
         csv=csv_address(pd.DataFrame(summary["curves"])),
         predictors=PREDICTORS,
-        effect_labels=tuple(EFFECT_LABELS.items()),
+        effects=_effects(summary),
+        effects_csv=csv_address(table[table["metric"].isin(EFFECT_METRICS)]),
     )
 
 
@@ -154,6 +149,32 @@ def _predicted(table: pd.DataFrame, tasks: pd.DataFrame, summary: Mapping[str, A
         "csv": csv_address(joined),
         "file": "benchmark_prediction.csv",
     }
+
+
+def _effects(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """For each task with interventions: methods by what was found at the smallest and the largest size."""
+    tables = []
+    for task in dict.fromkeys(row["task"] for row in summary["effects"]):
+        mine = {(r["method"], r["n_cells"]): r for r in summary["effects"] if r["task"] == task}
+        sizes = sorted({n_cells for _, n_cells in mine})
+        places = [
+            (n, m)
+            for m in ("n_joined", "mean_effect", "false_omission")
+            for n in dict.fromkeys((sizes[0], sizes[-1]))
+        ]
+        places = [(n, m) for n, m in places if any(m in row for row in mine.values())]
+        words = {"n_joined": "Edges", "mean_effect": "Mean effect", "false_omission": "False omission"}
+        tables.append(
+            {
+                "task": task,
+                "heads": [f"{words[metric]}, {n:,} cell{'s' * (n > 1)}" for n, metric in places],
+                "rows": [
+                    (method, [mine.get((method, n), {}).get(metric) for n, metric in places])
+                    for method in dict.fromkeys(method for method, _ in mine)
+                ],
+            }
+        )
+    return tables
 
 
 def _others(summary: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -64,7 +64,7 @@ def summarise(table: pd.DataFrame, tasks: pd.DataFrame, notes: Sequence[str], se
     ]
     effects = _effects(table)
     return {
-        "n_tasks": len(tasks),
+        "n_tasks": int(tasks["task"].nunique()),
         "n_cells": n_cells,
         "metric": MAIN,
         "curves": curves,
@@ -256,7 +256,7 @@ def _effect_findings(effects: list[dict[str, Any]]) -> list[str]:
             own = [row["false_omission"]["value"] for row in at if row["method"] != RANDOM_GRAPH]
             chance = [row["false_omission"]["value"] for row in at if row["method"] == RANDOM_GRAPH]
             if own and chance:
-                parts.append(f"{np.mean(own):.3f} at {n_cells} cells (random graph {chance[0]:.3f})")
+                parts.append(f"{np.mean(own):.3f} at K = {n_cells} (random graph {chance[0]:.3f})")
         if parts:
             said.append(
                 f"{printable(task, 60)}: of the pairs that methods leave out, interventions show an effect "
