@@ -159,8 +159,8 @@ def effect_metrics(found: Graph, effects: pd.DataFrame, fdr: float = 0.05) -> di
     -------
     ``n_joined``: the pairs (perturbed gene, other gene) that the graph joins with an arrow out of the gene
     or a line; ``mean_effect``: mean Wasserstein distance over them; ``false_omission``: share of real
-    effects (q below ``fdr``) among the pairs that it leaves out, as CausalBench has both (Chevalley et al. 2025, Commun Biol
-    8:412); ``effect_auprc``: average precision of the weights for real effects.
+    effects (q below ``fdr``) among the pairs that it leaves out, as CausalBench has both (Chevalley et al.
+    2025, Commun Biol 8:412); ``effect_auprc``: average precision of the weights for real effects.
     """
     joined, real, size, weights = _beside(found, effects, fdr)
     known = joined & np.isfinite(size)
