@@ -14,6 +14,7 @@ from scipy.cluster.vq import kmeans2
 
 from poolproof import audit, describe
 from poolproof._checks import InputError
+from poolproof.basis import spline_basis
 from poolproof.pools.cells import pool_cells
 from poolproof.pools.likeness import own_parts, pool_likeness, shared_in_sums, shared_variance
 from poolproof.pools.marks import in_a_pool
@@ -68,10 +69,9 @@ def test_own_parts__are_the_residuals_of_ridge_regressions():
     rng = np.random.default_rng(6)
     values = fork(rng, 3)
     scaled = (values - values.mean(axis=0)) / values.std(axis=0)
-    squares = np.clip(scaled, -3, 3) ** 2
-    squares = (squares - squares.mean(axis=0)) / squares.std(axis=0)
-    others = np.delete(np.hstack([scaled, squares]), [1, 7], axis=1)
-    weights = np.linalg.solve(others.T @ others / N + 0.01 * np.eye(10), others.T @ scaled[:, 1] / N)
+    curves = [spline_basis(column, 6) * np.sqrt(N) for i, column in enumerate(scaled.T) if i != 1]
+    others = np.hstack(curves)
+    weights = np.linalg.solve(others.T @ others / N + 0.01 * np.eye(30), others.T @ scaled[:, 1] / N)
     residual = scaled[:, 1] - others @ weights
     found = own_parts(values)[:, 1]
     assert np.corrcoef(residual, found)[0, 1] > 1 - 1e-9

@@ -14,26 +14,26 @@ from .. import _names as names
 from .._checks import InputError, check_column, printable
 from .._notebook import summary_html
 from .._random import stream
+from ..basis import spline_basis
 from ..data.expression import Expression
 from ..pairs.calls import bh_adjust
 from .marks import in_a_pool
 
 RANDOM, ALIKE, OWN = KINDS = ("random", "alike", "alike-in-these-genes")
 """What pools are: like random ones; of cells that are alike; of cells alike in what only these genes say."""
-MAX_GENES = 1_000
-"""Genes whose own part is looked at, drawn where there are more."""
-CELLS_PER_GENE = 8
-"""Cells for each gene whose own part is looked at, at least."""
+MAX_GENES, CELLS_PER_GENE = 300, 8
+"""Genes whose own part is looked at, drawn where there are more; cells for each, at least."""
+CELLS_PER_COLUMN, MOST_COLUMNS = 4, 6
+"""Cells for each column of a curve, at least; columns of a curve, at most."""
 MIN_CELLS = 20
 """Cells beyond the first of each pool, without which sums say nothing of likeness."""
 LEVEL, OWN_LEVEL = 0.05, 0.001
 """False-discovery rates of genes that are shared, and of own parts: one of three by chance would decide."""
-SMALLEST = 0.005
-"""Shares of variance below it count as none, however sure."""
+SMALLEST, OWN_SMALLEST = 0.005, 0.02
+"""Shares of variance, and of own parts, below it count as none, however sure: what splines miss of a curve
+is in own parts too."""
 RIDGE = 0.01
 """Added to the diagonal of correlations before they are inverted."""
-FAR = 3.0
-"""Standard deviations beyond which squares do not grow."""
 FEW, MOST = 0.1, 0.5
 """Shares of genes: up to ``FEW`` alike is random, above ``MOST`` alike in their own part is made of them."""
 COLUMNS = tuple(column.name for column in names.ASSIGNMENT_COLUMNS)
@@ -46,8 +46,8 @@ class Likeness:
     table: pd.DataFrame
     """One row per gene that varies: ``shared``, the share of its variance that the cells of a pool share
     beyond what cells of random pools do (0 on average there), with p-value and q-value of the F test; and
-    the same of its own part, what a ridge regression on the other genes and their squares leaves (missing
-    where not drawn)."""
+    the same of its own part, what a ridge regression on curves of the other genes leaves (missing where not
+    drawn)."""
     summary: dict[str, Any]
     """The entry ``assignment`` of verdict.json."""
 
@@ -185,21 +185,29 @@ def _shared(total: np.ndarray, between: np.ndarray, n_pools: int, n: int) -> tup
 
 
 def own_parts(values: np.ndarray) -> np.ndarray:
-    """What a ridge regression of each column on all others and their squares leaves, shape as ``values``.
+    """What a ridge regression of each column on curves (splines) of all others leaves, shape as ``values``.
 
     A row of the inverse of a correlation matrix is the regression of a variable on all others (Whittaker
-    1990, section 5.7); the column's own square is taken out of it by the rule for the inverse of a part.
+    1990, section 5.7); a column's own curve is taken out of it by the rule for the inverse of a part.
     """
+    n, p = values.shape
+    k = int(np.clip(n // (CELLS_PER_COLUMN * p), 1, MOST_COLUMNS))
     scaled = (values - values.mean(axis=0)) / values.std(axis=0)
-    squares = np.clip(scaled, -FAR, FAR) ** 2
-    spread = squares.std(axis=0)
-    squares = (squares - squares.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    features, p = np.hstack([scaled, squares]), values.shape[1]
-    correlation = features.T @ features / len(features)
-    inverse = np.linalg.inv(correlation + RIDGE * np.eye(2 * p))
-    own = np.diag(inverse[:p, p:]) / np.diag(inverse)[p:]
-    weights = inverse[:p] - own[:, None] * inverse[p:]
-    return np.asarray(features @ (weights / np.diag(weights)[:, None]).T)
+    features = [scaled]
+    if k > 1:
+        curves = [spline_basis(column, k)[:, 1:] * np.sqrt(n) for column in scaled.T]
+        curves = [np.pad(curve, ((0, 0), (0, k - 1 - curve.shape[1]))) for curve in curves]
+        features += curves  # columns of a gene side by side; too few values: columns of zeros
+    every = np.hstack(features)
+    inverse = np.linalg.inv(every.T @ every / n + RIDGE * np.eye(every.shape[1]))
+    weights = inverse[:p]
+    if k > 1:
+        own = p + (k - 1) * np.arange(p)[:, None] + np.arange(k - 1)
+        across = inverse[np.arange(p)[:, None], own]
+        inside = inverse[own[:, :, None], own[:, None, :]]
+        times = np.linalg.solve(inside, across[:, :, None])[:, :, 0]
+        weights = weights - np.einsum("gk,gkf->gf", times, inverse[own])
+    return np.asarray(every @ (weights / np.diag(weights)[:, None]).T)
 
 
 def _drawn(genes: np.ndarray, n_cells: int, seed: int) -> np.ndarray:
@@ -215,7 +223,9 @@ def _summary(
     table: pd.DataFrame, assignment: str, sizes: np.ndarray, left_out: int, n_own: int
 ) -> dict[str, Any]:
     alike = (table["q_value"] < LEVEL) & (table["shared"] > SMALLEST)
-    own = ((table["own_q_value"] < OWN_LEVEL) & (table["own_shared"] > SMALLEST))[table["own_shared"].notna()]
+    own = ((table["own_q_value"] < OWN_LEVEL) & (table["own_shared"] > OWN_SMALLEST))[
+        table["own_shared"].notna()
+    ]
     share_alike, share_own = float(alike.mean()), float(own.mean()) if len(own) else None
     kind = RANDOM if share_alike <= FEW else OWN if share_own is not None and share_own > MOST else ALIKE
     summary: dict[str, Any] = {
