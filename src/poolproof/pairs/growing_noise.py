@@ -12,10 +12,10 @@ of the standard deviation of x, so that all here stays the same if x or y is shi
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
 from scipy import special
 
 from .score_kernels import MaskedColumns
@@ -24,6 +24,10 @@ SQUARES = (0.05, 0.2, 0.6, 2.0)
 """Variance (c + t)^2, t the distance to an end of x: these c."""
 LINES = (0.05, 0.4)
 """Variance c + t."""
+OFFSETS = np.array(SQUARES + LINES)
+N_SHAPES = 1 + 2 * len(OFFSETS)
+AT_ONCE = 64
+"""Targets looked at together: their arrays stay in the processor's cache."""
 HEED = 0.06
 """P-value of a bend from which on the second test is not asked; nor does it make any larger than this. No
 false-discovery cut at 5 % lies above it."""
@@ -66,82 +70,155 @@ def shapes(x: np.ndarray) -> np.ndarray:
     >>> shapes(np.arange(9.0)).shape
     (13, 9)
     """
-    rows = [np.ones_like(x)]
-    for distance in (x - x.min(), x.max() - x):
-        t = distance / x.std()
-        rows += [(c + t) ** 2 for c in SQUARES] + [c + t for c in LINES]
-    return np.stack(rows)
+    variance = np.ones((N_SHAPES, len(x)))
+    _fill_shapes(x, variance)
+    return variance
+
+
+def _fill_shapes(x: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Put the growing shapes into rows of ones; returns the sum of the logarithms of each row."""
+    n_grow = len(OFFSETS)
+    logs = np.zeros(N_SHAPES)
+    for start, distance in ((1, x - x.min()), (1 + n_grow, x.max() - x)):
+        rows = slice(start, start + n_grow)
+        np.add(distance / x.std(), OFFSETS[:, None], out=variance[rows])
+        logs[rows] = np.log(variance[rows]).sum(axis=1)
+        squares = slice(start, start + len(SQUARES))
+        logs[squares] *= 2
+        variance[squares] *= variance[squares]
+    return logs
+
+
+class SecondTest:
+    """The second test in one level, for one regulator after the other.
+
+    Its arrays are kept from one to the next: to allocate them takes longer than to fill them.
+
+    Parameters
+    ----------
+    nuisance
+        Orthonormal columns of covariates, the constant first, shape ``(n, p)``.
+    """
+
+    def __init__(self, nuisance: np.ndarray) -> None:
+        n = len(nuisance)
+        self._nuisance = np.ascontiguousarray(nuisance.T)
+        self._variance, self._weight = np.ones((N_SHAPES, n)), np.ones((N_SHAPES, n))
+        self._share = np.empty((N_SHAPES, n))
+        self._rows = np.empty((3, AT_ONCE, n))
+
+    def statistics(self, x: np.ndarray, columns: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Test the bends of one regulator by weighted least squares, and say how sure HC3 can be.
+
+        Parameters
+        ----------
+        x
+            Values of the regulator, shape ``(n,)``.
+        columns
+            Its orthonormal columns, the line first, no column 0, shape ``(k, n)``.
+        y
+            Targets, covariates projected out, shape ``(m, n)``.
+
+        Returns
+        -------
+        statistic
+            The bends' sum of squares over the variance that the line leaves, chi-square with k - 1 degrees of
+            freedom if E[y|x] is affine; shape ``(m,)``.
+        doubt
+            Squared relative error of the variance of the plain score, kurtosis of the standardised residuals
+            times the share-weighted concentration of that variance in few samples; shape ``(m,)``.
+        """
+        logs = _fill_shapes(x, self._variance)
+        np.divide(1.0, self._variance[1:], out=self._weight[1:])
+        design = np.concatenate([self._nuisance, columns])
+        least_squares = _Fits(design, self._weight)
+        parts = [
+            self._some(design, len(columns), logs, least_squares, y[low : low + AT_ONCE])
+            for low in range(0, len(y), AT_ONCE)
+        ]
+        statistic, doubt, best = (np.concatenate(part) for part in zip(*parts, strict=True))
+        doubt *= self._of_variance(columns[1:])[best]
+        return statistic, np.where(np.isfinite(doubt), doubt, 0.0)
+
+    def _some(
+        self, design: np.ndarray, k: int, logs: np.ndarray, fits: _Fits, y: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Statistics of a few targets, the kurtosis of their standardised residuals, and their shapes."""
+        m, n = y.shape
+        n_null = len(design) - k + 1
+        u, square, scaled = (rows[:m] for rows in self._rows)
+        line = design[n_null - 1]
+        np.multiply((y @ line)[:, None], line, out=u)
+        np.subtract(y, u, out=u)
+        np.multiply(u, u, out=square)
+        sums = square @ self._weight.T  # of u^2 / v, (m, n_shapes)
+        with np.errstate(divide="ignore"):  # nothing left: the first shape is as good as any
+            best = (n * np.log(sums) + logs).argmin(axis=1)
+        whole = sums[np.arange(m), best]
+        np.take(self._weight, best, axis=0, out=scaled, mode="clip")
+        scaled *= u
+        fitted = fits.coefficients(scaled @ design.T, best) ** 2
+        scaled *= u
+        rest = whole - fitted[:, :n_null].sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = (n - n_null) * fitted[:, n_null:].sum(axis=1) / rest
+            kurtosis = n * np.einsum("mn,mn->m", scaled, scaled) / whole**2
+        return np.where(rest > 0, found, np.inf), kurtosis, best
+
+    def _of_variance(self, bends: np.ndarray) -> np.ndarray:
+        """Sum of the squared shares that samples have of the scores' variance, per column, for every shape."""
+        left, right = _triangle(len(bends))
+        products = bends[left] * bends[right]
+        whole = np.empty((N_SHAPES, len(bends), len(bends)))
+        whole[:, left, right] = whole[:, right, left] = self._variance @ products.T
+        inverse = np.linalg.inv(whole)[:, left, right] * np.where(left == right, 1.0, 2.0)
+        share = np.matmul(inverse, products, out=self._share)
+        share *= self._variance
+        return np.einsum("sn,sn->s", share, share) / len(bends)
+
+
+class _Fits:
+    """Weighted least squares on one design, by the Cholesky factors of those shapes that are asked for."""
+
+    def __init__(self, design: np.ndarray, weight: np.ndarray) -> None:
+        self._design, self._weight = design, weight
+        self._back: dict[int, np.ndarray] = {}
+
+    def coefficients(self, right: np.ndarray, shape: np.ndarray) -> np.ndarray:
+        """Coefficients along the columns of the design, each made orthonormal after those before it.
+
+        ``right`` holds the weighted scores of m targets, shape ``(m, d)``, ``shape`` their shapes, ``(m,)``.
+        """
+        found = np.empty_like(right)
+        for s in np.unique(shape).tolist():
+            if s not in self._back:
+                gram = (self._design * self._weight[s]) @ self._design.T
+                self._back[s] = np.linalg.inv(np.linalg.cholesky(gram))
+            chosen = shape == s
+            found[chosen] = right[chosen] @ self._back[s].T
+        return found
+
+
+@lru_cache
+def _triangle(k: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.triu_indices(k)
 
 
 def weighted_statistics(
     x: np.ndarray, columns: np.ndarray, nuisance: np.ndarray, y: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Test the bends of one regulator by weighted least squares, and say how sure HC3 can be.
-
-    Parameters
-    ----------
-    x
-        Values of the regulator, shape ``(n,)``.
-    columns
-        Its orthonormal columns, the line first, no column 0, shape ``(k, n)``.
-    nuisance
-        Orthonormal columns of covariates, the constant first, shape ``(n, p)``.
-    y
-        Targets, covariates projected out, shape ``(m, n)``.
-
-    Returns
-    -------
-    statistic
-        The bends' sum of squares over the variance that the line leaves, chi-square with k - 1 degrees of
-        freedom if E[y|x] is affine; shape ``(m,)``.
-    doubt
-        Squared relative error of the variance of the plain score, kurtosis of the standardised residuals
-        times the share-weighted concentration of that variance in few samples; shape ``(m,)``.
-    """
-    n = len(x)
-    u = y - np.outer(y @ columns[0], columns[0])
-    square = u * u
-    variance = shapes(x)
-    weight = 1 / variance
-    left = square @ weight.T  # sum of u^2 / v, (m, n_shapes)
-    with np.errstate(divide="ignore"):  # nothing left: the first shape is as good as any
-        loss = n * np.log(left) + np.log(variance).sum(axis=1)
-    best = loss.argmin(axis=1)
-    each = np.arange(len(y))
-    square *= square
-    with np.errstate(divide="ignore", invalid="ignore"):
-        kurtosis = n * (square @ (weight * weight).T)[each, best] / left[each, best] ** 2
-    design = np.concatenate([nuisance.T, columns])
-    n_null = nuisance.shape[1] + 1
-    statistic, doubt = np.zeros(len(y)), np.zeros(len(y))
-    for shape in np.unique(best).tolist():
-        chosen = best == shape
-        weighted = design * weight[shape]
-        lower = np.linalg.cholesky(weighted @ design.T)
-        fitted = scipy.linalg.solve_triangular(lower, weighted @ u[chosen].T, lower=True) ** 2
-        rest = left[chosen, shape] - fitted[:n_null].sum(axis=0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found = (n - n_null) * fitted[n_null:].sum(axis=0) / rest
-        statistic[chosen] = np.where(rest > 0, found, np.inf)
-        doubt[chosen] = kurtosis[chosen] * _of_variance(columns[1:], variance[shape])
-    return statistic, np.where(np.isfinite(doubt), doubt, 0.0)
-
-
-def _of_variance(bends: np.ndarray, variance: np.ndarray) -> float:
-    """Sum of the squared shares that samples have of the scores' variance, in its own metric, per column."""
-    whole = (bends * variance) @ bends.T
-    share = variance * np.einsum("jn,jn->n", bends, np.linalg.inv(whole) @ bends)
-    return float(share @ share / len(bends))
+    """Test the bends of one regulator: :meth:`SecondTest.statistics`, with its covariates ``(n, p)``."""
+    return SecondTest(nuisance).statistics(x, columns, y)
 
 
 def lowered(
-    statistic: np.ndarray, x: np.ndarray, columns: np.ndarray, nuisance: np.ndarray, y: np.ndarray
+    statistic: np.ndarray, test: SecondTest, x: np.ndarray, columns: np.ndarray, y: np.ndarray
 ) -> np.ndarray:
-    """Robust scores of one regulator after a second look; parameters of :func:`weighted_statistics`.
+    """Robust scores of one regulator after a second look; parameters of :meth:`SecondTest.statistics`.
 
     None is lowered below where it has the p-value `HEED`.
     """
-    second, doubt = weighted_statistics(x, columns, nuisance, y)
+    second, doubt = test.statistics(x, columns, y)
     return np.maximum(doubted(statistic, second, doubt), least(len(columns)))
 
 
@@ -170,7 +247,9 @@ def lower_incomplete(statistic: np.ndarray, x: np.ndarray, masked: MaskedColumns
         nuisance = masked.nuisance[pair]
         nuisance = nuisance[nuisance.any(axis=1)][:, at].T
         one = slice(pair, pair + 1)
-        statistic[one] = lowered(statistic[one], known[at], columns, nuisance, masked.values[one, at])
+        statistic[one] = lowered(
+            statistic[one], SecondTest(nuisance), known[at], columns, masked.values[one, at]
+        )
 
 
 def doubted(statistic: np.ndarray, second: np.ndarray, doubt: np.ndarray) -> np.ndarray:

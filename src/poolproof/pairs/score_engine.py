@@ -16,7 +16,7 @@ from ..basis import N_COLUMNS
 from ..data.expression import Expression
 from .calls import Z_UPPER, minus_log_sf, share_upper
 from .design import Design, Level, n_effective, n_present
-from .growing_noise import BURSTY, Regulators, concentration, least, lower_incomplete, lowered
+from .growing_noise import BURSTY, Regulators, SecondTest, concentration, least, lower_incomplete, lowered
 from .outcome import Either, NullLaw, Outcome, StudentLaw
 from .replicate_kernels import Influence, spread_of
 from .score_kernels import (
@@ -320,12 +320,14 @@ class ScoreTest:
         wanted &= of.concentration[:, None] * self.targets.kurtosis[level, genes] > BURSTY
         wanted &= features.regulators[:, None] != genes
         wanted[n_columns < 2] = False
+        if not wanted.any():
+            return
+        test = SecondTest(self.levels[level].covariates)
         for row in np.flatnonzero(wanted.any(axis=1)).tolist():
             at = np.flatnonzero(wanted[row])
             y = self.targets.block(genes[at], np.float64)[:, rows]
             columns = of.columns[: int(n_columns[row]), row]
-            nuisance = self.levels[level].covariates
-            statistic[row, at] = lowered(statistic[row, at], of.x[row], columns, nuisance, y)
+            statistic[row, at] = lowered(statistic[row, at], test, of.x[row], columns, y)
 
     def _bound(
         self, levels: list[Moments], gain: np.ndarray, line: np.ndarray, n_rest: np.ndarray
