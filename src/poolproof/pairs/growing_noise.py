@@ -12,6 +12,7 @@ of the standard deviation of x, so that all here stays the same if x or y is shi
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -26,6 +27,8 @@ LINES = (0.05, 0.4)
 """Variance c + t."""
 OFFSETS = np.array(SQUARES + LINES)
 N_SHAPES = 1 + 2 * len(OFFSETS)
+FEW_COLUMNS = 12
+"""Up to so many columns of the design all their products are made at once."""
 AT_ONCE = 64
 """Targets looked at together: their arrays stay in the processor's cache."""
 HEED = 0.06
@@ -37,7 +40,20 @@ DOUBT = (0.1, 0.2)
 """Squared relative error of the variance of the score between which the second test gets its full say."""
 
 
-class Regulators(NamedTuple):
+class Growth(NamedTuple):
+    """What all targets of one regulator share."""
+
+    logs: np.ndarray
+    """Sum of the logarithms of each shape, shape ``(n_shapes,)``."""
+    back: np.ndarray
+    """Weighted scores along the design to coefficients along its columns made orthonormal, one after the
+    other; shape ``(n_shapes, d, d)``."""
+    share: np.ndarray
+    """Sum of the squared shares that samples have of the scores' variance, per column; ``(n_shapes,)``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Regulators:
     """What the second test needs of a block of regulators in one level, float64 always."""
 
     x: np.ndarray
@@ -46,10 +62,13 @@ class Regulators(NamedTuple):
     """Orthonormal columns, shape ``(k, R, n)``."""
     concentration: np.ndarray
     """See :func:`concentration`, shape ``(R,)``."""
+    known: dict[int, Growth] = field(default_factory=dict)
+    """By place in the block, those that were asked for before."""
 
     def take(self, chosen: np.ndarray) -> Regulators:
         """Those of some regulators."""
-        return Regulators(self.x[chosen], self.columns[:, chosen], self.concentration[chosen])
+        known = {new: self.known[old] for new, old in enumerate(chosen.tolist()) if old in self.known}
+        return Regulators(self.x[chosen], self.columns[:, chosen], self.concentration[chosen], known)
 
 
 def concentration(columns: np.ndarray) -> np.ndarray:
@@ -75,18 +94,14 @@ def shapes(x: np.ndarray) -> np.ndarray:
     return variance
 
 
-def _fill_shapes(x: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Put the growing shapes into rows of ones; returns the sum of the logarithms of each row."""
-    n_grow = len(OFFSETS)
-    logs = np.zeros(N_SHAPES)
-    for start, distance in ((1, x - x.min()), (1 + n_grow, x.max() - x)):
-        rows = slice(start, start + n_grow)
-        np.add(distance / x.std(), OFFSETS[:, None], out=variance[rows])
-        logs[rows] = np.log(variance[rows]).sum(axis=1)
-        squares = slice(start, start + len(SQUARES))
-        logs[squares] *= 2
-        variance[squares] *= variance[squares]
-    return logs
+def _fill_shapes(x: np.ndarray, variance: np.ndarray) -> None:
+    """Put the growing shapes into rows of ones."""
+    centred = x - x.mean()
+    distance = np.stack([x - x.min(), x.max() - x]) / np.sqrt(centred @ centred / len(x))
+    growing = variance[1:].reshape(2, len(OFFSETS), -1)
+    np.add(distance[:, None], OFFSETS[:, None], out=growing)
+    squares = growing[:, : len(SQUARES)]
+    np.multiply(squares, squares, out=squares)
 
 
 class SecondTest:
@@ -104,10 +119,11 @@ class SecondTest:
         n = len(nuisance)
         self._nuisance = np.ascontiguousarray(nuisance.T)
         self._variance, self._weight = np.ones((N_SHAPES, n)), np.ones((N_SHAPES, n))
-        self._share = np.empty((N_SHAPES, n))
         self._rows = np.empty((3, AT_ONCE, n))
 
-    def statistics(self, x: np.ndarray, columns: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def statistics(
+        self, x: np.ndarray, columns: np.ndarray, y: np.ndarray, known: Growth | None = None
+    ) -> tuple[np.ndarray, np.ndarray, Growth]:
         """Test the bends of one regulator by weighted least squares, and say how sure HC3 can be.
 
         Parameters
@@ -118,6 +134,8 @@ class SecondTest:
             Its orthonormal columns, the line first, no column 0, shape ``(k, n)``.
         y
             Targets, covariates projected out, shape ``(m, n)``.
+        known
+            What this gave before for the same regulator.
 
         Returns
         -------
@@ -127,76 +145,75 @@ class SecondTest:
         doubt
             Squared relative error of the variance of the plain score, kurtosis of the standardised residuals
             times the share-weighted concentration of that variance in few samples; shape ``(m,)``.
+        known
+            What other targets of this regulator need as well.
         """
-        logs = _fill_shapes(x, self._variance)
+        _fill_shapes(x, self._variance)
         np.divide(1.0, self._variance[1:], out=self._weight[1:])
         design = np.concatenate([self._nuisance, columns])
-        least_squares = _Fits(design, self._weight)
+        if known is None:
+            known = self._growth(design, len(columns))
         parts = [
-            self._some(design, len(columns), logs, least_squares, y[low : low + AT_ONCE])
+            self._some(design, len(columns), known, y[low : low + AT_ONCE])
             for low in range(0, len(y), AT_ONCE)
         ]
-        statistic, doubt, best = (np.concatenate(part) for part in zip(*parts, strict=True))
-        doubt *= self._of_variance(columns[1:])[best]
-        return statistic, np.where(np.isfinite(doubt), doubt, 0.0)
+        statistic, doubt = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return statistic, np.where(np.isfinite(doubt), doubt, 0.0), known
 
-    def _some(
-        self, design: np.ndarray, k: int, logs: np.ndarray, fits: _Fits, y: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Statistics of a few targets, the kurtosis of their standardised residuals, and their shapes."""
+    def _growth(self, design: np.ndarray, k: int) -> Growth:
+        d = len(design)
+        logs = np.log(self._variance).sum(axis=1)
+        if d <= FEW_COLUMNS:
+            products = _products(design)
+            left, right = _triangle(d)
+            gram = np.empty((N_SHAPES, d, d))
+            gram[:, left, right] = gram[:, right, left] = self._weight @ products.T
+            products = products[len(products) - k * (k - 1) // 2 :]
+        else:
+            gram = np.stack([(design * weight) @ design.T for weight in self._weight])
+            products = _products(design[d - k + 1 :])
+        back = np.linalg.inv(np.linalg.cholesky(gram))
+        left, right = _triangle(k - 1)
+        whole = np.empty((N_SHAPES, k - 1, k - 1))
+        whole[:, left, right] = whole[:, right, left] = self._variance @ products.T
+        share = (np.linalg.inv(whole)[:, left, right] * np.where(left == right, 1.0, 2.0)) @ products
+        share *= self._variance
+        return Growth(logs, back, np.einsum("sn,sn->s", share, share) / (k - 1))
+
+    def _some(self, design: np.ndarray, k: int, known: Growth, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Statistic and doubt of at most `AT_ONCE` targets."""
         m, n = y.shape
         n_null = len(design) - k + 1
-        u, square, scaled = (rows[:m] for rows in self._rows)
+        u, square, scaled = self._rows[:, :m]
         line = design[n_null - 1]
         np.multiply((y @ line)[:, None], line, out=u)
         np.subtract(y, u, out=u)
         np.multiply(u, u, out=square)
         sums = square @ self._weight.T  # of u^2 / v, (m, n_shapes)
         with np.errstate(divide="ignore"):  # nothing left: the first shape is as good as any
-            best = (n * np.log(sums) + logs).argmin(axis=1)
+            best = (n * np.log(sums) + known.logs).argmin(axis=1)
         whole = sums[np.arange(m), best]
         np.take(self._weight, best, axis=0, out=scaled, mode="clip")
         scaled *= u
-        fitted = fits.coefficients(scaled @ design.T, best) ** 2
+        score = np.matmul(known.back[best], (scaled @ design.T)[:, :, None])[:, :, 0]
+        score *= score
         scaled *= u
-        rest = whole - fitted[:, :n_null].sum(axis=1)
+        rest = whole - score[:, :n_null].sum(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            found = (n - n_null) * fitted[:, n_null:].sum(axis=1) / rest
+            found = (n - n_null) * score[:, n_null:].sum(axis=1) / rest
             kurtosis = n * np.einsum("mn,mn->m", scaled, scaled) / whole**2
-        return np.where(rest > 0, found, np.inf), kurtosis, best
-
-    def _of_variance(self, bends: np.ndarray) -> np.ndarray:
-        """Sum of the squared shares that samples have of the scores' variance, per column, for every shape."""
-        left, right = _triangle(len(bends))
-        products = bends[left] * bends[right]
-        whole = np.empty((N_SHAPES, len(bends), len(bends)))
-        whole[:, left, right] = whole[:, right, left] = self._variance @ products.T
-        inverse = np.linalg.inv(whole)[:, left, right] * np.where(left == right, 1.0, 2.0)
-        share = np.matmul(inverse, products, out=self._share)
-        share *= self._variance
-        return np.einsum("sn,sn->s", share, share) / len(bends)
+        return np.where(rest > 0, found, np.inf), kurtosis * known.share[best]
 
 
-class _Fits:
-    """Weighted least squares on one design, by the Cholesky factors of those shapes that are asked for."""
-
-    def __init__(self, design: np.ndarray, weight: np.ndarray) -> None:
-        self._design, self._weight = design, weight
-        self._back: dict[int, np.ndarray] = {}
-
-    def coefficients(self, right: np.ndarray, shape: np.ndarray) -> np.ndarray:
-        """Coefficients along the columns of the design, each made orthonormal after those before it.
-
-        ``right`` holds the weighted scores of m targets, shape ``(m, d)``, ``shape`` their shapes, ``(m,)``.
-        """
-        found = np.empty_like(right)
-        for s in np.unique(shape).tolist():
-            if s not in self._back:
-                gram = (self._design * self._weight[s]) @ self._design.T
-                self._back[s] = np.linalg.inv(np.linalg.cholesky(gram))
-            chosen = shape == s
-            found[chosen] = right[chosen] @ self._back[s].T
-        return found
+def _products(rows: np.ndarray) -> np.ndarray:
+    """Products of every row with itself and those after it, in the order of :func:`_triangle`."""
+    n_rows = len(rows)
+    found = np.empty((n_rows * (n_rows + 1) // 2, rows.shape[1]))
+    low = 0
+    for i in range(n_rows):
+        np.multiply(rows[i], rows[i:], out=found[low : low + n_rows - i])
+        low += n_rows - i
+    return found
 
 
 @lru_cache
@@ -208,18 +225,12 @@ def weighted_statistics(
     x: np.ndarray, columns: np.ndarray, nuisance: np.ndarray, y: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Test the bends of one regulator: :meth:`SecondTest.statistics`, with its covariates ``(n, p)``."""
-    return SecondTest(nuisance).statistics(x, columns, y)
+    return SecondTest(nuisance).statistics(x, columns, y)[:2]
 
 
-def lowered(
-    statistic: np.ndarray, test: SecondTest, x: np.ndarray, columns: np.ndarray, y: np.ndarray
-) -> np.ndarray:
-    """Robust scores of one regulator after a second look; parameters of :meth:`SecondTest.statistics`.
-
-    None is lowered below where it has the p-value `HEED`.
-    """
-    second, doubt = test.statistics(x, columns, y)
-    return np.maximum(doubted(statistic, second, doubt), least(len(columns)))
+def lowered(statistic: np.ndarray, second: np.ndarray, doubt: np.ndarray, k: int) -> np.ndarray:
+    """Robust scores after a second look; none is lowered below where it has the p-value `HEED`."""
+    return np.maximum(doubted(statistic, second, doubt), least(k))
 
 
 def least(n_columns: np.ndarray | int) -> np.ndarray:
@@ -247,9 +258,8 @@ def lower_incomplete(statistic: np.ndarray, x: np.ndarray, masked: MaskedColumns
         nuisance = masked.nuisance[pair]
         nuisance = nuisance[nuisance.any(axis=1)][:, at].T
         one = slice(pair, pair + 1)
-        statistic[one] = lowered(
-            statistic[one], SecondTest(nuisance), known[at], columns, masked.values[one, at]
-        )
+        second = weighted_statistics(known[at], columns, nuisance, masked.values[one, at])
+        statistic[one] = lowered(statistic[one], *second, len(columns))
 
 
 def doubted(statistic: np.ndarray, second: np.ndarray, doubt: np.ndarray) -> np.ndarray:

@@ -327,7 +327,8 @@ class ScoreTest:
             at = np.flatnonzero(wanted[row])
             y = self.targets.block(genes[at], np.float64)[:, rows]
             columns = of.columns[: int(n_columns[row]), row]
-            statistic[row, at] = lowered(statistic[row, at], test, of.x[row], columns, y)
+            second, doubt, of.known[row] = test.statistics(of.x[row], columns, y, of.known.get(row))
+            statistic[row, at] = lowered(statistic[row, at], second, doubt, len(columns))
 
     def _bound(
         self, levels: list[Moments], gain: np.ndarray, line: np.ndarray, n_rest: np.ndarray
