@@ -255,6 +255,7 @@ class CountTest:
         *,
         exact: bool,
         bound_from: float = 0.0,
+        again: np.ndarray | None = None,
     ) -> Outcome:
         """Test a block of regulators against targets."""
         blocks = self.target_blocks(targets, dtype)
@@ -265,7 +266,8 @@ class CountTest:
         estimates = [level_estimates(f, m) for f, m in zip(features.levels, moments, strict=True)]
         usable = np.stack([enough_together(f, t) for f, t in zip(features.levels, blocks, strict=True)])
         if not self.design.n_clusters:
-            self._guard(features, moments, estimates, usable, np.arange(self.n_genes)[targets])
+            asked = usable if again is None else usable & again
+            self._guard(features, moments, estimates, asked, np.arange(self.n_genes)[targets], exact)
         result = self._combine(features, blocks, moments, estimates, usable, exact)
         self._agree(result, features, np.arange(self.n_genes)[targets], usable, bound_from)
         return result
@@ -277,17 +279,23 @@ class CountTest:
         estimates: list[CountLevel],
         usable: np.ndarray,
         genes: np.ndarray,
+        exact: bool,
     ) -> None:
-        """Put guarded statistics in place where bends look significant; see `bursts`."""
+        """Put guarded statistics in place where bends look significant; see `bursts`.
+
+        Unless ``exact``, those that float64 must decide are left to it.
+        """
         for i, (f, of, e) in enumerate(zip(features.levels, moments, estimates, strict=True)):
+            sizes = np.bincount(self.levels[i].strata)
             wanted = usable[i] & (e.wald > SIGNIFICANT) & (features.regulators[:, None] != genes)
+            if not exact:
+                wanted &= ~e.doubt
             for r in np.flatnonzero(wanted.any(axis=1)):
                 at = np.flatnonzero(wanted[r])
                 columns = f.f[:, r].astype(np.float64)
                 for low in range(0, len(at), TARGETS_AT_ONCE):
                     some = at[low : low + TARGETS_AT_ONCE]
                     block = self.target_blocks(genes[some], np.float64)[i]
-                    sizes = np.bincount(self.levels[i].strata)
                     e.wald[r, some] = guarded_wald(
                         columns,
                         block.centred,

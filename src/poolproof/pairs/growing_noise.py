@@ -186,7 +186,7 @@ class SecondTest:
         n_null = len(design) - k + 1
         u, square, scaled = self._rows[:, :m]
         line = design[n_null - 1]
-        np.multiply((y @ line)[:, None], line, out=u)
+        np.dot((y @ line)[:, None], line[None], out=u)
         np.subtract(y, u, out=u)
         np.multiply(u, u, out=square)
         sums = square @ self._weight.T  # of u^2 / v, (m, n_shapes)

@@ -202,6 +202,7 @@ class ScoreTest:
         *,
         exact: bool,
         bound_from: float = 0.0,
+        again: np.ndarray | None = None,
     ) -> Outcome:
         """Test a block of regulators against targets."""
         genes = np.arange(self.n_genes)[targets]
@@ -213,7 +214,7 @@ class ScoreTest:
         columns = np.stack([of.n_columns for of in features.levels])[:, :, None]
         varies = self.targets.varies[:, genes][:, None]
         n = np.array([[len(self.targets.rows)]])
-        ask = partial(self._ask_twice, features, genes) if self.asks_twice else None
+        ask = partial(self._ask_twice, features, genes, again) if self.asks_twice else None
         result = self._combine(levels, columns, varies, n, exact, bound_from, ask)
         missing = self.targets.missing
         incomplete = missing[genes][None] | missing[features.regulators][:, None]
@@ -230,7 +231,7 @@ class ScoreTest:
         n: np.ndarray,
         exact: bool,
         bound_from: float = 0.0,
-        ask: Callable[[int, np.ndarray], None] | None = None,
+        ask: Callable[[int, np.ndarray, np.ndarray | None], None] | None = None,
     ) -> Outcome:
         """Add up levels: each has its own line and its own bends, so statistics and df add.
 
@@ -287,7 +288,7 @@ class ScoreTest:
         all_df: np.ndarray,
         most: np.ndarray,
         weak: np.ndarray | None,
-        ask: Callable[[int, np.ndarray], None] | None,
+        ask: Callable[[int, np.ndarray, np.ndarray | None], None] | None,
     ) -> tuple[NullLaw, Either]:
         """Robust scores of bends and of all columns, added over levels.
 
@@ -304,7 +305,7 @@ class ScoreTest:
         found = [quadratic_form(of.variance, of.s, bends, floor, weak, of.variance_null) for of in levels]
         if ask is not None:
             for level, statistic in enumerate(found):
-                ask(level, statistic)
+                ask(level, statistic, weak)
         bend = NullLaw(add(found), bend_df)
         omnibus = NullLaw(
             add(quadratic_form(of.variance_null, [of.b, *of.s], [0, *bends], floor, weak) for of in levels),
@@ -312,14 +313,30 @@ class ScoreTest:
         )
         return bend, Either((_common_line(levels, most), omnibus))
 
-    def _ask_twice(self, features: ScoreBlock, genes: np.ndarray, level: int, statistic: np.ndarray) -> None:
-        """Lower statistics of one level, in place, where HC3 is in doubt and the second test says less."""
+    def _ask_twice(
+        self,
+        features: ScoreBlock,
+        genes: np.ndarray,
+        again: np.ndarray | None,
+        level: int,
+        statistic: np.ndarray,
+        weak: np.ndarray | None,
+    ) -> None:
+        """Lower statistics of one level, in place, where HC3 is in doubt and the second test says less.
+
+        Pairs that float64 must decide (``weak``) are left to it, and those that need no bend (``again``).
+        """
         of, rows = features.exact[level], self.targets.slices[level]
         n_columns = features.levels[level].n_columns
         wanted = statistic > least(n_columns)[:, None]
         wanted &= of.concentration[:, None] * self.targets.kurtosis[level, genes] > BURSTY
         wanted &= features.regulators[:, None] != genes
         wanted[n_columns < 2] = False
+        if again is not None:
+            wanted &= again
+        if weak is not None:
+            wanted &= ~weak
+            wanted[features.unsafe] = False
         if not wanted.any():
             return
         test = SecondTest(self.levels[level].covariates)
@@ -455,7 +472,7 @@ class ScoreTest:
             n = n + n_level
         columns = np.array([[[n_columns]] for _, _, n_columns, _ in parts])
 
-        def ask(level: int, statistic: np.ndarray) -> None:
+        def ask(level: int, statistic: np.ndarray, _: np.ndarray | None) -> None:
             lower_incomplete(statistic[0], x[self.targets.slices[level]], masked[level])
 
         asked = ask if self.asks_twice else None
