@@ -79,7 +79,9 @@ def test_lowered__lowers_only_and_not_below_the_floor():
     y = y - y.mean(axis=0)
     q = spline_basis(x)
     first = np.linspace(growing_noise.least(q.shape[1]), 60, y.shape[1])
-    found = lowered(first, *weighted_statistics(x, q.T, np.full((len(x), 1), len(x) ** -0.5), y.T), q.shape[1])
+    found = lowered(
+        first, *weighted_statistics(x, q.T, np.full((len(x), 1), len(x) ** -0.5), y.T), q.shape[1]
+    )
     assert (found <= first).all()
     assert (found >= growing_noise.least(q.shape[1])).all()
     assert (found < first - 5).sum() >= 10

@@ -9,9 +9,12 @@ smaller statistic of the two counts.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from .count_kernels import CountTargets
 
 UPPER = 2 / 3
 """Quantile of x that parts the two bins from which the model is learnt."""
@@ -20,6 +23,51 @@ KURTOSIS = 7.0
 .25 with counting noise has 4 to 6."""
 RELATIVE_VARIANCE = 1.0
 """Squared coefficient of variation of Omega_22 above which it is no estimate."""
+
+
+TARGETS_AT_ONCE = 256
+
+
+def guard_block(
+    wald: np.ndarray,
+    wanted: np.ndarray,
+    f: np.ndarray,
+    moments: tuple[Sequence[np.ndarray], Sequence[np.ndarray], np.ndarray],
+    sizes: np.ndarray,
+    targets: Callable[[np.ndarray], CountTargets],
+) -> None:
+    """Guard the statistics of a block of regulators where it is wanted, in place.
+
+    Parameters
+    ----------
+    wald, wanted
+        Shape ``(R, m)``.
+    f
+        F_1, F_2, F_3 of the regulators, shape ``(3, R, n)``.
+    moments
+        Omega_22, Omega_23, Omega_33; the means of a_1, a_2, a_3; the parts of Omega that are the mean of y^2
+        times products of F: each an array of shape ``(R, m)``.
+    sizes
+        Cells of each stratum.
+    targets
+        Gives some of the m targets, float64.
+    """
+    omega, mean, square = moments
+    for r in np.flatnonzero(wanted.any(axis=1)):
+        at = np.flatnonzero(wanted[r])
+        columns = f[:, r].astype(np.float64)
+        for low in range(0, len(at), TARGETS_AT_ONCE):
+            some = at[low : low + TARGETS_AT_ONCE]
+            block = targets(some)
+            wald[r, some] = guarded_wald(
+                columns,
+                block.centred,
+                (sizes @ block.mean) / sizes.sum(),
+                (mean[1][r, some], mean[2][r, some]),
+                (omega[0][r, some], omega[1][r, some], omega[2][r, some]),
+                (square[0, r, some], square[1, r, some], square[2, r, some]),
+                wald[r, some],
+            )
 
 
 def guarded_wald(
@@ -61,7 +109,9 @@ def guarded_wald(
     c0, c2 = _model(u2, high, one, of_high)
     of_squares = c0 * c0 * squares.zero + 2 * c0 * c2 * squares.two + c2 * c2 * squares.four
     with np.errstate(divide="ignore", invalid="ignore"):  # targets that x explains wholly: not guarded
-        kurtosis = np.einsum("mn,mn->m", u2, u2) / (n * (c0 * c0 + 2 * c0 * c2 * one.two + c2 * c2 * one.four))
+        kurtosis = np.einsum("mn,mn->m", u2, u2) / (
+            n * (c0 * c0 + 2 * c0 * c2 * one.two + c2 * c2 * one.four)
+        )
         relative = kurtosis * of_squares / (n * (c0 * own[0].zero + c2 * own[0].two) ** 2)
     modelled = []
     for of, whole, part in zip(own, omega, square, strict=True):

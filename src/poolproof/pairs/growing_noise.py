@@ -12,6 +12,7 @@ of the standard deviation of x, so that all here stays the same if x or y is shi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
+from .calls import minus_log_sf
 from .score_kernels import MaskedColumns
 
 SQUARES = (0.05, 0.2, 0.6, 2.0)
@@ -180,7 +182,9 @@ class SecondTest:
         share *= self._variance
         return Growth(logs, back, np.einsum("sn,sn->s", share, share) / (k - 1))
 
-    def _some(self, design: np.ndarray, k: int, known: Growth, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _some(
+        self, design: np.ndarray, k: int, known: Growth, y: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Statistic and doubt of at most `AT_ONCE` targets."""
         m, n = y.shape
         n_null = len(design) - k + 1
@@ -228,18 +232,60 @@ def weighted_statistics(
     return SecondTest(nuisance).statistics(x, columns, y)[:2]
 
 
-def lowered(statistic: np.ndarray, second: np.ndarray, doubt: np.ndarray, k: int) -> np.ndarray:
-    """Robust scores after a second look; none is lowered below where it has the p-value `HEED`."""
-    return np.maximum(doubted(statistic, second, doubt), least(k))
+def lowered(
+    value: np.ndarray, second: np.ndarray, doubt: np.ndarray, k: int, *, replicates: bool = False
+) -> np.ndarray:
+    """Robust scores after a second look, with ``replicates`` their -ln p, which follows another law.
+
+    None is lowered below where it has the p-value `HEED`. ``k`` columns have the basis.
+    """
+    if replicates:
+        second = minus_log_sf(second, k - 1)
+    return np.maximum(doubted(value, second, doubt), least(k, replicates=replicates))
 
 
-def least(n_columns: np.ndarray | int) -> np.ndarray:
-    """The score of bends that has the p-value `HEED`, for bases of so many columns."""
+def least(n_columns: np.ndarray | int, *, replicates: bool = False) -> np.ndarray:
+    """The score of bends (with ``replicates`` -ln p) of p-value `HEED`, for bases of so many columns."""
+    if replicates:
+        return np.full(np.shape(n_columns), -np.log(max(HEED, 1e-300)))
     return np.asarray(special.chdtri(np.maximum(np.asarray(n_columns) - 1, 1), HEED))
 
 
-def lower_incomplete(statistic: np.ndarray, x: np.ndarray, masked: MaskedColumns) -> None:
-    """Lower statistics of one regulator and targets with missing values, in place, shape ``(m,)``.
+def lower_block(
+    value: np.ndarray,
+    wanted: np.ndarray,
+    of: Regulators,
+    n_columns: np.ndarray,
+    covariates: np.ndarray,
+    targets: Callable[[np.ndarray], np.ndarray],
+    *,
+    replicates: bool,
+) -> None:
+    """Lower the scores (see :func:`lowered`) of a block of regulators where they are wanted, in place.
+
+    Parameters
+    ----------
+    value, wanted
+        Shape ``(R, m)``.
+    n_columns
+        Columns of each basis, shape ``(R,)``.
+    covariates
+        Orthonormal columns, the constant first, shape ``(n, p)``.
+    targets
+        Gives some of the m targets, covariates projected out, shape ``(len(at), n)``.
+    """
+    if not wanted.any():
+        return
+    test = SecondTest(covariates)
+    for row in np.flatnonzero(wanted.any(axis=1)).tolist():
+        at = np.flatnonzero(wanted[row])
+        columns = of.columns[: int(n_columns[row]), row]
+        second, doubt, of.known[row] = test.statistics(of.x[row], columns, targets(at), of.known.get(row))
+        value[row, at] = lowered(value[row, at], second, doubt, len(columns), replicates=replicates)
+
+
+def lower_incomplete(value: np.ndarray, x: np.ndarray, masked: MaskedColumns, *, replicates: bool) -> None:
+    """Lower scores (see :func:`lowered`) of one regulator and targets with holes, in place, ``(m,)``.
 
     Every pair has samples of its own, and is looked at by itself.
     """
@@ -250,7 +296,8 @@ def lower_incomplete(statistic: np.ndarray, x: np.ndarray, masked: MaskedColumns
     kurtosis = mask.sum(axis=1) * (masked.values**4).sum(axis=1)
     usable: np.ndarray = np.any(masked.own != 0, axis=2)
     n_columns = usable.sum(axis=1)
-    wanted = np.asarray((statistic > least(n_columns)) & (narrow * kurtosis > BURSTY) & (n_columns > 1))
+    wanted = value > least(n_columns, replicates=replicates)
+    wanted = np.asarray(wanted & (narrow * kurtosis > BURSTY) & (n_columns > 1))
     known = x[masked.known]
     for pair in np.flatnonzero(wanted).tolist():
         at = mask[pair]
@@ -259,7 +306,7 @@ def lower_incomplete(statistic: np.ndarray, x: np.ndarray, masked: MaskedColumns
         nuisance = nuisance[nuisance.any(axis=1)][:, at].T
         one = slice(pair, pair + 1)
         second = weighted_statistics(known[at], columns, nuisance, masked.values[one, at])
-        statistic[one] = lowered(statistic[one], *second, len(columns))
+        value[one] = lowered(value[one], *second, len(columns), replicates=replicates)
 
 
 def doubted(statistic: np.ndarray, second: np.ndarray, doubt: np.ndarray) -> np.ndarray:
