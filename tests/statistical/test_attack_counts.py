@@ -44,7 +44,7 @@ def switch(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def of_donors(
-    sizes: np.ndarray, n_pairs: int, effects: bool, relation, within: bool, seed: list[int]
+    sizes: np.ndarray, n_pairs: int, effects: bool, relation, within: bool, seed: list[int], law=log_normal
 ) -> tuple[np.ndarray, np.ndarray]:
     """p-values of bend and association; donors differ in the levels of both genes, and affine slopes too."""
     rng = np.random.default_rng(seed)
@@ -58,7 +58,7 @@ def of_donors(
         x_level, y_level, slope = (
             rng.gamma(k, 1 / k, (m, len(sizes)))[:, donor] if effects else 1.0 for k in shape
         )
-        x = x_level * log_normal(rng, (m, n))
+        x = x_level * law(rng, (m, n))
         y = (0.3 + 0.7 * slope * x) * rng.gamma(4.0, 0.25, (m, n)) if relation is affine else relation(x, rng)
         counts, total, known = draw(x, y_level * y, "poisson", 6, rng)
         found.append(Pairs(counts, total, known, design, naive=False))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
+from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from poolproof import pooling_curves
@@ -115,6 +116,30 @@ def test_partials__of_counts_are_those_of_the_rates():
     assert abs(spline[1]) < 0.1
     assert_allclose(spline[20], linear[20], atol=0.03)
     assert linear[20] > 0.2
+
+
+def test_partials__of_what_is_zero_stay_zero_whatever_the_depth():
+    """Forks, depth of CV 1: signs from the cells that are in the pools would predict .047, and show .036."""
+    n_runs, n, n_triples = 8, 6000, 40
+    found = []
+    for seed in range(n_runs):
+        rng = np.random.default_rng([7, seed])
+        depth = rng.gamma(1.0, 1.0, (n, 1)) + 0.02
+        y = rng.gamma(2.0, 0.5, (n, n_triples))
+        x, z = (y * rng.gamma(4.0, 0.25, y.shape) for _ in range(2))
+        rates = np.column_stack([15 * x, 15 * y, 15 * z, np.full(n, 2000.0)]) * depth
+        names = [f"{of}{i}" for of in "xyz" for i in range(n_triples)] + ["rest"]
+        triples = [(f"x{i}", f"y{i}", f"z{i}") for i in range(n_triples)]
+        options = COMMON | {"sizes": (1, 4), "n_pools": 1500, "repeats": 1, "seed": seed}
+        result = pooling_curves(frame(rng.poisson(rates), names), triples=triples, n_genes=4, **options)
+        linear = curve(result, "partial_linear")
+        found.append([linear[1], linear[4], curve(result, "partial_linear", "prediction")[1]])
+    found = np.array(found)
+    error = found.std(axis=0, ddof=1) / np.sqrt(n_runs)
+    print(f"\npools of 1, of 4, prediction: {found.mean(axis=0).round(4)}, error {error.round(4)}")
+    assert (np.abs(found.mean(axis=0)) <= stats.t.isf(0.0005, n_runs - 1) * error).all()
+    assert (np.abs(found.mean(axis=0)) <= 0.03).all()
+    assert (error <= 0.03).all()
 
 
 def test_skeleton__of_independent_cells_changes_no_more_than_between_drawings():
