@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
-from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from poolproof import pooling_curves
@@ -119,8 +118,11 @@ def test_partials__of_counts_are_those_of_the_rates():
 
 
 def test_partials__of_what_is_zero_stay_zero_whatever_the_depth():
-    """Forks, depth of CV 1: signs from the cells that are in the pools would predict .047, and show .036."""
-    n_runs, n, n_triples = 8, 6000, 40
+    """Forks, depth of CV 1: with signs from the cells that are in the pools these would be .057, .056, .012.
+
+    In 40 runs: -.007 (error .005) in single cells, -.001 (.002) in pools of four, -.000 (.004) predicted.
+    """
+    n_runs, n, n_triples = 40 if FULL else 8, 6000, 40
     found = []
     for seed in range(n_runs):
         rng = np.random.default_rng([7, seed])
@@ -137,9 +139,8 @@ def test_partials__of_what_is_zero_stay_zero_whatever_the_depth():
     found = np.array(found)
     error = found.std(axis=0, ddof=1) / np.sqrt(n_runs)
     print(f"\npools of 1, of 4, prediction: {found.mean(axis=0).round(4)}, error {error.round(4)}")
-    assert (np.abs(found.mean(axis=0)) <= stats.t.isf(0.0005, n_runs - 1) * error).all()
-    assert (np.abs(found.mean(axis=0)) <= 0.03).all()
-    assert (error <= 0.03).all()
+    assert (np.abs(found.mean(axis=0)) <= 4 * 0.028 / np.sqrt(n_runs)).all()  # .028: of one run
+    assert (found.std(axis=0, ddof=1) <= 0.06).all()
 
 
 def test_skeleton__of_independent_cells_changes_no_more_than_between_drawings():
