@@ -47,7 +47,7 @@ class SignedPartials:
         return {PARTIAL_LINEAR: median(linear), PARTIAL_SPLINE: median(spline)}
 
     def prediction(self) -> float:
-        """What many pools show: partial correlations given a line, with signs from the other half of the cells."""
+        """What many pools show: partial correlations given a line, signs from the other half of the cells."""
         return median(self._signed(list(self.linear)))
 
     def _signed(self, values: list[np.ndarray]) -> np.ndarray:
