@@ -178,7 +178,7 @@ def pooling_curves(
     - ``partial_linear`` and ``partial_spline``: medians over the triples, each with the sign of its
       ``partial_linear`` in single cells: the size alone would count noise as distortion. Signs come from one
       half of the cells and pools from the other, and the other way round, averaged, so that what is 0 stays 0
-      (``between``, whose pools are few beside the cells: signs from all cells);
+      (from all cells ``between`` replicates, and where half the cells hold no 20 pools in each stratum);
     - ``skeleton_edges``: edges between the 30 most expressed of the genes that no single other gene separates
       (Fisher's z at 1 %); ``skeleton_changed``: those not shared with the skeleton of another drawing of
       single cells, as a share of the edges of either.
