@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from poolproof.pairs import bursts
 from poolproof.pairs.bursts import KURTOSIS, RELATIVE_VARIANCE, guarded_wald
 
 
@@ -62,3 +63,23 @@ def test_guarded_wald__a_copy_is_left_alone():
     one = np.ones(1)
     kept = guarded_wald(f, f[:1], one, (one, one), (one, 0 * one, one), (one, 0 * one, one), 7 * one)
     assert kept.tolist() == [7.0]
+
+
+def test_means__of_powers_of_the_line():
+    rng = np.random.default_rng(5)
+    x, weights = rng.gamma(2.0, size=50), rng.random((3, 50))
+    ybar, slope = rng.normal(size=(2, 4))
+    for weight, found in zip(weights, bursts._means(weights, x, ybar, slope), strict=True):
+        line = ybar[:, None] + slope[:, None] * x
+        assert found.zero == pytest.approx(weight.mean())
+        for power, of in ((1, found.one), (2, found.two), (4, found.four)):
+            np.testing.assert_allclose(of, (weight * line**power).mean(axis=1), rtol=1e-10)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_upper_bin__holds_what_lies_above_two_thirds(ties):
+    x = np.random.default_rng(6).gamma(2.0, size=101)
+    x = np.floor(x) if ties else x
+    np.testing.assert_array_equal(bursts._upper_bin(x), x > np.quantile(x, 2 / 3))
+    few = np.array([0.0] * 20 + [1.0] * 40 + [2.0] * 2)  # the edge is 1, and less than a twentieth lies above
+    np.testing.assert_array_equal(bursts._upper_bin(few), few >= 1)

@@ -7,8 +7,9 @@ import pytest
 from poolproof import linearity
 from poolproof._random import stream
 from poolproof.basis import spline_basis
-from poolproof.pairs import growing_noise
-from poolproof.pairs.growing_noise import concentration, lowered, shapes, weighted_statistics
+from poolproof.pairs import growing_noise, make_design
+from poolproof.pairs.growing_noise import SecondTest, concentration, lowered, shapes, weighted_statistics
+from poolproof.pairs.score_engine import ScoreTest
 
 
 def bursty(rng, n=400, m=30):
@@ -79,7 +80,9 @@ def test_lowered__lowers_only_and_not_below_the_floor():
     y = y - y.mean(axis=0)
     q = spline_basis(x)
     first = np.linspace(growing_noise.least(q.shape[1]), 60, y.shape[1])
-    found = lowered(first, x, q.T, np.full((len(x), 1), len(x) ** -0.5), y.T)
+    found = lowered(
+        first, *weighted_statistics(x, q.T, np.full((len(x), 1), len(x) ** -0.5), y.T), q.shape[1]
+    )
     assert (found <= first).all()
     assert (found >= growing_noise.least(q.shape[1])).all()
     assert (found < first - 5).sum() >= 10
@@ -119,3 +122,65 @@ def test_linearity__takes_the_smaller_statistic(monkeypatch):
 
 
 growing_noise_heed = growing_noise.HEED
+
+
+def many_covariates(n, p):
+    """The constant and p - 1 others, orthonormal."""
+    columns = np.column_stack([np.ones(n), stream(45, "covariates", p).normal(size=(n, p - 1))])
+    q, r = np.linalg.qr(columns)
+    return q * np.sign(np.diag(r))
+
+
+@pytest.mark.parametrize("p", [1, 4, 20])
+def test_statistics__as_weighted_least_squares_one_by_one(p):
+    """Few columns of the design (products made at once) and many; blocks of targets; what is known is used."""
+    n = 300
+    x, y = bursty(stream(46, "wls", p), n=n, m=2 * growing_noise.AT_ONCE + 5)
+    nuisance = many_covariates(n, p)
+    q = spline_basis(x).T
+    q = q - (q @ nuisance) @ nuisance.T
+    q = np.linalg.qr(q.T)[0].T
+    y = (y - nuisance @ (nuisance.T @ y)).T
+    test = SecondTest(nuisance)
+    statistic, doubt, known = test.statistics(x, q, y)
+    test.statistics(x[::-1].copy(), q, y)  # another regulator in between
+    again = test.statistics(x, q, y, known)
+    np.testing.assert_array_equal(again[0], statistic)
+    np.testing.assert_array_equal(again[1], doubt)
+    line = np.column_stack([nuisance, q[0]])
+    for j in (0, 1, growing_noise.AT_ONCE, len(y) - 1):
+        u = y[j] - q[0] * (q[0] @ y[j])
+        fits = [n * np.log(np.sum(u**2 / v)) + np.log(v).sum() for v in shapes(x)]
+        sd = np.sqrt(shapes(x)[int(np.argmin(fits))])
+        rest, full = (
+            np.linalg.lstsq(columns / sd[:, None], y[j] / sd)[1][0]
+            for columns in (line, np.column_stack([line, q[1:].T]))
+        )
+        assert statistic[j] == pytest.approx((n - p - 1) * (rest - full) / rest, rel=1e-8)
+
+
+def test_regulators__take_keeps_what_is_known_with_its_regulator():
+    x = stream(47, "take").lognormal(size=(3, 50))
+    known = {0: "first", 2: "third"}
+    block = growing_noise.Regulators(x, np.zeros((5, 3, 50)), np.arange(3.0), known)
+    assert block.take(np.array([2, 1])).known == {0: "third"}
+
+
+@pytest.mark.parametrize("replicate", [None, "donor"])
+def test_outcome__looks_again_only_where_it_is_asked_to(replicate, monkeypatch):
+    x, y = bursty(stream(48, "again"), n=600, m=40)
+    obs = pd.DataFrame({"donor": np.arange(600) % 12}).astype(str)
+    engine = ScoreTest(np.column_stack([x, y]), None, make_design(obs, replicate=replicate), dtype=np.float64)
+    block, targets = engine.features(np.array([0])), np.arange(1, 41)
+
+    def bends(**options):
+        return engine.outcome(block, targets, np.float64, exact=True, **options).bend.minus_log_p()[0]
+
+    twice = bends()
+    half = bends(again=(targets <= 20)[None])
+    monkeypatch.setattr(growing_noise, "HEED", 0.0)
+    once = bends()
+    assert (twice <= once).all()
+    assert (twice[:20] < once[:20]).any()
+    assert (twice[20:] < once[20:]).any()
+    np.testing.assert_array_equal(half, np.concatenate([twice[:20], once[20:]]))

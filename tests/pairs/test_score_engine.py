@@ -71,7 +71,7 @@ def slow_pair(x, y, levels, *, test="robust", k=5):
         p = stats.f.sf([f, f_all], [df_bend, df_all], n_rest)
         return Slow(line, gain, f, *p, bound(r, size, rest * np.eye(2)))
     if parts[0][3] is not None:
-        return slow_replicates(parts, b, s, line, gain)
+        return slow_replicates(parts, x_of, b, s, line, gain)
     statistic = explained = common = common_variance = fourth = 0.0
     spread = np.zeros((2, 2))
     for (q, v, nuisance, _), x_level, b_level, s_level in zip(parts, x_of, b, s, strict=True):
@@ -98,11 +98,19 @@ def slow_pair(x, y, levels, *, test="robust", k=5):
 
 def slow_second(x, v, nuisance, q, first):
     """What is left of the statistic of one level once noise that grows with x was thought of (method 7b)."""
-    n, bends = len(x), q[:, 1:]
-    cut = stats.chi2.isf(0.06, bends.shape[1])
-    leverage = (bends**2).sum(axis=1)
-    if first <= cut or (leverage @ leverage) / bends.shape[1] * stats.kurtosis(v, fisher=False) <= 0.15:
+    cut = stats.chi2.isf(0.06, q.shape[1] - 1)
+    if first <= cut:
         return first
+    second, say = slow_doubt(x, v, nuisance, q)
+    return max(first - say * max(first - second, 0), cut)
+
+
+def slow_doubt(x, v, nuisance, q):
+    """The second statistic of bends, and how much it has to say, from 0 to 1."""
+    n, bends = len(x), q[:, 1:]
+    leverage = (bends**2).sum(axis=1)
+    if (leverage @ leverage) / bends.shape[1] * stats.kurtosis(v, fisher=False) <= 0.15:
+        return 0.0, 0.0
     u = residuals(v, np.column_stack([nuisance, x]))
     variances = [np.ones(n)]
     for t in ((x - x.min()) / x.std(), (x.max() - x) / x.std()):
@@ -119,23 +127,31 @@ def slow_second(x, v, nuisance, q, first):
     root = np.linalg.inv(np.linalg.cholesky((bends.T * shape) @ bends)) @ (bends.T * sd)
     kurtosis = np.mean((u / sd) ** 4) / np.mean((u / sd) ** 2) ** 2  # about 0
     doubt = kurtosis * np.sum((root**2).sum(axis=0) ** 2) / bends.shape[1]
-    return max(first - np.clip((doubt - 0.1) / 0.1, 0, 1) * max(first - second, 0), cut)
+    return second, np.clip((doubt - 0.1) / 0.1, 0, 1)
 
 
-def slow_replicates(parts, b, s, line, gain):
-    """Fits without each replicate in turn; levels joined by Bonferroni, line and bends once more."""
+def slow_replicates(parts, x_of, b, s, line, gain):
+    """Fits without each replicate in turn; levels joined by Bonferroni, line and bends once more.
+
+    -ln p of bends is looked at a second time, as the statistic is without replicates.
+    """
     r, size = np.sqrt(gain), np.sqrt(line)
     everyone = sorted({code for *_, clusters in parts for code in clusters})
     influence = pd.DataFrame(0.0, index=everyone, columns=["bend", "line"])
     found = []
-    for (q, v, _, clusters), b_level, s_level in zip(parts, b, s, strict=True):
+    for (q, v, nuisance, clusters), x_level, b_level, s_level in zip(parts, x_of, b, s, strict=True):
         theta = np.array([b_level, *s_level])
         own = np.unique(clusters)
         without = [np.linalg.lstsq(q[clusters != code], v[clusters != code])[0] for code in own]
         change = np.array(without) - theta
         influence.loc[own, "bend"] += change[:, 1:] @ s_level / r
         influence.loc[own, "line"] += change[:, 0] * b_level / size
-        found.append([leave_one_out(theta[1:], change[:, 1:]), leave_one_out(theta[:1], change[:, :1])])
+        (f, p), of_line = leave_one_out(theta[1:], change[:, 1:]), leave_one_out(theta[:1], change[:, :1])
+        if p < 0.06:
+            second, say = slow_doubt(x_level, v, nuisance, q)
+            other = stats.chi2.sf(second, len(s_level))
+            p = min(p * (max(p, other) / p) ** say, 0.06)
+        found.append([(f, p), of_line])
     p_bend, p_line = (min(1.0, len(found) * min(p for _, p in of)) for of in zip(*found, strict=True))
     statistic = min((of[0] for of in found), key=lambda pair: pair[1])[0]
     d = len(everyone)

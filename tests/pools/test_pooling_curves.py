@@ -484,3 +484,31 @@ def test_real_cells__of_eight_donors_pool_within_them():
     assert min(within[1], mixed[1]) > 0.1
     assert max(within[20], mixed[50]) < 0.05
     assert result.table["n_pools"].eq(245).all()
+
+
+def test_halves__share_no_cell_and_leave_none_out():
+    strata = make_strata(pd.DataFrame({"kind": list("ab") * 55}), ["kind"], np.arange(110), np.arange(110))
+    plan = plan_pools(strata, "within", (1, 2), 40)
+    first, second = plan.halves(0)
+    for whole, one, other in zip(plan.strata.cells, first.strata.cells, second.strata.cells, strict=True):
+        assert abs(len(one) - len(other)) <= 1
+        assert sorted([*one, *other]) == sorted(whole)
+    drawn = [half.draw(2, 1, 0) for half in (first, second)]
+    assert not set(drawn[0].members.cells) & set(drawn[1].members.cells)
+    assert [len(of.groups) for of in drawn] == [
+        28,
+        26,
+    ]  # as many as half of 55 cells hold: 14 and 13 a stratum
+
+
+def test_partials__where_half_the_cells_hold_too_few_pools_come_from_all():
+    rng = np.random.default_rng(8)
+    y = rng.gamma(2.0, 0.5, 400)
+    rates = np.column_stack([15 * y * rng.gamma(4.0, 0.25, 400), 15 * y, 15 * y, np.full(400, 2000.0)])
+    cells = pd.DataFrame(rng.poisson(rates), columns=["x", "y", "z", "rest"])
+    obs = pd.DataFrame({"donor": np.tile(["p", "q"], 200)})
+    found = pooling_curves(
+        cells, obs=obs, replicate="donor", kind="single-cell", scale="counts", triples=[("x", "y", "z")],
+        sizes=(1, 4, 8), n_pools=40, repeats=1, n_genes=3, threads=1,
+    ).table  # fmt: skip
+    assert set(found.query("regime == 'within' and measure == 'partial_linear'")["n_cells"]) == {1, 4, 8}

@@ -34,8 +34,13 @@ DONORS = {
     "20 of 20 to 600": np.round(np.geomspace(20, 600, 20)).astype(int),
     "7, one of 600": np.array([600] + [100] * 6),
 }
-FLOORS = {"8 of 40 to 1,200": (0.5, 0.2), "12 of 35": (0.5, 0.4), "20 of 20 to 600": (0.9, 0.8)}
-"""Least power for a switch at 5 %, and for its line at .1 %; little is to be had of 7, one of 600."""
+FLOORS = {
+    "8 of 40 to 1,200": (0.65, 0.25), "12 of 35": (0.65, 0.75),
+    "20 of 20 to 600": (0.95, 0.95), "7, one of 600": (0.4, 0.1),
+}  # fmt: skip
+"""Power for a switch at 5 %, and for its line at .1 %. The rule was fixed first: the worst of four cells
+(effects of donors or none, within types or not) of 370 to 480 pairs, from seeds of their own; the lower end
+of its exact 99.8 % interval, rounded down to a twentieth. A run must reach the binomial quantile of it."""
 
 
 def switch(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -44,7 +49,7 @@ def switch(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def of_donors(
-    sizes: np.ndarray, n_pairs: int, effects: bool, relation, within: bool, seed: list[int]
+    sizes: np.ndarray, n_pairs: int, effects: bool, relation, within: bool, seed: list[int], law=log_normal
 ) -> tuple[np.ndarray, np.ndarray]:
     """p-values of bend and association; donors differ in the levels of both genes, and affine slopes too."""
     rng = np.random.default_rng(seed)
@@ -58,7 +63,7 @@ def of_donors(
         x_level, y_level, slope = (
             rng.gamma(k, 1 / k, (m, len(sizes)))[:, donor] if effects else 1.0 for k in shape
         )
-        x = x_level * log_normal(rng, (m, n))
+        x = x_level * law(rng, (m, n))
         y = (0.3 + 0.7 * slope * x) * rng.gamma(4.0, 0.25, (m, n)) if relation is affine else relation(x, rng)
         counts, total, known = draw(x, y_level * y, "poisson", 6, rng)
         found.append(Pairs(counts, total, known, design, naive=False))
@@ -83,7 +88,8 @@ def test_donors_of_unequal_size(within: bool) -> None:
             bent, line = of_donors(sizes, runs(480, few), effects, switch, within, [*seed, 1])
             p, bent, line = (v[~np.isnan(v)] for v in (p, bent, line))
             rows.append(
-                {"donors": name, "effects": effects, "tested": len(p), "size": (p < 0.05).mean()}
+                {"donors": name, "effects": effects, "tested": len(p), "bent": len(bent)}
+                | {"size": (p < 0.05).mean()}
                 | {"at .1 %": (p < TAIL).mean(), "bend": (bent < 0.05).mean()}
                 | {"bend .1 %": (bent < TAIL).mean(), "line .1 %": (line < TAIL).mean()}
             )
@@ -93,9 +99,9 @@ def test_donors_of_unequal_size(within: bool) -> None:
         assert n >= 40
         assert row["size"] <= highest(n, 0.10), row
         assert row["at .1 %"] <= highest(n, 0.005), row
-        bend, line = FLOORS.get(row["donors"], (0.0, 0.0))
-        assert row["bend"] >= bend, row
-        assert row["line .1 %"] >= line, row
+        bend, line = FLOORS[row["donors"]]
+        assert row["bend"] >= lowest(int(row["bent"]), bend), row
+        assert row["line .1 %"] >= lowest(int(row["bent"]), line), row
     tested = sum(int(row["tested"]) for row in rows)
     assert lowest(tested, 0.015) <= np.average([r["size"] for r in rows], weights=[r["tested"] for r in rows])
 

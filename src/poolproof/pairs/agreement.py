@@ -19,8 +19,8 @@ from .design import Level
 from .score_kernels import Moments, bound_pieces, level_features, level_moments
 
 LEAST_RELIABLE = 0.05
-FLATTENED = 3
-"""Degrees beyond the line from which on the corrected test is blind: 4 against 1."""
+FLATTENED = 4
+"""Degrees beyond the line from which on the corrected test is blind to a switch: 5 against 1."""
 
 
 def reliability(x: np.ndarray, features: CountFeatures, depth: CountDepth, level: Level) -> np.ndarray:
@@ -74,9 +74,9 @@ def smooth_upper(
 
     Notes
     -----
-    Counting noise flattens a component of degree j by about the j-th power of the reliability rho of x. What
-    the corrected test does not see begins at degree 4, so that its size against the line is at least
-    rho^-3 times what is seen.
+    Counting noise flattens the variance along degree j by about the j-th power of the reliability rho of x.
+    The corrected test sees degrees 1 to 3, and what it misses of a switch, which is odd about its middle,
+    begins at degree 5: so its size against the line is at least rho^-4 times what is seen.
     """
     parts = []
     for values, of, level, rho, use in zip(x, targets, levels, reliable, usable, strict=True):

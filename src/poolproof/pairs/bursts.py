@@ -9,7 +9,12 @@ smaller statistic of the two counts.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
 import numpy as np
+
+from .count_kernels import CountTargets
 
 UPPER = 2 / 3
 """Quantile of x that parts the two bins from which the model is learnt."""
@@ -18,6 +23,51 @@ KURTOSIS = 7.0
 .25 with counting noise has 4 to 6."""
 RELATIVE_VARIANCE = 1.0
 """Squared coefficient of variation of Omega_22 above which it is no estimate."""
+
+
+TARGETS_AT_ONCE = 256
+
+
+def guard_block(
+    wald: np.ndarray,
+    wanted: np.ndarray,
+    f: np.ndarray,
+    moments: tuple[Sequence[np.ndarray], Sequence[np.ndarray], np.ndarray],
+    sizes: np.ndarray,
+    targets: Callable[[np.ndarray], CountTargets],
+) -> None:
+    """Guard the statistics of a block of regulators where it is wanted, in place.
+
+    Parameters
+    ----------
+    wald, wanted
+        Shape ``(R, m)``.
+    f
+        F_1, F_2, F_3 of the regulators, shape ``(3, R, n)``.
+    moments
+        Omega_22, Omega_23, Omega_33; the means of a_1, a_2, a_3; the parts of Omega that are the mean of y^2
+        times products of F: each an array of shape ``(R, m)``.
+    sizes
+        Cells of each stratum.
+    targets
+        Gives some of the m targets, float64.
+    """
+    omega, mean, square = moments
+    for r in np.flatnonzero(wanted.any(axis=1)):
+        at = np.flatnonzero(wanted[r])
+        columns = f[:, r].astype(np.float64)
+        for low in range(0, len(at), TARGETS_AT_ONCE):
+            some = at[low : low + TARGETS_AT_ONCE]
+            block = targets(some)
+            wald[r, some] = guarded_wald(
+                columns,
+                block.centred,
+                (sizes @ block.mean) / sizes.sum(),
+                (mean[1][r, some], mean[2][r, some]),
+                (omega[0][r, some], omega[1][r, some], omega[2][r, some]),
+                (square[0, r, some], square[1, r, some], square[2, r, some]),
+                wald[r, some],
+            )
 
 
 def guarded_wald(
@@ -48,22 +98,25 @@ def guarded_wald(
     n = y.shape[1]
     x = f[0]
     slope = (y @ x) / (x @ x)
-    u2 = y - slope[:, None] * x
+    u2 = np.dot(slope[:, None], x[None])
+    np.subtract(y, u2, out=u2)
     np.multiply(u2, u2, out=u2)
     high = _upper_bin(x)
-    c0, c2 = _model(u2, ybar, slope, x, high)
     products = f[1] * f[1], f[1] * f[2], f[2] * f[2]
-    weights = np.stack([np.ones(n), products[0] ** 2, *products])
-    line, heavy, light, *others = _powers(ybar, slope, x, weights)  # means of m^0 .. m^4
-    fourth = np.einsum("mn,mn->m", u2, u2) / n
-    of_squares = c0 * c0 * heavy[0] + 2 * c0 * c2 * heavy[2] + c2 * c2 * heavy[4]
+    one, of_high, squares, *own = _means(
+        np.stack([np.ones(n), high, products[0] ** 2, *products]), x, ybar, slope
+    )
+    c0, c2 = _model(u2, high, one, of_high)
+    of_squares = c0 * c0 * squares.zero + 2 * c0 * c2 * squares.two + c2 * c2 * squares.four
     with np.errstate(divide="ignore", invalid="ignore"):  # targets that x explains wholly: not guarded
-        kurtosis = fourth / (c0 * c0 + 2 * c0 * c2 * line[2] + c2 * c2 * line[4])
-        relative = kurtosis * of_squares / (n * (c0 * light[0] + c2 * light[2]) ** 2)
+        kurtosis = np.einsum("mn,mn->m", u2, u2) / (
+            n * (c0 * c0 + 2 * c0 * c2 * one.two + c2 * c2 * one.four)
+        )
+        relative = kurtosis * of_squares / (n * (c0 * own[0].zero + c2 * own[0].two) ** 2)
     modelled = []
-    for of, whole, part in zip((light, *others), omega, square, strict=True):
-        along = of[2] - 2 * ybar * of[1] + ybar**2 * of[0]  # of (m - ybar)^2
-        modelled.append(whole - part + c0 * of[0] + c2 * of[2] + along)
+    for of, whole, part in zip(own, omega, square, strict=True):
+        along = of.two - 2 * ybar * of.one + ybar**2 * of.zero  # of (m - ybar)^2
+        modelled.append(whole - part + c0 * of.zero + c2 * of.two + along)
     o22, o23, o33 = modelled
     g2, g3 = bends
     determinant = o22 * o33 - o23 * o23
@@ -73,51 +126,61 @@ def guarded_wald(
     return np.where(wanted, np.minimum(value, wald), wald)
 
 
+class _OfLine(NamedTuple):
+    """Means over cells of a weight times powers of the line m."""
+
+    zero: float
+    """Of the weight alone."""
+    one: np.ndarray
+    """Times m, shape ``(m,)``."""
+    two: np.ndarray
+    """Times m^2."""
+    four: np.ndarray
+    """Times m^4."""
+
+
+def _means(weights: np.ndarray, x: np.ndarray, ybar: np.ndarray, slope: np.ndarray) -> list[_OfLine]:
+    """Means over cells of weights ``(w, n)`` times powers of the line ybar + slope x of every target."""
+    powers = np.ones((5, len(x)))
+    for j in range(1, 5):
+        np.multiply(powers[j - 1], x, out=powers[j])
+    moment = weights @ powers.T / len(x)
+    a, b = ybar, slope
+    one = moment[:, :2] @ np.stack([a, b])
+    two = moment[:, :3] @ np.stack([a * a, 2 * a * b, b * b])
+    aa, ab, bb = a * a, a * b, b * b
+    four = moment @ np.stack([aa * aa, 4 * aa * ab, 6 * ab * ab, 4 * ab * bb, bb * bb])
+    return [_OfLine(*of) for of in zip(moment[:, 0].tolist(), one, two, four, strict=True)]
+
+
 def _upper_bin(x: np.ndarray) -> np.ndarray:
     """Cells with large x, about a third of them; ties go to the smaller bin unless that is tiny."""
-    edge = np.quantile(x, UPPER)
-    high = x > edge
-    return high if high.sum() >= len(x) / 20 else x >= edge
+    place = UPPER * (len(x) - 1)
+    low = int(place)
+    high = min(low + 1, len(x) - 1)
+    below, above = np.partition(x, (low, high))[[low, high]]
+    edge = below + (place - low) * (above - below)
+    large: np.ndarray = x > edge
+    return large if large.sum() >= len(x) / 20 else x >= edge
 
 
 def _model(
-    u2: np.ndarray, ybar: np.ndarray, slope: np.ndarray, x: np.ndarray, high: np.ndarray
+    u2: np.ndarray, high: np.ndarray, of_all: _OfLine, of_high: _OfLine
 ) -> tuple[np.ndarray, np.ndarray]:
     """c_0 and c_2 of every target, neither below 0, from the mean squares in two bins of x."""
-    if high.all() or not high.any():
+    n, n_high = len(high), int(high.sum())
+    if n_high in (0, n):
         return u2.mean(axis=1), np.zeros(len(u2))
-    bins = np.stack([~high, high]).astype(np.float64)
-    sizes = bins.sum(axis=1)
-    low_u, high_u = (u2 @ (bins / sizes[:, None]).T).T
-    low_m, high_m = (
-        of[2] * len(x) / size for of, size in zip(_powers(ybar, slope, x, bins), sizes, strict=True)
-    )
+    sums = u2 @ np.stack([np.ones(n), high]).T
+    mean = sums[:, 0] / n
+    low_u, high_u = (sums[:, 0] - sums[:, 1]) / (n - n_high), sums[:, 1] / n_high
+    low_m, high_m = n * (of_all.two - of_high.two) / (n - n_high), n * of_high.two / n_high
     step = high_m - low_m
     c2 = (high_u - low_u) / np.where(step > 0, step, 1.0)
     c0 = low_u - c2 * low_m
-    mean = u2.mean(axis=1)
-    whole = (low_m * sizes[0] + high_m * sizes[1]) / len(x)
     flat = (step <= 0) | (c2 < 0)
     steep = ~flat & (c0 < 0)
     c0 = np.where(flat, mean, np.where(steep, 0.0, c0))
+    whole = of_all.two
     c2 = np.where(flat, 0.0, np.where(steep, mean / np.where(whole > 0, whole, 1.0), c2))
     return c0, c2
-
-
-def _powers(
-    ybar: np.ndarray, slope: np.ndarray, x: np.ndarray, weights: np.ndarray
-) -> list[list[np.ndarray]]:
-    """Means over cells of weights ``(w, n)`` times m^0 .. m^4, m = ybar + slope x; each of shape ``(m,)``."""
-    powers = np.stack([np.ones_like(x), x, x**2, x**3, x**4])
-    a, b = ybar, slope
-    binomial = [  # of (a + b x)^j
-        [np.ones_like(a)],
-        [a, b],
-        [a**2, 2 * a * b, b**2],
-        [a**3, 3 * a**2 * b, 3 * a * b**2, b**3],
-        [a**4, 4 * a**3 * b, 6 * a**2 * b**2, 4 * a * b**3, b**4],
-    ]
-    return [
-        [sum((c * mean for c, mean in zip(of, moment, strict=False)), np.zeros_like(a)) for of in binomial]
-        for moment in (weights @ powers.T / len(x)).tolist()
-    ]

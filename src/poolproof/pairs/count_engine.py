@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,14 +14,14 @@ from .. import _names as names
 from .._arrays import add, as_slice, dense_columns
 from ..data.expression import Expression
 from .agreement import reliability, smooth_upper, with_strata
-from .bursts import guarded_wald
+from .bursts import guard_block
 from .calls import minus_log_sf, share_upper
 from .count_estimates import (
     CountLevel,
     CountMoments,
+    bound_pieces,
     cluster_sums,
     count_moments,
-    level_bound_pieces,
     level_estimates,
 )
 from .count_kernels import (
@@ -42,6 +43,7 @@ from .donors import (
     bound_from_replicates,
     enough_replicates,
     hotelling,
+    inverse_root,
     jackknife,
     ratio,
     replicate_sizes,
@@ -59,6 +61,12 @@ CLOSE = 2e-3
 TARGETS_AT_ONCE = 256
 SIGNIFICANT = 5.991464547107979
 """Statistic of a bend at 5 %: below it, it need not be guarded."""
+
+LOOKED_AT = -np.log(0.05)
+"""The same of -ln p, with replicates."""
+
+Guard = Callable[[int, np.ndarray, np.ndarray], np.ndarray]
+"""Guards the statistics of a level where a mask says so."""
 
 Pieces = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Variance of the size of the bend, of the line, and their covariance."""
@@ -255,6 +263,7 @@ class CountTest:
         *,
         exact: bool,
         bound_from: float = 0.0,
+        again: np.ndarray | None = None,
     ) -> Outcome:
         """Test a block of regulators against targets."""
         blocks = self.target_blocks(targets, dtype)
@@ -264,10 +273,10 @@ class CountTest:
         ]
         estimates = [level_estimates(f, m) for f, m in zip(features.levels, moments, strict=True)]
         usable = np.stack([enough_together(f, t) for f, t in zip(features.levels, blocks, strict=True)])
-        if not self.design.n_clusters:
-            self._guard(features, moments, estimates, usable, np.arange(self.n_genes)[targets])
-        result = self._combine(features, blocks, moments, estimates, usable, exact)
-        self._agree(result, features, np.arange(self.n_genes)[targets], usable, bound_from)
+        genes = np.arange(self.n_genes)[targets]
+        guard = partial(self._guard, features, moments, estimates, genes, again, exact)
+        result = self._combine(features, blocks, moments, estimates, usable, guard)
+        self._agree(result, features, genes, usable, bound_from)
         return result
 
     def _guard(
@@ -275,28 +284,32 @@ class CountTest:
         features: CountBlock,
         moments: list[CountMoments],
         estimates: list[CountLevel],
-        usable: np.ndarray,
         genes: np.ndarray,
-    ) -> None:
-        """Put guarded statistics in place where bends look significant; see `bursts`."""
-        for i, (f, of, e) in enumerate(zip(features.levels, moments, estimates, strict=True)):
-            wanted = usable[i] & (e.wald > SIGNIFICANT) & (features.regulators[:, None] != genes)
-            for r in np.flatnonzero(wanted.any(axis=1)):
-                at = np.flatnonzero(wanted[r])
-                columns = f.f[:, r].astype(np.float64)
-                for low in range(0, len(at), TARGETS_AT_ONCE):
-                    some = at[low : low + TARGETS_AT_ONCE]
-                    block = self.target_blocks(genes[some], np.float64)[i]
-                    sizes = np.bincount(self.levels[i].strata)
-                    e.wald[r, some] = guarded_wald(
-                        columns,
-                        block.centred,
-                        (sizes @ block.mean) / sizes.sum(),
-                        (of.mean[1][r, some], of.mean[2][r, some]),
-                        (e.omega[0][r, some], e.omega[1][r, some], e.omega[2][r, some]),
-                        (of.square[0, r, some], of.square[1, r, some], of.square[2, r, some]),
-                        e.wald[r, some],
-                    )
+        again: np.ndarray | None,
+        exact: bool,
+        level: int,
+        wald: np.ndarray,
+        wanted: np.ndarray,
+    ) -> np.ndarray:
+        """Statistics of a level, guarded where bends look significant (``wanted``); see `bursts`.
+
+        Unless ``exact``, those that float64 must decide are left to it. ``wald`` is changed in place.
+        """
+        f, of, e = features.levels[level], moments[level], estimates[level]
+        wanted = wanted & (features.regulators[:, None] != genes)
+        if again is not None:
+            wanted &= again
+        if not exact:
+            wanted &= ~e.doubt
+        guard_block(
+            wald,
+            wanted,
+            f.f,
+            (e.omega, of.mean, of.square),
+            np.bincount(self.levels[level].strata),
+            lambda at: self.target_blocks(genes[at], np.float64)[level],
+        )
+        return wald
 
     def _agree(
         self,
@@ -338,7 +351,7 @@ class CountTest:
         moments: list[CountMoments],
         estimates: list[CountLevel],
         usable: np.ndarray,
-        exact: bool,
+        guard: Guard,
     ) -> Outcome:
         """Add up the levels in which the pair can be tested; each has its own line and bends."""
 
@@ -356,16 +369,21 @@ class CountTest:
         z: float | np.ndarray = Z_COUNTS
         if self.design.n_clusters:
             laws, statistic, pieces, tested, weak, df_bound = self._cluster_laws(
-                features, blocks, estimates, usable, line, bend
+                features, blocks, estimates, usable, line, bend, guard
             )
             doubt |= weak
             z = stats.t.ppf(0.975, np.maximum(df_bound, 1))
         else:
             tested = n_levels > 0
             df = n_levels if len(estimates) > 1 else np.array([[1]])
-            statistic = total([e.wald for e in estimates])
+            walds = [
+                guard(i, e.wald, use & (e.wald > SIGNIFICANT))
+                for i, (e, use) in enumerate(zip(estimates, usable, strict=True))
+            ]
+            statistic = total(walds)
             laws = NullLaw(statistic, N_BENDS * df), NullLaw(total([e.z2 for e in estimates]), df)
-            pieces = self._pieces(features, moments, estimates, total, line, bend)
+            parts = zip(features.levels, moments, estimates, strict=True)
+            pieces = bound_pieces(parts, self.weight, total, line, bend, self.n)
         resolved = total([np.broadcast_to(f.degree[:, None] == 3, line.shape) * 1.0 for f in features.levels])
         upper = share_upper(np.sqrt(np.maximum(bend, 0)), np.sqrt(line), *pieces, z)
         upper = np.where((resolved == n_levels) & np.isfinite(bend), upper, 1.0)
@@ -382,26 +400,6 @@ class CountTest:
             tested=tested,
             doubt=doubt,
         )
-
-    def _pieces(
-        self,
-        features: CountBlock,
-        moments: list[CountMoments],
-        estimates: list[CountLevel],
-        total: Callable[[list[np.ndarray]], np.ndarray],
-        line: np.ndarray,
-        bend: np.ndarray,
-    ) -> Pieces:
-        """Variances of r and B and their covariance, from the influences of independent cells."""
-        parts = [
-            level_bound_pieces(f, m, e) for f, m, e in zip(features.levels, moments, estimates, strict=True)
-        ]
-        v_bend, v_line, v_both = (
-            total([w * part[i] for w, part in zip(self.weight, parts, strict=True)]) / self.n
-            for i in range(3)
-        )
-        r, size = _inverse_root(bend), _inverse_root(line)
-        return v_bend * r**2, v_line * size**2, v_both * r * size
 
     def detectable(self, features: CountBlock, targets: np.ndarray) -> np.ndarray:
         """Gain of unit non-centrality along an average direction: 2 / (n trace of Omega^-1 N)."""
@@ -429,6 +427,7 @@ class CountTest:
         usable: np.ndarray,
         line: np.ndarray,
         bend: np.ndarray,
+        guard: Guard,
     ) -> tuple[tuple[NullLaw, NullLaw], np.ndarray, Pieces, np.ndarray, np.ndarray, np.ndarray]:
         """Tests and bound by leaving out whole replicates; Bonferroni joins levels, which share them.
 
@@ -443,16 +442,18 @@ class CountTest:
         df_bound = np.full(shape, np.inf)
         bends: dict[int, np.ndarray] = {}
         lines: dict[int, np.ndarray] = {}
-        for use, w, f, t, e, level, sizes, enough in zip(
-            usable,
-            self.weight,
-            features.levels,
-            blocks,
-            estimates,
-            self.levels,
-            self._donors,
-            self._enough_replicates,
-            strict=True,
+        for i, (use, w, f, t, e, level, sizes, enough) in enumerate(
+            zip(
+                usable,
+                self.weight,
+                features.levels,
+                blocks,
+                estimates,
+                self.levels,
+                self._donors,
+                self._enough_replicates,
+                strict=True,
+            )
         ):
             if not enough:
                 continue
@@ -464,6 +465,10 @@ class CountTest:
             weak |= use & nearly
             statistic_level = t2 * (shares.df + 1 - N_BENDS) / (N_BENDS * shares.df)
             lam_bend = minus_log_sf(statistic_level * N_BENDS, N_BENDS, shares.df + 1 - N_BENDS)
+            modelled = guard(i, np.full(shape, np.inf), use & (lam_bend > LOOKED_AT))
+            lam_bend = np.where(
+                np.isinf(modelled), lam_bend, np.minimum(lam_bend, minus_log_sf(modelled, N_BENDS))
+            )
             whole = add(a[0] for _, a, _ in sums)
             lam_line = minus_log_sf(ratio(whole**2, jackknife(slopes, slopes)), 1, shares.df)
             statistic = np.where(use & (lam_bend > lam[0]), statistic_level, statistic)
@@ -487,12 +492,6 @@ class CountTest:
                     of[code] = of.get(code, 0) + np.where(use, share * part, 0)
         laws = [NullLaw(np.maximum(value - np.log(np.maximum(n_tests, 1)), 0), None) for value in lam]
         pieces = bound_from_replicates(
-            list(bends.values()), list(lines.values()), _inverse_root(bend), _inverse_root(line)
+            list(bends.values()), list(lines.values()), inverse_root(bend), inverse_root(line)
         )
         return (laws[0], laws[1]), statistic, pieces, n_tests > 0, weak, df_bound
-
-
-def _inverse_root(value: np.ndarray) -> np.ndarray:
-    nothing = np.finfo(value.dtype).tiny ** 0.5  # what is smaller is 0, and the square of its inverse inf
-    safe = np.where(value > nothing, value, 1)
-    return np.where(value > nothing, 1 / np.sqrt(safe), 0)

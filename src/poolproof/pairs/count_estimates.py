@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .count_kernels import _PAIRS, OWN, CountFeatures, CountTargets
 from .design import Level
+from .donors import inverse_root
 
 
 @dataclass(eq=False)
@@ -176,3 +178,23 @@ def level_bound_pieces(
     for o, w in bend_own.items():
         v_both += w * (of.with_own[0][o] + half * own[2, o])
     return v_bend, v_line, at.b * v_both
+
+
+def bound_pieces(
+    parts: Iterable[tuple[CountFeatures, CountMoments, CountLevel]],
+    weights: Sequence[float],
+    total: Callable[[list[np.ndarray]], np.ndarray],
+    line: np.ndarray,
+    bend: np.ndarray,
+    n: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Variances of r and B and their covariance over all levels, from the influences of independent cells.
+
+    ``weights`` are the levels' shares of the n cells, and ``total`` adds up those in which a pair is tested.
+    """
+    found = [level_bound_pieces(*part) for part in parts]
+    v_bend, v_line, v_both = (
+        total([w * part[i] for w, part in zip(weights, found, strict=True)]) / n for i in range(3)
+    )
+    r, size = inverse_root(bend), inverse_root(line)
+    return v_bend * r**2, v_line * size**2, v_both * r * size

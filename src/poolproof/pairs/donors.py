@@ -142,6 +142,13 @@ def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.where(below > 0, above / np.where(below > 0, below, 1), 0.0)
 
 
+def inverse_root(value: np.ndarray) -> np.ndarray:
+    """1 over the square root; 0 where that is not above 0."""
+    nothing = np.finfo(value.dtype).tiny ** 0.5  # what is smaller is 0, and the square of its inverse inf
+    safe = np.where(value > nothing, value, 1)
+    return np.where(value > nothing, 1 / np.sqrt(safe), 0)
+
+
 def bound_from_replicates(
     tilts: list[np.ndarray], rises: list[np.ndarray], inverse_r: np.ndarray, inverse_b: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -211,10 +211,12 @@ class Engine(Protocol):
         *,
         exact: bool,
         bound_from: float = 0.0,
+        again: np.ndarray | None = None,
     ) -> Outcome:
         """Test a block of regulators against targets; ``exact`` leaves nothing in doubt.
 
-        The bound of the share may be left at 1 where r2_spline is below ``bound_from``.
+        The bound of the share may be left at 1 where r2_spline is below ``bound_from``. Where ``again``,
+        shape ``(R, m)``, is False, the bend is not wanted, and need not be looked at a second time.
         """
 
     def detectable(self, features: Any, targets: np.ndarray) -> np.ndarray:

@@ -15,10 +15,11 @@ from .._arrays import add
 from ..basis import N_COLUMNS
 from ..data.expression import Expression
 from .calls import Z_UPPER, minus_log_sf, share_upper
+from .common_line import common_line
 from .design import Design, Level, n_effective, n_present
-from .growing_noise import BURSTY, Regulators, concentration, least, lower_incomplete, lowered
-from .outcome import Either, NullLaw, Outcome, StudentLaw
-from .replicate_kernels import Influence, spread_of
+from .growing_noise import BURSTY, Regulators, concentration, least, lower_block, lower_incomplete
+from .outcome import Either, NullLaw, Outcome
+from .replicate_kernels import spread_of
 from .score_kernels import (
     STEEP,
     WEAK,
@@ -45,6 +46,11 @@ SHARED = 1e-3
 
 _FLOOR = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
 """Smallest pivot of a robust variance, relative to its diagonal entry."""
+
+
+Ask = Callable[[int, np.ndarray, np.ndarray | None], None]
+"""Looks again at the robust scores of a level, with replicates at their -ln p, and lowers them in place; what
+is to be left to float64, if anything."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +140,7 @@ class ScoreTest:
         self.cuts_r2 = False
         self.untested_status = names.TOO_FEW_SAMPLES
         self.has_replicates = design.n_clusters > 0
-        self.asks_twice = test == "robust" and not self.has_replicates
+        self.asks_twice = test == "robust" or self.has_replicates
         self.bend_df = float(sum(columns_for(len(level.rows), k) - 1 for level in self.levels))
         n_triangle = k * (k + 1) // 2
         simple = test == "classical" or design.n_clusters > 0
@@ -202,6 +208,7 @@ class ScoreTest:
         *,
         exact: bool,
         bound_from: float = 0.0,
+        again: np.ndarray | None = None,
     ) -> Outcome:
         """Test a block of regulators against targets."""
         genes = np.arange(self.n_genes)[targets]
@@ -213,7 +220,7 @@ class ScoreTest:
         columns = np.stack([of.n_columns for of in features.levels])[:, :, None]
         varies = self.targets.varies[:, genes][:, None]
         n = np.array([[len(self.targets.rows)]])
-        ask = partial(self._ask_twice, features, genes) if self.asks_twice else None
+        ask = partial(self._ask_twice, features, genes, again) if self.asks_twice else None
         result = self._combine(levels, columns, varies, n, exact, bound_from, ask)
         missing = self.targets.missing
         incomplete = missing[genes][None] | missing[features.regulators][:, None]
@@ -230,7 +237,7 @@ class ScoreTest:
         n: np.ndarray,
         exact: bool,
         bound_from: float = 0.0,
-        ask: Callable[[int, np.ndarray], None] | None = None,
+        ask: Ask | None = None,
     ) -> Outcome:
         """Add up levels: each has its own line and its own bends, so statistics and df add.
 
@@ -252,7 +259,7 @@ class ScoreTest:
         bend: NullLaw
         association: NullLaw | Either
         if self.design.n_clusters:
-            bend, statistic = self._cluster_law(levels, columns - 1, varies, weak, range(1, self.k))
+            bend, statistic = self._cluster_law(levels, columns - 1, varies, weak, range(1, self.k), ask)
             line_law, _ = self._cluster_law(levels, np.minimum(columns, 1), varies, weak, range(1))
             association = Either((line_law, bend))
         elif self.test == "classical":
@@ -287,7 +294,7 @@ class ScoreTest:
         all_df: np.ndarray,
         most: np.ndarray,
         weak: np.ndarray | None,
-        ask: Callable[[int, np.ndarray], None] | None,
+        ask: Ask | None,
     ) -> tuple[NullLaw, Either]:
         """Robust scores of bends and of all columns, added over levels.
 
@@ -304,28 +311,47 @@ class ScoreTest:
         found = [quadratic_form(of.variance, of.s, bends, floor, weak, of.variance_null) for of in levels]
         if ask is not None:
             for level, statistic in enumerate(found):
-                ask(level, statistic)
+                ask(level, statistic, weak)
         bend = NullLaw(add(found), bend_df)
         omnibus = NullLaw(
             add(quadratic_form(of.variance_null, [of.b, *of.s], [0, *bends], floor, weak) for of in levels),
             all_df,
         )
-        return bend, Either((_common_line(levels, most), omnibus))
+        return bend, Either((common_line(levels, most), omnibus))
 
-    def _ask_twice(self, features: ScoreBlock, genes: np.ndarray, level: int, statistic: np.ndarray) -> None:
-        """Lower statistics of one level, in place, where HC3 is in doubt and the second test says less."""
+    def _ask_twice(
+        self,
+        features: ScoreBlock,
+        genes: np.ndarray,
+        again: np.ndarray | None,
+        level: int,
+        value: np.ndarray,
+        weak: np.ndarray | None,
+    ) -> None:
+        """Lower robust scores of one level, in place, where they are in doubt and the second test says less.
+
+        Pairs that float64 must decide (``weak``) are left to it, and those that need no bend (``again``).
+        """
         of, rows = features.exact[level], self.targets.slices[level]
         n_columns = features.levels[level].n_columns
-        wanted = statistic > least(n_columns)[:, None]
+        wanted = value > least(n_columns, replicates=self.has_replicates)[:, None]
         wanted &= of.concentration[:, None] * self.targets.kurtosis[level, genes] > BURSTY
         wanted &= features.regulators[:, None] != genes
         wanted[n_columns < 2] = False
-        for row in np.flatnonzero(wanted.any(axis=1)).tolist():
-            at = np.flatnonzero(wanted[row])
-            y = self.targets.block(genes[at], np.float64)[:, rows]
-            columns = of.columns[: int(n_columns[row]), row]
-            nuisance = self.levels[level].covariates
-            statistic[row, at] = lowered(statistic[row, at], of.x[row], columns, nuisance, y)
+        if again is not None:
+            wanted &= again
+        if weak is not None:
+            wanted &= ~weak
+            wanted[features.unsafe] = False
+        lower_block(
+            value,
+            wanted,
+            of,
+            n_columns,
+            self.levels[level].covariates,
+            lambda at: self.targets.block(genes[at], np.float64)[:, rows],
+            replicates=self.has_replicates,
+        )
 
     def _bound(
         self, levels: list[Moments], gain: np.ndarray, line: np.ndarray, n_rest: np.ndarray
@@ -358,8 +384,11 @@ class ScoreTest:
         varies: np.ndarray,
         weak: np.ndarray | None,
         of: range,
+        ask: Ask | None = None,
     ) -> tuple[NullLaw, np.ndarray]:
         """Wald's test of some coefficients, per level (method 6.9); Bonferroni joins the levels.
+
+        ``ask`` looks again at -ln p of a level.
 
         ``T2 (D - p) / (p (D - 1)) ~ F(p, D - p)``, Hotelling's law, for D replicates and p columns.
         """
@@ -384,6 +413,8 @@ class ScoreTest:
             p_used = np.where(possible, p, 1)
             f = t2 * (n_clusters - p_used) / (p_used * (n_clusters - 1))
             minus_log_p = np.where(possible, minus_log_sf(f * p_used, p_used, n_clusters - p_used), 0.0)
+            if ask is not None:
+                ask(index, minus_log_p, weak)
             statistic = np.where(minus_log_p > best, f, statistic)
             best = np.maximum(best, minus_log_p)
             n_tests += possible
@@ -445,42 +476,16 @@ class ScoreTest:
         n = np.zeros(len(genes), dtype=np.int64)
         for moments, n_level, n_columns, norm in parts:
             scale = norm / np.where(whole > 0, whole, 1.0)
-            _rescale(moments, scale[None])
+            moments.rescale(scale[None])
             levels.append(moments)
             enough = n_level >= n_columns + 5
             varies.append((norm > 1e-9 * size * np.sqrt(np.maximum(n_level, 1))) & enough)
             n = n + n_level
         columns = np.array([[[n_columns]] for _, _, n_columns, _ in parts])
 
-        def ask(level: int, statistic: np.ndarray) -> None:
-            lower_incomplete(statistic[0], x[self.targets.slices[level]], masked[level])
+        def ask(level: int, value: np.ndarray, _: np.ndarray | None) -> None:
+            rows = self.targets.slices[level]
+            lower_incomplete(value[0], x[rows], masked[level], replicates=self.has_replicates)
 
         asked = ask if self.asks_twice else None
         return self._combine(levels, columns, np.array(varies)[:, None], n[None], True, ask=asked)
-
-
-def _common_line(levels: list[Moments], most: np.ndarray) -> StudentLaw:
-    """The line, summed over levels, against the noise that is left beside it.
-
-    Squared t with the HC3 variance and 1 / sum q_1^4 degrees of freedom: those of that variance where noise
-    is normal and equal (Satterthwaite's; Bell & McCaffrey 2002), so that few far samples do not show a line.
-    """
-    score = add(of.b for of in levels)
-    variance = add(of.variance[0, 0] for of in levels)
-    nothing = np.finfo(score.dtype).eps ** 2
-    value = np.minimum(score * score / np.maximum(variance, nothing), 1e30)
-    fourth = [of.fourth for of in levels if of.fourth is not None]
-    n_levels = add((of > 0).astype(float) for of in fourth)
-    total = add(fourth)
-    df = n_levels**2 / np.where(total > 0, total, np.inf)
-    return StudentLaw.of(value.astype(score.dtype), np.minimum(df, most))
-
-
-def _rescale(moments: Moments, scale: np.ndarray) -> None:
-    """Moments of unit-norm targets become those of targets with this norm."""
-    moments.b = moments.b * scale
-    moments.s = [s * scale for s in moments.s]
-    for matrix in (moments.variance, moments.variance_null):
-        for key in matrix:
-            matrix[key] = matrix[key] * scale**2
-    moments.clusters = [Influence(code, [v * scale for v in change]) for code, change in moments.clusters]

@@ -112,6 +112,15 @@ class Moments:
             clusters=[Influence(code, [v[chosen] for v in change]) for code, change in self.clusters],
         )
 
+    def rescale(self, scale: np.ndarray) -> None:
+        """Moments of unit-norm targets become those of targets with this norm."""
+        self.b = self.b * scale
+        self.s = [s * scale for s in self.s]
+        for matrix in (self.variance, self.variance_null):
+            for key in matrix:
+                matrix[key] = matrix[key] * scale**2
+        self.clusters = [Influence(code, [v * scale for v in change]) for code, change in self.clusters]
+
 
 def least_p_value(levels: tuple[Level, ...], k: int) -> float:
     """Smallest p-value that the robust test of the bends can give on so many samples, whatever their values.

@@ -46,9 +46,9 @@ from .meter import (
     Labels,
     Meter,
     mean,
-    median,
     restrict,
 )
+from .signed import SignedPartials
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -175,8 +175,10 @@ def pooling_curves(
       ``between`` the robust one, for few but deep pools;
     - ``skewness`` and ``excess_kurtosis``: medians over genes, from unbiased cumulants; except in
       ``between`` of a gene's value less its mean share of the size factor, which adds up over cells;
-    - ``partial_linear`` and ``partial_spline``: medians over the triples, each with the sign that makes its
-      ``partial_linear`` in all single cells positive: the size alone would count noise as distortion;
+    - ``partial_linear`` and ``partial_spline``: medians over the triples, each with the sign of its
+      ``partial_linear`` in single cells: the size alone would count noise as distortion. Signs come from one
+      half of the cells and pools from the other, and the other way round, averaged, so that what is 0 stays 0
+      (from all cells ``between`` replicates, and where half the cells hold no 20 pools in each stratum);
     - ``skeleton_edges``: edges between the 30 most expressed of the genes that no single other gene separates
       (Fisher's z at 1 %); ``skeleton_changed``: those not shared with the skeleton of another drawing of
       single cells, as a share of the edges of either.
@@ -371,16 +373,16 @@ def _measure_regime(
     """Rows of one regime, with what the single cells predict."""
     single = plan.draw(1, 0, seed)
     reference = meter.edges(meter.pool(single), single.groups)
-    linear, _ = meter.partials_of_cells(plan.regime)
+    signed = SignedPartials.of(meter, plan, seed)
     found = []
     for drawing in plan.drawings(repeats, seed):
-        found.append((drawing, meter.measure(drawing, reference, np.sign(linear))))
+        found.append((drawing, meter.measure(drawing, reference) | signed.measure(drawing)))
         report(1)
     predicted = {}
     if plan.regime != BETWEEN:
         skewness, kurtosis = meter.shapes_of_cells(plan)
         predicted = {SKEWNESS: skewness, EXCESS_KURTOSIS: kurtosis}
-        predicted |= dict.fromkeys((PARTIAL_LINEAR, PARTIAL_SPLINE), median(np.abs(linear)))
+        predicted |= dict.fromkeys((PARTIAL_LINEAR, PARTIAL_SPLINE), signed.prediction())
         for measure in (SKELETON_EDGES, SKELETON_CHANGED):
             predicted[measure] = mean(values[measure] for drawing, values in found if drawing.n_cells == 1)
     for drawing, values in found:

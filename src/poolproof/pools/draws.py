@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -93,13 +93,29 @@ class Plan:
         A draw depends on the seed, regime, stratum, size and repeat, and on the names of the stratum's cells.
         """
         drawn = []
-        for name, cells, n in zip(self.strata.names, self.strata.cells, self.pools, strict=True):
+        pools = np.minimum(self.pools, self.strata.sizes // size)  # halves may hold fewer
+        for name, cells, n in zip(self.strata.names, self.strata.cells, pools, strict=True):
             shuffled = stream(seed, "pooling_curves", self.regime, name, size, repeat).permutation(cells)
             drawn.append(shuffled[: n * size])
-        of = np.repeat(np.arange(len(self.pools)), self.pools)
+        of = np.repeat(np.arange(len(pools)), pools)
         members = Members((), np.concatenate(drawn), np.full(len(of), size))
         labels = self.strata.labels.iloc[of].reset_index(drop=True)
         return Drawing(self.regime, size, repeat, members, self.groups[of], labels)
+
+    def halves(self, seed: int) -> tuple[Plan, Plan]:
+        """The same plan for two halves of the cells of each stratum.
+
+        Where a half has no room for all pools of a size, there are as many as it holds.
+        """
+        shuffled = [
+            stream(seed, "pooling_curves halves", self.regime, name).permutation(cells)
+            for name, cells in zip(self.strata.names, self.strata.cells, strict=True)
+        ]
+        first, second = (
+            replace(self, strata=replace(self.strata, cells=tuple(cells[start::2] for cells in shuffled)))
+            for start in (0, 1)
+        )
+        return first, second
 
     def _pseudobulk(self) -> Drawing:
         """One pool of all cells of each stratum."""

@@ -132,8 +132,8 @@ class Meter:
     """Thresholds of the pair tests."""
     threads: int | None
 
-    def measure(self, drawing: Drawing, reference: np.ndarray, signs: np.ndarray) -> dict[str, float]:
-        """Measure pools.
+    def measure(self, drawing: Drawing, reference: np.ndarray) -> dict[str, float]:
+        """Measure pools, but for the partial correlations of triples: see :mod:`poolproof.pools.signed`.
 
         Parameters
         ----------
@@ -141,19 +141,14 @@ class Meter:
             The pools.
         reference
             Skeleton that theirs is compared with, from `edges`.
-        signs
-            Of each triple, from `partials` of the single cells.
         """
         pools = self.pool(drawing)
         edges = self.edges(pools, drawing.groups)
         skewness, kurtosis = self.shapes(pools, drawing)
-        linear, spline = self.partials(pools, drawing.labels, drawing.regime)
         return {
             **self._shares(pools, drawing),
             SKEWNESS: skewness,
             EXCESS_KURTOSIS: kurtosis,
-            PARTIAL_LINEAR: median(signs * linear),
-            PARTIAL_SPLINE: median(signs * spline),
             SKELETON_EDGES: float(np.count_nonzero(edges) // 2),
             SKELETON_CHANGED: share_changed(edges, reference),
         }
@@ -208,10 +203,10 @@ class Meter:
         linear, spline = np.array([by_triple.get(key, missing) for key in _keys(self.triples)]).T
         return linear, spline
 
-    def partials_of_cells(self, regime: str) -> tuple[np.ndarray, np.ndarray]:
-        """As `partials`, of all cells that are used."""
-        cells = restrict(self.cells, np.arange(len(self.cells.genes)), self.rows)
-        return self.partials(cells, self.obs.iloc[self.rows].reset_index(drop=True), regime)
+    def partials_of_cells(self, rows: np.ndarray, regime: str) -> tuple[np.ndarray, np.ndarray]:
+        """As `partials`, of single cells."""
+        cells = restrict(self.cells, np.arange(len(self.cells.genes)), rows)
+        return self.partials(cells, self.obs.iloc[rows].reset_index(drop=True), regime)
 
     def _shares(self, pools: Expression, drawing: Drawing) -> dict[str, float]:
         """What the pair tests find; no control is run, and no level alone."""
