@@ -8,7 +8,7 @@ may be negative, a sum of many is not but for noise.
 With Q = [q_1 .. q_k] the orthonormal basis of x (q_1 the line), y centred (its norm over all levels is 1),
 s = Q'y, u = y - Q s and h_i the leverage of that fit, the constant and the covariates included,
 
-    L = s_1^2 - V_1,  B = suother(j >= 2) s_j^2 - V_j,  V_j = suotheri q_ij^2 u_i^2 / (1 - h_i)
+    L = s_1^2 - V_1,  B = sum_(j >= 2) s_j^2 - V_j,  V_j = sum_i q_ij^2 u_i^2 / (1 - h_i)
 
 (the HC2 weight of MacKinnon & White 1985: unbiased under equal variance). As u = y - Q s, V is a product of
 columns of x with y^2 and of others with y, so blocks of genes meet in matrix products.
@@ -97,7 +97,7 @@ def score_columns(x: np.ndarray, level: Level, k: int, dtype: type) -> ScoreColu
     for place, square in enumerate(squares, start=1):
         weighted = square[:, None] * basis
         gram = np.matmul(weighted, basis.transpose(0, 2, 1))
-        # V = square'y^2 + suotherl s_l (gram q - 2 square q)_l'y
+        # V = square'y^2 + sum_l s_l (gram q - 2 square q)_l'y
         with_y[place] = (np.matmul(gram, basis) - 2 * weighted).transpose(1, 0, 2)
     return ScoreColumns(
         basis, weight, with_y.reshape(-1, n), squares.reshape(-1, n).astype(dtype), n_columns > 1
@@ -155,15 +155,15 @@ def score_sums(columns: ScoreColumns, y: np.ndarray, level: Level, weights: list
     squares = (columns.with_y2 @ y2.T).reshape(2, n_regulators, m)
     scores = products[0]
     bend, line = (
-        _suotherof_products(scores[of], scores[of])
-        - (squares[place] + _suotherof_products(scores, products[1 + place])).astype(np.float64)
+        _sum_of_products(scores[of], scores[of])
+        - (squares[place] + _sum_of_products(scores, products[1 + place])).astype(np.float64)
         for place, of in enumerate((slice(1, None), slice(1)))
     )
     own = [_score_influences(columns, scores, y, y2, level, weight) for weight in weights]
     return LevelSums(bend, line, own)
 
 
-def _suotherof_products(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _sum_of_products(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Sum over the first axis of the products, float64."""
     return np.einsum("krm,krm->rm", left, right).astype(np.float64)
 
@@ -240,7 +240,7 @@ def _cluster_sums(columns: ScoreColumns, y: np.ndarray, level: Level, weights: l
 
 
 def _cluster_weight(gram: np.ndarray) -> np.ndarray:
-    """g_jj / (g_jj - suotherm g_jm^2) of one replicate, shape ``(k, R)``; 0 where it knows nothing."""
+    """g_jj / (g_jj - sum_m g_jm^2) of one replicate, shape ``(k, R)``; 0 where it knows nothing."""
     own = np.einsum("rkk->kr", gram)
     left = own - np.einsum("rkl,rkl->kr", gram, gram)
     return np.where(own > 1e-12, own / np.maximum(left, np.maximum(FLOOR * own, 1e-300)), 0.0)

@@ -104,7 +104,7 @@ class Slopes:
         size = np.where(middle.used, np.maximum(middle.size[:, 1], 1e-300), np.inf) ** -0.5
         s = self.bend.reshape(shape) * size[:, None, :, None].astype(self.bend.dtype)
         left, rest = self.left.reshape(shape).sum(axis=2), self.rest.reshape(shape).sum(axis=2)
-        return tile_totals(left, rest, s), products_of(s)
+        return tile_totals(left, rest, s.astype(np.float64)), products_of(s)
 
     def cross(
         self, tile: Tile, middle: Middle, layout: Layout, columns: Columns, own: np.ndarray, row: np.ndarray

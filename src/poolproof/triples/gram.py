@@ -13,6 +13,7 @@ Notation: Y middle genes in a block, B folds, c columns of a fold, R bends, and 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -147,33 +148,32 @@ def _four_folds(gram: np.ndarray) -> np.ndarray:
 def same_end(s: np.ndarray) -> np.ndarray:
     """The part of :func:`four_folds` in which both ends are one, summed over ends, shape ``(Y, 1 + B)``.
 
-    ``s`` has shape ``(Y, B, R, ends)``. With g_ac = s_a's_c, w_a the sum of g_ac over the other folds and t
-    that of w, it is ``t^2 - 4 sum w^2 + 4 sum_(a<c) g^2``, of which ``4 (w_d t - 2 w_d^2 - 2 sum_c g_dc w_c +
-    2 sum_c g_dc^2)`` hold fold d.
+    ``s`` has shape ``(Y, B, R, ends)``. With g_ac = s_a's_c, a < c, and H their products over the ends, it is 4
+    times the sum of H over ordered pairs of such pairs without a common fold: two ways to order either.
 
     Examples
     --------
     >>> same_end(np.ones((1, 4, 1, 3)))         # three ends
     array([[72.,  0.,  0.,  0.,  0.]])
     """
-    s = s.astype(np.float64, copy=False)  # fourth powers of slopes that a fold hardly carries
     n_middle, n_folds, _, n_ends = s.shape
-    own = np.einsum("yarx,yarx->yax", s, s)
-    w = np.einsum("yarx,yrx->yax", s, s.sum(axis=1)) - own
-    squares = np.zeros((n_middle, n_folds))
-    g = np.empty((n_middle, n_ends), dtype=s.dtype)
-    for a, c in combinations(range(n_folds), 2):
-        np.einsum("yrx,yrx->yx", s[:, a], s[:, c], out=g)
-        square = np.einsum("yx,yx->y", g, g)
-        squares[:, a] += square
-        squares[:, c] += square
-    turned = np.einsum("yarx,yax->yrx", s, w)  # sum_c g_dc w_c, d among the c
-    mixed = np.einsum("yarx,yrx->ya", s, turned) - np.einsum("yax,yax->ya", own, w)
-    gram = np.matmul(w, w.transpose(0, 2, 1)).astype(np.float64)
-    own, with_all = np.einsum("yaa->ya", gram), gram.sum(axis=2)
-    every = gram.sum(axis=(1, 2)) - 4 * own.sum(axis=1) + 2 * squares.sum(axis=1)
-    with_fold = 4 * (with_all - 2 * own - 2 * mixed + 2 * squares)
-    return np.concatenate([every[:, None], every[:, None] - with_fold], axis=1)
+    g = np.empty((n_middle, n_folds * (n_folds - 1) // 2, n_ends), dtype=s.dtype)
+    at = 0
+    for a in range(n_folds - 1):
+        after = at + n_folds - 1 - a
+        np.einsum("yrx,ycrx->ycx", s[:, a], s[:, a + 1 :], out=g[:, at:after])
+        at = after
+    gram = np.matmul(g, g.transpose(0, 2, 1)).astype(np.float64)
+    return 4 * np.tensordot(gram, _apart(n_folds), axes=((1, 2), (1, 2)))
+
+
+@cache
+def _apart(n_folds: int) -> np.ndarray:
+    """Which pairs of pairs of folds have no fold in common; and the same without each fold."""
+    pairs = np.array(list(combinations(range(n_folds), 2)))
+    none = np.array([[not set(left) & set(right) for right in pairs.tolist()] for left in pairs.tolist()])
+    without = [(pairs != fold).all(axis=1) for fold in range(n_folds)]
+    return np.stack([none, *(none & of & of[:, None] for of in without)]).astype(np.float64)
 
 
 def different_folds(matrix: np.ndarray, *, own: bool = False) -> np.ndarray:
