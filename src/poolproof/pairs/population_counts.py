@@ -4,15 +4,15 @@ Notation of :mod:`~poolproof.pairs.count_kernels`: a_j = y F_j - ybar P_j = y~ F
 line), 2 and 3 (the bends). Per level of n cells, with c = mean a_1 = b V1, g_j the mean of
 psi_j = a_j - b R_j, nu the inverse of N over the degrees that are resolved, and chi = a_1 - b H_11,
 
-    L = n (c^2 / V1 - Var(c) / V1),  B = n (g' nu g - tr(nu Omega)),  Var(c) and Omega the variances of the
-    means of chi and psi,
+    L = n (c^2 / V1 - Var(c) / V1),  B = n (g'W g - tr(W Omega)),  Var(c) and Omega the variances of the
+    means of chi and psi, W nu made larger by what Omega holds of the bend itself (:mod:`bends_kept`),
 
 in units in which the squares of the observed fractions y = Y / T, centred, sum to 1 over all levels. Cells
 weigh 1 / (1 - h) in the variances, h the leverage of the line (HC2); with replicates the variances come from
-their sums, a replicate with the share p of the cells weighing 1 / (1 - p). tr(nu Omega) is one quadratic form
+their sums, a replicate with the share p of the cells weighing 1 / (1 - p). tr(W Omega) is one quadratic form
 in (a_2, a_3) with coefficients of x alone, so it costs one column with y^2 and a few with y.
 
-The influence of a cell on n g' nu g is 2 d'psi - d'N_i d, d = nu g; on n c^2 / V1 it is 2 b a_1 - b^2 H_11.
+The influence of a cell on n g'W g is 2 d'psi - d'N_i nu g, d = W g; on n c^2 / V1 it is 2 b a_1 - b^2 H_11.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .bends_kept import without_own_bend
 from .count_kernels import MAX_LEVERAGE, OWN, CountDepth, CountTargets, by_stratum, count_terms
 from .design import Level
 from .population_kernels import LevelSums
@@ -43,10 +44,12 @@ class CountColumns:
     """1 / (1 - h), shape ``(R, n)``."""
     inverse: np.ndarray
     """nu_22, nu_23, nu_33, shape ``(3, R)``."""
+    kept: np.ndarray
+    """W_22, W_23, W_33, shape ``(3, R)``."""
     variance: np.ndarray
     """V1, shape ``(R,)``."""
     with_y2: np.ndarray
-    """Columns of tr(nu Omega) and of Var(c), shape ``(2 R, n)``."""
+    """Columns of tr(W Omega) and of Var(c), shape ``(2 R, n)``."""
     with_mean: np.ndarray
     """The same for y~ times ybar, shape ``(2 R, n)``."""
     with_y: np.ndarray
@@ -92,10 +95,12 @@ def count_columns(
     inverse = _inverse(of.own_mean, of.degree, usable)
     leverage = 1 / n + np.maximum(of.own[_H11], 0) / (n * variance[:, None])
     weight = 1 / (1 - np.minimum(leverage, MAX_LEVERAGE))
+    degree = np.where(usable, of.degree, 1)
+    kept = without_own_bend(x / depth.falling(1), of.own_mean[_N22:], degree, weight, level)
     terms = np.concatenate([of.f, of.f - of.p, of.own])
     f, d, own = terms[:3], terms[3:6], terms[6:]
     forms: list[tuple[Quadratic, np.ndarray, np.ndarray, np.ndarray]] = [
-        (_bend_form(inverse), f[1:], d[1:], own[:2]),
+        (_bend_form(kept), f[1:], d[1:], own[:2]),
         (lambda a, b: a[0] * b[0] / variance[:, None], f[:1], d[:1], own[_H11 : _H11 + 1]),
     ]
     empty = np.zeros((n_regulators, 0)) if level.clusters is not None else None
@@ -121,6 +126,7 @@ def count_columns(
         terms=terms,
         weight=weight,
         inverse=inverse,
+        kept=kept,
         variance=variance,
         with_y2=squares.reshape(2 * n_regulators, -1).astype(dtype),
         with_mean=with_mean.reshape(2 * n_regulators, -1).astype(dtype),
@@ -148,9 +154,9 @@ def _inverse(own_mean: np.ndarray, degree: np.ndarray, usable: np.ndarray) -> np
     )
 
 
-def _bend_form(inverse: np.ndarray) -> Quadratic:
-    """A' nu b of two pairs of arrays ``(2, R, n)``."""
-    n22, n23, n33 = inverse[:, :, None]
+def _bend_form(kept: np.ndarray) -> Quadratic:
+    """A'W b of two pairs of arrays ``(2, R, n)``."""
+    n22, n23, n33 = kept[:, :, None]
 
     def form(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.asarray(n22 * a[0] * b[0] + n23 * (a[0] * b[1] + a[1] * b[0]) + n33 * a[1] * b[1])
@@ -187,8 +193,11 @@ class _Estimates:
     b: np.ndarray
     g: tuple[np.ndarray, np.ndarray]
     d: tuple[np.ndarray, np.ndarray]
+    """W g."""
+    e: tuple[np.ndarray, np.ndarray]
+    """nu g."""
     bend: np.ndarray
-    """n g' nu g."""
+    """n g'W g."""
     line: np.ndarray
     """n c^2 / V1."""
 
@@ -200,10 +209,12 @@ def _estimates(columns: CountColumns, of: UnitTargets, n: int) -> _Estimates:
     counted = columns.usable[:, None] & of.usable
     mean = np.where(counted, mean, 0.0)
     b = mean[0] / columns.variance[:, None]
-    n22, n23, n33 = columns.inverse[:, :, None]
     g2, g3 = mean[1], mean[2]
-    d2, d3 = n22 * g2 + n23 * g3, n23 * g2 + n33 * g3
-    return _Estimates(b, (g2, g3), (d2, d3), n * (g2 * d2 + g3 * d3), n * mean[0] * b)
+    d, e = (
+        (n22 * g2 + n23 * g3, n23 * g2 + n33 * g3)
+        for n22, n23, n33 in (columns.kept[:, :, None], columns.inverse[:, :, None])
+    )
+    return _Estimates(b, (g2, g3), d, e, n * (g2 * d[0] + g3 * d[1]), n * mean[0] * b)
 
 
 def count_sums(columns: CountColumns, of: UnitTargets, level: Level, weights: list[np.ndarray]) -> LevelSums:
@@ -251,7 +262,7 @@ def _influences(
     f, d, own = columns.terms[:3], columns.terms[3:6], columns.terms[6:]
     slope_y, slope_mean, slope2 = by_cell.slope
     n22, n23, n33 = columns.inverse[:, :, None]
-    form = _bend_form(columns.inverse)
+    form = _bend_form(columns.kept)
     results = []
     for place, (quadratic, big_f, big_d, mine) in enumerate(
         (
@@ -281,7 +292,7 @@ def _influences(
 @dataclass(frozen=True, eq=False)
 class _OwnSums:
     influence: tuple[np.ndarray, np.ndarray]
-    """On n g' nu g and on n c^2 / V1, each ``(R, n)``."""
+    """On n g'W g and on n c^2 / V1, each ``(R, n)``."""
     slope: tuple[np.ndarray, np.ndarray, np.ndarray]
     """Weighted sums over targets of b y~, b ybar (each ``(R, n)``) and b^2 (``(R, 1)``)."""
 
@@ -291,7 +302,7 @@ def _own_sums(
 ) -> _OwnSums:
     """Weighted sums over targets of the influences on what is explained."""
     n_regulators, m = at.b.shape
-    b, (d2, d3) = at.b * weight, at.d
+    b, (d2, d3), (e2, e3) = at.b * weight, at.d, at.e
     factors = np.stack([b, d2 * weight, d3 * weight])
     flat = factors.reshape(-1, m).astype(of.y.dtype)
     with_y = (flat @ of.y).reshape(3, n_regulators, -1).astype(np.float64)
@@ -305,8 +316,8 @@ def _own_sums(
     slope2 = summed(b, at.b)
     line = 2 * a[0] - slope2 * own[_H11]
     bend = 2 * (a[1] + a[2]) - 2 * (summed(factors[1], at.b) * own[_R2] + summed(factors[2], at.b) * own[_R3])
-    bend -= summed(factors[1], d2) * own[_N22] + 2 * summed(factors[1], d3) * own[_N23]
-    bend -= summed(factors[2], d3) * own[_N33]
+    bend -= summed(factors[1], e2) * own[_N22] + summed(factors[2], e3) * own[_N33]
+    bend -= (summed(factors[1], e3) + summed(factors[2], e2)) * own[_N23]
     return _OwnSums((bend, line), (with_y[0], with_mean[0], slope2))
 
 
@@ -318,7 +329,7 @@ def _cluster_sums(
     n = of.y.shape[1]
     slices = level.cluster_slices()
     edges = np.concatenate([[0], np.cumsum(np.bincount(level.strata))])
-    n22, n23, n33 = columns.inverse[:, :, None]
+    n22, n23, n33 = columns.kept[:, :, None]
     variance = np.zeros((2, n_regulators, m))
     own = [(np.zeros((n_regulators, len(slices))), np.zeros((n_regulators, len(slices)))) for _ in weights]
     for code, rows in enumerate(slices):
@@ -330,10 +341,10 @@ def _cluster_sums(
         a = (flat @ of.y[:, rows].T).reshape(3, n_regulators, m)
         a = a + columns.d_sum[:, :, inside] @ of.mean[inside]
         mine = columns.terms[6:, :, rows].sum(axis=2)[:, :, None]
-        (d2, d3), b = at.d, at.b
+        (d2, d3), (e2, e3), b = at.d, at.e, at.b
         psi2, psi3 = a[1] - b * mine[_R2], a[2] - b * mine[_R3]
         influence = 2 * (d2 * psi2 + d3 * psi3)
-        influence -= d2 * d2 * mine[_N22] + 2 * d2 * d3 * mine[_N23] + d3 * d3 * mine[_N33]
+        influence -= d2 * e2 * mine[_N22] + (d2 * e3 + d3 * e2) * mine[_N23] + d3 * e3 * mine[_N33]
         rise = 2 * b * a[0] - b * b * mine[_H11]
         left2, left3 = psi2 - share * n * at.g[0], psi3 - share * n * at.g[1]
         chi = a[0] - b * mine[_H11]
@@ -376,5 +387,6 @@ def count_target_influences(
     line = 2 * (of.y * over(b, f[0]) + mean * over(b, d[0])) - over(b * at.b, own[_H11])
     bend = 2 * (of.y * over(d2, f[1]) + mean * over(d2, d[1]) + of.y * over(d3, f[2]) + mean * over(d3, d[2]))
     bend -= 2 * (over(d2 * at.b, own[_R2]) + over(d3 * at.b, own[_R3]))
-    bend -= over(d2 * at.d[0], own[_N22]) + 2 * over(d2 * at.d[1], own[_N23]) + over(d3 * at.d[1], own[_N33])
+    e2, e3 = at.e
+    bend -= over(d2 * e2, own[_N22]) + over(d2 * e3 + d3 * e2, own[_N23]) + over(d3 * e3, own[_N33])
     return bend, line

@@ -148,8 +148,8 @@ def _four_folds(gram: np.ndarray) -> np.ndarray:
 def same_end(s: np.ndarray) -> np.ndarray:
     """The part of :func:`four_folds` in which both ends are one, summed over ends, shape ``(Y, 1 + B)``.
 
-    ``s`` has shape ``(Y, B, R, ends)``. With g_ac = s_a's_c, a < c, and H their products over the ends, it is 4
-    times the sum of H over ordered pairs of such pairs without a common fold: two ways to order either.
+    ``s`` has shape ``(Y, B, R, ends)``. With g_ac = s_a's_c, a < c, and H their products over the ends, it is
+    4 times the sum of H over ordered pairs of such pairs without a common fold: two ways to order either.
 
     Examples
     --------
