@@ -5,9 +5,8 @@ POOLPROOF_CALIBRATION=full six laws of x, three of noise, n of 50 to 5,000, valu
 inside what is claimed, widened by 3.3 standard errors of the mean over runs (once in a thousand times);
 coverage above .93 less the exact binomial quantile. POOLPROOF_RUNS changes the runs of each.
 
-What is claimed of counts under bent truths was set after seeing runs: their share takes off the variance of a
-bend over cells drawn anew, and so lies below that of the cells at hand, by up to three tenths of itself where
-few cells of a skewed regulator carry the bend, and never above it.
+What is claimed of counts under bent truths was set after seeing runs: at most .15 of the share too low, as
+degree 3 is not always resolved, and as regulators count only if counting noise leaves their bend clear.
 """
 
 import os
@@ -237,7 +236,7 @@ def test_a_bent_truth_shows_its_share(n: int, law: str, rise: str) -> None:
 @pytest.mark.parametrize("law", list(LAWS) if FULL else ["log-normal", "on in 20 %"])
 def test_a_bent_truth_of_counts_shows_most_of_its_share(n: int, law: str, rise: str) -> None:
     size = size_of(law, rise)
-    check("bent", n, law, "proportional", rise, (-0.3 * size, 0.1 * size), counts=True)
+    check("bent", n, law, "proportional", rise, (-0.15 * size, 0.1 * size), counts=True)
 
 
 @pytest.mark.parametrize(

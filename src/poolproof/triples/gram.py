@@ -24,7 +24,7 @@ LEAST_KNOWN = 0.02
 """Least share of a known bend that four folds must find; below, too few samples carry the bends."""
 TILE = 512
 """Ends at a time: their products with a block of middle genes stay in the processor's cache."""
-BLOCK = 16
+BLOCK = 32
 """Middle genes at a time."""
 
 
