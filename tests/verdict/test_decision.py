@@ -155,6 +155,13 @@ def test_next_steps__bent_without_evidence_asks_for_directions_or_perturbations(
     assert "knock-out" in step
 
 
+def test_next_steps__counts_that_are_too_few_for_a_floor_are_named():
+    step, shallow = steps_of({"population": BENT, "floor": floor(False), "scale_tested": "counts"})
+    assert "knock-out" in step
+    assert "15 counts" in shallow
+    assert shallow not in steps_of({"population": BENT, "floor": floor(False)})
+
+
 def test_next_steps__an_interval_across_the_margin_says_how_many_would_do():
     # Half width .075, .025 off the margin: nine times as many.
     (step,) = steps_of({"population": WIDE})

@@ -24,6 +24,10 @@ SPREADS = (
     "cells differ in it (--within); else do not read a graph learned from pools of these cells as one about "
     "the cells."
 )
+SHALLOW = (
+    "Genes of fewer than about 15 counts a cell hardly tell bent equations from common causes, however many "
+    "the cells (method 7a): sequence deeper, or audit the most counted genes alone."
+)
 
 
 def next_steps(
@@ -121,10 +125,12 @@ def _to_settle(evidence: Evidence, population: pd.DataFrame) -> list[str]:
     share = evidence.population
     assert share is not None
     if share["low"] > evidence.margin:
+        shallow = [SHALLOW] if evidence.scale_tested == "counts" else []
         return [
             "The relations are bent, so pools will distort what rests on them; only their cause is open. "
             "Name the regulators (--regulators, --network) or measure them: with directions given the share "
             "decides by itself. Else perturb: a knock-out tells a bent equation from a common cause.",
+            *shallow,
         ]
     if share["high"] < evidence.margin:
         if evidence.kind == names.BULK:
