@@ -1,10 +1,14 @@
 """The guard against bursty targets, against sums taken cell by cell."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
-from poolproof.pairs import bursts
+from poolproof.pairs import bursts, calls, make_design, screening
 from poolproof.pairs.bursts import KURTOSIS, RELATIVE_VARIANCE, guarded_wald
+from poolproof.pairs.count_engine import CountTest
+from poolproof.pairs.screening import INCONCLUSIVE, Rule, screen
 
 
 def slow(f, y, ybar, bends, omega, square, wald):
@@ -83,3 +87,25 @@ def test_upper_bin__holds_what_lies_above_two_thirds(ties):
     np.testing.assert_array_equal(bursts._upper_bin(x), x > np.quantile(x, 2 / 3))
     few = np.array([0.0] * 20 + [1.0] * 40 + [2.0] * 2)  # the edge is 1, and less than a twentieth lies above
     np.testing.assert_array_equal(bursts._upper_bin(few), few >= 1)
+
+
+def test_screen__associates_by_the_guarded_bend_too(monkeypatch):
+    """Association of counts may show in the bend: near its cut it is decided by the bend as guarded."""
+    rng = np.random.default_rng(7)
+    n, n_x, n_y = 1500, 12, 100
+    x = np.minimum(rng.lognormal(-0.5, 1.0, (n, n_x)), 60)
+    on = (rng.random((n, n_y)) < 0.3) * rng.gamma(4, 0.25 / 0.3, (n, n_y))
+    y = (0.3 + 0.7 * x)[:, rng.integers(n_x, size=n_y)] * on
+    counts = rng.poisson(np.column_stack([8 * x, 8 * np.minimum(y, 150)])).astype(float)
+    design = make_design(pd.DataFrame(index=range(n)))
+    engine = CountTest(counts, counts.sum(axis=1) + 3000, False, design)
+    regulators, targets, rule = np.arange(n_x), n_x + np.arange(n_y), Rule(0.05, margin=0.1, min_r2=0.0)
+    monkeypatch.setattr(screening, "doubtful_codes", lambda *_: (0, calls.N_CODES - 1))  # all near the cut
+    found = screen(engine, regulators, targets, rule)
+    direct = engine.outcome(engine.features(regulators), targets, np.float64, exact=True)
+    p = np.exp(-direct.association.minus_log_p())
+    tested = np.broadcast_to(direct.tested, p.shape)
+    adjusted = np.ones(p.shape)
+    adjusted[tested] = stats.false_discovery_control(p[tested])
+    assert 20 <= (adjusted <= 0.05).sum() <= 0.9 * tested.sum()
+    np.testing.assert_array_equal(found.calls >= INCONCLUSIVE, tested & (adjusted <= 0.05))

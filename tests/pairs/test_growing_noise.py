@@ -133,7 +133,7 @@ def many_covariates(n, p):
 
 @pytest.mark.parametrize("p", [1, 4, 20])
 def test_statistics__as_weighted_least_squares_one_by_one(p):
-    """Few columns of the design (products made at once) and many; blocks of targets; what is known is used."""
+    """Few columns of the design (products made at once) and many; blocks of targets; use of what is known."""
     n = 300
     x, y = bursty(stream(46, "wls", p), n=n, m=2 * growing_noise.AT_ONCE + 5)
     nuisance = many_covariates(n, p)

@@ -324,9 +324,9 @@ def strength_of(r2: np.ndarray) -> np.ndarray:
 
 
 def exact_groups(
-    engine: Engine, block: Any, wanted: np.ndarray, targets: np.ndarray, *, bends: bool = True
+    engine: Engine, block: Any, wanted: np.ndarray, targets: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Outcome]]:
-    """Recompute wanted pairs of a block in float64, with the final test of their bends if that is asked.
+    """Recompute wanted pairs of a block in float64.
 
     Yields regulators of the block, columns of ``targets`` and the outcome: all regulators together with
     the columns that any of them wants, if that wastes little, else one regulator at a time.
@@ -343,7 +343,7 @@ def exact_groups(
         features = block.take(chosen)
         for low in range(0, len(at), TILE):
             part = at[low : low + TILE]
-            again = wanted[np.ix_(chosen, part)] & bends
+            again = wanted[np.ix_(chosen, part)]
             yield chosen, part, engine.outcome(features, targets[part], np.float64, exact=True, again=again)
 
 
@@ -385,7 +385,7 @@ def _settle(
             return
         p_values = np.full(wanted.shape, np.nan)
         block = kept.features(start)
-        for chosen, columns, outcome in exact_groups(engine, block, wanted, targets, bends=of == "bend"):
+        for chosen, columns, outcome in exact_groups(engine, block, wanted, targets):
             p_values[np.ix_(chosen, columns)] = np.exp(-getattr(outcome, of).minus_log_p())
         found[start] = np.flatnonzero(wanted), p_values[wanted]
 

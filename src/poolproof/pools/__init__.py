@@ -3,8 +3,8 @@
 Imports the hall, data, pairs and triples; verdict, report and study may import it. Read ``sums`` (cells
 into pools) and ``cells`` (the public function around it) with ``marks`` (cells that are in none) and
 ``likeness`` (are the cells of a pool alike); then ``draws`` (which cells go into which
-pool), ``measures`` and ``meter`` (what is measured in them), ``choice`` (of which pairs and triples) and
-``curves``.
+pool), ``measures``, ``meter`` and ``signed`` (what is measured in them), ``choice`` (of which pairs and
+triples) and ``curves``.
 """
 
 from __future__ import annotations
