@@ -11,7 +11,7 @@ Imports the hall and data; triples, pools, verdict, report and study may import 
 over ``floor_kernels`` and ``floor_counts``, what affine equations would show; ``sensitivity``, what moves
 the share. ``control`` splits counts in two, ``donors`` leaves replicates out, ``agreement`` asks the
 robust bound before a count pair is called affine, ``bursts`` (counts) and ``growing_noise`` (values) guard
-against bursty targets; ``common_line`` finds lines of few samples; ``fitted``,
+against bursty targets; ``line_law`` finds lines of few samples; ``fitted``,
 ``figures`` and ``anndata_slots`` serve pictures and AnnData.
 """
 
