@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from poolproof.pairs import make_design
-from poolproof.pairs.bends_kept import MOST, bends_kept
 from poolproof.pairs.design import Level
+from poolproof.pairs.kept_bends import MOST, bends_kept
 
 N, N_DONORS = 500, 25
 RNG = np.random.default_rng(0)

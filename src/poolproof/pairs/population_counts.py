@@ -5,7 +5,7 @@ line), 2 and 3 (the bends). Per level of n cells, with c = mean a_1 = b V1, g_j 
 psi_j = a_j - b R_j, nu the inverse of N over the degrees that are resolved, and chi = a_1 - b H_11,
 
     L = n (c^2 / V1 - Var(c) / V1),  B = n (g'W g - tr(W Omega)),  Var(c) and Omega the variances of the
-    means of chi and psi, W nu made larger by what Omega holds of the bend itself (:mod:`bends_kept`),
+    means of chi and psi, W nu made larger by what Omega holds of the bend itself (:mod:`kept_bends`),
 
 in units in which the squares of the observed fractions y = Y / T, centred, sum to 1 over all levels. Cells
 weigh 1 / (1 - h) in the variances, h the leverage of the line (HC2); with replicates the variances come from
@@ -23,9 +23,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .bends_kept import bends_kept
 from .count_kernels import MAX_LEVERAGE, OWN, CountDepth, CountTargets, by_stratum, count_terms
 from .design import Level
+from .kept_bends import bends_kept
 from .population_kernels import LevelSums
 
 CLEAR_LINE = 3.0

@@ -15,9 +15,9 @@ from .._arrays import add
 from ..basis import N_COLUMNS
 from ..data.expression import Expression
 from .calls import Z_UPPER, minus_log_sf, share_upper
-from .line_law import common_line
 from .design import Design, Level, n_effective, n_present
 from .growing_noise import BURSTY, Regulators, concentration, least, lower_block, lower_incomplete
+from .line_law import common_line
 from .outcome import Either, NullLaw, Outcome
 from .replicate_kernels import spread_of
 from .score_kernels import (
