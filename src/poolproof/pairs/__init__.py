@@ -7,8 +7,8 @@ Imports the hall and data; triples, pools, verdict, report and study may import 
 ``calls`` (from p-values to calls), ``table``, then ``settings``, ``plan``, ``analyst`` and
 ``every_pair``, which put it together. ``population`` says what all pairs say together:
 ``population_kernels`` and ``population_counts`` with ``kept_bends`` (the algebra), ``population_measures``
-(one interface), ``population_pass`` (sums over all pairs), ``population_sets``, ``modules`` and ``intervals``; ``floor``
-over ``floor_kernels`` and ``floor_counts``, what affine equations would show; ``sensitivity``, what moves
+(one interface), ``population_pass`` (sums over all pairs), ``population_sets``, ``modules`` and
+``intervals``; ``floor`` over ``floor_kernels`` and ``floor_counts``, what affine equations would show; ``sensitivity``, what moves
 the share. ``control`` splits counts in two, ``donors`` leaves replicates out, ``agreement`` asks the
 robust bound before a count pair is called affine, ``bursts`` (counts) and ``growing_noise`` (values) guard
 against bursty targets; ``line_law`` finds lines of few samples; ``fitted``,
