@@ -12,7 +12,7 @@ over ``floor_kernels`` and ``floor_counts``, what affine equations would show; `
 the share. ``control`` splits counts in two, ``donors`` leaves replicates out, ``agreement`` asks the
 robust bound before a count pair is called affine, ``bursts`` (counts) and ``growing_noise`` (values) guard
 against bursty targets; ``common_line`` finds lines of few samples; ``fitted``,
-``figures`` and ``anndata_slots`` serve pictures and AnnData.
+``figures`` and ``anndata_slots`` serve pictures and AnnData; ``needed`` says how many samples more.
 """
 
 from __future__ import annotations

@@ -71,6 +71,8 @@ class Seen:
     kurtosis: np.ndarray
     noise: np.ndarray
     spread: np.ndarray
+    resolved: np.ndarray
+    """Regulators whose bends can be sized at all."""
     counted: bool
 
     @property
@@ -123,8 +125,18 @@ def seen(system: System, design: Design) -> Seen:
         kurtosis=3 + 3 * np.maximum(system.n22 - 2, 0) / k * of_x**2,
         noise=spread + 8 * bend / np.maximum(1 - line, 0.02),
         spread=spread,
+        resolved=_resolved(of_x, 2 + (system.n22 - 2) / k, n) if system.counted else np.ones(len(line), bool),
         counted=system.counted,
     )
+
+
+def _resolved(reliable: np.ndarray, n22: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Whether the variance of x^2 beside its line exceeds twice its error; all, if none does.
+
+    With counts as noisy as a normal law that error is about sqrt(24 / n) over the squared reliability.
+    """
+    found = n22 * reliable**2 * np.sqrt(n) > 2 * np.sqrt(24.0)
+    return found if found.any() else np.ones_like(found)
 
 
 def associated(of: Seen, cut: float) -> np.ndarray:
@@ -275,12 +287,23 @@ def _triples(few: System, of: Seen, design: Design, margin: float) -> tuple[floa
 
 def _share_error(system: System, few: System, of: Seen) -> float:
     """Standard error over samples and genes; the pairs of ``few`` stand for all."""
-    n = float(np.median(of.n))
-    of_samples = share_variance(
-        of.line, of.bend, n, n_bends=of.n_bends, spread=of.spread, of_line=of.of_line, of_bend=of.of_bend
-    )
-    variance = float(of_samples) * len(few.line) / system.n_pairs * system.dependence
+    variance = share_variance_over_samples(of, system.n_pairs) * system.dependence
     return float(np.sqrt(variance + system.genes_error**2))
+
+
+def share_variance_over_samples(of: Seen, n_pairs: float) -> float:
+    """Variance of the bend share of so many pairs with independent errors, these pairs standing for all."""
+    chosen = of.resolved
+    variance = share_variance(
+        of.line[chosen],
+        of.bend[chosen],
+        float(np.median(of.n)),
+        n_bends=1 if of.counted else of.n_bends,
+        spread=of.spread[chosen],
+        of_line=of.of_line[chosen],
+        of_bend=of.of_bend[chosen],
+    )
+    return float(variance) * len(of.line) / n_pairs
 
 
 def flags(of: Seen, design: Design) -> tuple[str, ...]:

@@ -161,7 +161,8 @@ def share_variance(
 
     With R = 1 - line - bend, p bends and n units,
 
-        Var B = 4 B (1 - B) R spread / n + 2 p (R spread)^2 / n^2,  Var L = 4 L (1 - L)^2 / n + 2 (1 - L)^2 / n^2
+        Var B = 4 B (1 - B) R spread / n + 2 p (R spread)^2 / n^2
+        Var L = 4 L (1 - L)^2 / n + 2 (1 - L)^2 / n^2
 
     (delta method; the second terms are those of squared noise, which is all there is for unrelated pairs),
     and for the share Lambda of the sums Var = sum [(1 - Lambda)^2 Var B + Lambda^2 Var L] / (sum B + L)^2.

@@ -271,8 +271,16 @@ def fdr_cut(power: Callable[[float], float], fdr: float, n_pairs: float) -> floa
     power
         From a p-value to the mean share rejected over all tested pairs, unrelated ones included.
     """
-    for log_p in np.arange(np.log(fdr), np.log(fdr / n_pairs), -0.1):
-        p = float(np.exp(log_p))
-        if p <= fdr * power(p):
-            return p
-    return fdr / n_pairs
+    low, high = np.log(fdr / n_pairs), np.log(fdr)
+    steps = np.linspace(high, low, 13)
+    passed = next((i for i, at in enumerate(steps) if np.exp(at) <= fdr * power(float(np.exp(at)))), None)
+    if passed is None:
+        return fdr / n_pairs
+    inside, outside = steps[passed], steps[max(passed - 1, 0)]
+    for _ in range(8):
+        middle = (inside + outside) / 2
+        if np.exp(middle) <= fdr * power(float(np.exp(middle))):
+            inside = middle
+        else:
+            outside = middle
+    return float(np.exp(inside))
