@@ -3,8 +3,8 @@
     python benchmarks/bench_planning.py --runs 1000 --save planning.csv
 
 Cells follow one of four mechanisms with a gamma regulator; units are cells or pools of them, values or
-counts, of one donor or several. The law is given what single cells are like (from 400,000 of them) and the design;
-the simulation runs the tests that an audit runs. Draws come from the seed.
+counts, of one donor or several. The law is given what single cells are like (from 400,000 of them) and the
+design; the simulation runs the tests that an audit runs. Draws come from the seed.
 """
 
 import argparse

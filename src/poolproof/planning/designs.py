@@ -287,7 +287,7 @@ def _triples(few: System, of: Seen, design: Design, margin: float) -> tuple[floa
 
 def _share_error(system: System, few: System, of: Seen) -> float:
     """Standard error over samples and genes; the pairs of ``few`` stand for all."""
-    variance = share_variance_over_samples(of, system.n_pairs) * system.dependence
+    variance = share_variance_over_samples(of, min(system.n_pairs, system.n_measured)) * system.dependence
     return float(np.sqrt(variance + system.genes_error**2))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -60,6 +61,10 @@ class Pilot:
     """Relative standard error of what the line explains in all pairs."""
     genes_variance: tuple[float, float]
     """g and h: the variance of the share over genes is g + h / n."""
+    reliable: np.ndarray
+    """Product of the reliabilities of both genes of every pair, shape ``(m,)``."""
+    reliable_x: np.ndarray
+    """That of the regulator, shape ``(m,)``."""
 
 
 def check_pilot(expression: Expression) -> None:
@@ -99,6 +104,8 @@ def measure_pilot(
     replicate: str | None,
     saturation: float | None = None,
     min_r2: float = 0.02,
+    genes: Sequence[str] | None = None,
+    max_cells: int = MAX_CELLS,
     seed: int = 0,
     threads: int = 1,
 ) -> Pilot:
@@ -118,6 +125,10 @@ def measure_pilot(
         Of the sequencing; None: not known.
     min_r2
         Explained share from which genes count as tied.
+    genes
+        Names of genes whose pairs are measured; None: drawn by the seed.
+    max_cells
+        Cells that are measured at most, drawn by the seed.
     """
     check_pilot(expression)
     for option, columns in (("--within", within), ("--replicate", [replicate] if replicate else [])):
@@ -125,11 +136,13 @@ def measure_pilot(
             check_column(obs.columns.astype(str), column, where="the table of cells (obs)", option=option)
     covariates = [replicate] if replicate is not None else []
     levels = levels_of(expression, obs, "corrected", within, None, covariates)
-    levels = _fewer(levels, seed)
+    levels = _fewer(levels, seed, max_cells)
     settings = EngineSettings("corrected", threads=threads, seed=seed)
     testable = _testable(expression, levels, settings)
-    genes = _drawn(expression, testable, seed)
-    small = restricted(expression, genes)
+    drawn = _drawn(expression, testable, seed)
+    if genes is not None:
+        drawn = np.flatnonzero(np.isin(expression.genes, np.asarray(genes)))
+    small = restricted(expression, drawn)
     engine = engine_of(small, levels, settings)
     assert isinstance(engine, CountTest)
     facts = _facts(small, engine)
@@ -170,6 +183,7 @@ def measure_pilot(
         n_pairs=float(n_testable * (n_testable - 1)),
         depth=float(np.median(np.concatenate([d.total for d in engine.depth]))),
         saturation=0.0 if saturation is None else saturation,
+        n_measured=float(len(x)),
         genes_error=float(np.sqrt(genes_variance[0])),
         distortion=_distortion(small, levels, seed, threads),
         unknown=tuple(unknown),
@@ -187,18 +201,20 @@ def measure_pilot(
         share=share,
         error_factor=float(min(error / max(bend_share, 0.02), 1.0)),
         genes_variance=genes_variance,
+        reliable=reliable[x] * reliable[y],
+        reliable_x=reliable[x],
     )
 
 
-def _fewer(levels: Levels, seed: int) -> Levels:
-    """At most `MAX_CELLS` cells, of every level the same part."""
+def _fewer(levels: Levels, seed: int, max_cells: int) -> Levels:
+    """At most ``max_cells`` cells, of every level the same part."""
     n = sum(len(level.rows) for level in levels.levels)
-    if n <= MAX_CELLS:
+    if n <= max_cells:
         return levels
     kept = []
     for level in levels.levels:
         size = len(level.rows)
-        wanted = max(int(size * MAX_CELLS / n), min(size, 20))
+        wanted = max(int(size * max_cells / n), min(size, 20))
         chosen = np.zeros(size, dtype=bool)
         chosen[stream(seed, "pilot cells", level.name).choice(size, wanted, replace=False)] = True
         strata = np.bincount(level.strata[chosen], minlength=level.strata.max() + 1)
