@@ -24,7 +24,7 @@ from poolproof.planning.pilot import measure_pilot
 from poolproof.planning.prediction import predict_associated, predict_share_error
 
 WHOLE = 6000
-GENES = 60
+GENES = 100
 SETS = {
     "sc_kang_pbmc_8donors": ["cell_type"],
     "sc_onek1k_pbmc_40donors": ["cell_type"],
@@ -43,10 +43,11 @@ def trial(
     third = adata[np.sort(rng.choice(adata.n_obs, adata.n_obs // 3, replace=False))].copy()
     small = describe(third)
     first = measure_pilot(small, third.obs, within=within, replicate=None, seed=seed, max_cells=whole)
-    chosen = first.genes[np.sort(rng.choice(len(first.genes), min(n_genes, len(first.genes)), replace=False))]
-    pilot = measure_pilot(
-        small, third.obs, within=within, replicate=None, genes=chosen, seed=seed, max_cells=whole
-    )
+    pilot, chosen = first, first.genes
+    if n_genes < len(chosen):
+        chosen = chosen[np.sort(rng.choice(len(chosen), n_genes, replace=False))]
+        options = {"within": within, "replicate": None, "seed": seed, "max_cells": whole}
+        pilot = measure_pilot(small, third.obs, genes=chosen, **options)
     every = describe(adata)
     at = np.flatnonzero(np.isin(every.genes, chosen))
     found = poolproof.linearity(
@@ -93,7 +94,8 @@ def main() -> None:
     for table in tables(arguments.folder, range(arguments.seeds)):
         done.append(table)
         print(table.round(4).to_string(index=False, header=len(done) == 1), flush=True)
-    print(pd.concat(done).groupby("what")["inside"].agg(["sum", "count"]))
+    told = pd.concat(done).dropna(subset="predicted")
+    print(told.groupby("what")["inside"].agg(["sum", "count"]))
 
 
 if __name__ == "__main__":

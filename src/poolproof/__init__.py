@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .models.simulate import simulate_pools
     from .pairs.every_pair import linearity
     from .planning.choosing import plan_design
+    from .planning.depooling import depool
     from .pools.cells import pool_cells
     from .pools.curves import pooling_curves
     from .report.audit_page import write_report
@@ -55,6 +56,7 @@ __all__ = [
     "audit",
     "check",
     "dataset_info",
+    "depool",
     "describe",
     "discover",
     "example_model",
@@ -90,6 +92,7 @@ _MODULE_OF = {
     "audit": "verdict.auditing",
     "check": "theory.conditions",
     "dataset_info": "data.datasets",
+    "depool": "planning.depooling",
     "describe": "data.expression",
     "discover": "discovery.finding",
     "example_model": "models.examples",

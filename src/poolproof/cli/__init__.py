@@ -26,7 +26,7 @@ from .datasets import datasets_command
 from .models import check_command, simulate_command
 from .options import parse_memory, refuse_limit, split_names
 from .pipes import outliving_pipes
-from .planning import plan_command
+from .planning import depool_command, plan_command
 from .pools import pool_command
 from .study import study_command
 
@@ -315,6 +315,7 @@ commands.add_command(datasets_command)
 commands.add_command(study_command)
 commands.add_command(benchmark_command)
 commands.add_command(plan_command)
+commands.add_command(depool_command)
 
 
 @commands.command(name="report")

@@ -164,3 +164,72 @@ def cells_per_pool_of(text: str) -> str | int:
             )
         return int(text)
     return text
+
+
+@click.command(name="depool")
+@click.argument("pools", metavar="POOLS")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
+@click.option(
+    "--cells-per-pool",
+    default=None,
+    metavar="COLUMN|N",
+    help="Cells in each pool: a number, or the column of obs that holds it.",
+)
+@click.option("--within", default=None, help="Columns of obs whose levels are taken apart by themselves.")
+@click.option("--layer", default=None, help="Layer with the sums, or raw.")
+@click.option(
+    "--samples", type=click.Path(path_type=Path), default=None, help="Table with one row a pool, for labels."
+)
+@click.option(
+    "--orientation",
+    type=click.Choice(["auto", "genes-in-rows", "genes-in-columns"]),
+    default="auto",
+    show_default=True,
+    help="Of a text table.",
+)
+@click.option("--modality", default=None, help="Of a MuData file [default: rna].")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of every random draw.")
+@click.option("--force", is_flag=True, help="Replace an earlier result in that folder.")
+@click.option("--quiet", is_flag=True, help="Print nothing but the result and errors.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+def depool_command(
+    pools: str,
+    out: Path,
+    cells_per_pool: str | None,
+    samples: Path | None,
+    orientation: str,
+    modality: str | None,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Say what the cells of POOLS are like, from pools of known size.
+
+    POOLS holds sums of cells, one row a pool: an h5ad, zarr, csv, tsv, parquet or 10x file, or dataset:NAME.
+
+    Example: poolproof depool wells.h5ad --cells-per-pool 10 --out cells
+
+    Example: poolproof depool pools.h5ad --cells-per-pool psbulk_cells --within cell_type --out cells
+    """
+    from .._files import to_json
+    from ..planning.depooling import check_folder, depool
+    from . import _load
+
+    if cells_per_pool is None:
+        raise InputError(
+            "expected --cells-per-pool: a number, or the column of obs with the cells of each pool; found "
+            "none: without it nothing can be said of cells"
+        )
+    check_folder(out, force=force)
+    adata, _, notes, _ = _load(pools, orientation, modality, samples, ())
+    found = depool(adata, cells_per_pool=cells_per_pool_of(cells_per_pool), **options)
+    found.save(out, force=force)
+    if as_json:
+        click.echo(to_json(found.summary))
+        return
+    click.echo(found.sentence)
+    if not quiet:
+        for note in [*notes, *found.summary["notes"]]:
+            click.echo(f"note: {printable(note, 400)}", err=True)
+        click.echo(f"Tables: {printable(out, 400)}", err=True)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
+SMALLEST = 0.2
+"""Smallest standard deviation of the grid: such effects look like none here, but not in more samples."""
 STEP = np.sqrt(2.0)
 MAX_ROUNDS = 500
 
@@ -35,8 +37,8 @@ def fit_effects(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     True
     """
     largest = max(float(np.abs(z).max(initial=0.0)), 1.0)
-    n_steps = int(np.ceil(np.log(largest / 0.5) / np.log(STEP))) + 1
-    scales = np.concatenate([[0.0], 0.5 * STEP ** np.arange(max(n_steps, 2))])
+    n_steps = int(np.ceil(np.log(largest / SMALLEST) / np.log(STEP))) + 1
+    scales = np.concatenate([[0.0], SMALLEST * STEP ** np.arange(max(n_steps, 2))])
     variance = 1 + scales**2
     log_density = -0.5 * (z[:, None] ** 2 / variance + np.log(variance))
     density = np.exp(log_density - log_density.max(axis=1, keepdims=True))

@@ -17,7 +17,7 @@ from .._random import stream
 from ..data.expression import Expression
 from ..pairs.analyst import engine_of
 from ..pairs.count_engine import CountTest
-from ..pairs.count_kernels import count_terms
+from ..pairs.count_kernels import MIN_HIGH, MIN_SEEN, MIN_TOGETHER, count_terms
 from ..pairs.design import Design as Levels
 from ..pairs.design import part_of
 from ..pairs.plan import plan_design as levels_of
@@ -61,10 +61,23 @@ class Pilot:
     """Relative standard error of what the line explains in all pairs."""
     genes_variance: tuple[float, float]
     """g and h: the variance of the share over genes is g + h / n."""
+    r2: np.ndarray
+    """What x explains of y, as the test estimates it, shape ``(m,)``."""
     reliable: np.ndarray
-    """Product of the reliabilities of both genes of every pair, shape ``(m,)``."""
-    reliable_x: np.ndarray
-    """That of the regulator, shape ``(m,)``."""
+    """Product of the reliabilities of both genes, all pairs, shape ``(G, G)``."""
+    at: tuple[np.ndarray, np.ndarray]
+    """Regulator and target of every measured pair, each ``(m,)``."""
+    enough: np.ndarray
+    """By level and gene: cells with 3 counts, cells with 1, V1 over its error, cells; ``(levels, 4, G)``."""
+
+    def tested_with(self, ratio: float) -> np.ndarray:
+        """Pairs that have counts enough in so many times the cells (method 6.5), shape ``(G, G)``."""
+        high, seen, clear, n = self.enough.transpose(1, 0, 2)
+        x = (high * ratio >= MIN_HIGH) & (clear * np.sqrt(ratio) > 2)
+        y = seen * ratio >= MIN_SEEN
+        together = high[:, :, None] * seen[:, None] / n[:, :1, None] * ratio >= MIN_TOGETHER
+        found = (x[:, :, None] & y[:, None] & together).any(axis=0)
+        return np.asarray(found & ~np.eye(found.shape[0], dtype=bool))
 
 
 def check_pilot(expression: Expression) -> None:
@@ -147,8 +160,8 @@ def measure_pilot(
     assert isinstance(engine, CountTest)
     facts = _facts(small, engine)
     n = engine.n_samples
-    x, y = (a.ravel() for a in np.meshgrid(np.arange(len(genes)), np.arange(len(genes)), indexing="ij"))
-    p, tested = _associations(engine)
+    x, y = (at.ravel() for at in np.indices((len(drawn), len(drawn))))
+    p, r2, tested = _associations(engine)
     kept = tested.ravel() & (x != y)
     x, y = x[kept], y[kept]
     if len(x) < MIN_GENES * (MIN_GENES - 1):
@@ -201,8 +214,10 @@ def measure_pilot(
         share=share,
         error_factor=float(min(error / max(bend_share, 0.02), 1.0)),
         genes_variance=genes_variance,
-        reliable=reliable[x] * reliable[y],
-        reliable_x=reliable[x],
+        r2=np.minimum(r2.ravel()[kept], 1.0),
+        reliable=reliable[:, None] * reliable,
+        at=(x, y),
+        enough=facts["enough"],
     )
 
 
@@ -242,9 +257,13 @@ def _facts(small: Expression, engine: CountTest) -> dict[str, np.ndarray]:
     """Mean count, squared CV of levels and n22 of every gene, over the levels of the design."""
     genes = np.arange(len(small.genes))
     parts = []
+    enough = []
     for level, depth in zip(engine.levels, engine.depth, strict=True):
         x = engine.counts_of(genes, level)
         terms = count_terms(x, depth, level)
+        error = np.sqrt(terms.own[2].var(axis=1) / x.shape[1])
+        clear = terms.own_mean[2] / np.where(error > 0, error, np.inf)
+        enough.append(np.stack([terms.n_high, (x >= 1).sum(axis=1), clear, np.full(len(x), x.shape[1])]))
         parts.append((x.mean(axis=1), np.maximum(terms.own_mean[2], 0), np.maximum(terms.own_mean[3], 0)))
     weight = np.array(engine.weight)
     mean, variance, second = (
@@ -253,18 +272,24 @@ def _facts(small: Expression, engine: CountTest) -> dict[str, np.ndarray]:
     cv2 = np.maximum(variance, 0.01)
     with np.errstate(divide="ignore", invalid="ignore"):
         n22 = np.where(variance > 0, second / variance**2, 2.0)
-    return {"mean": np.maximum(mean, 1e-6), "cv2": cv2, "n22": np.clip(n22, 0.5, 50.0)}
+    return {
+        "mean": np.maximum(mean, 1e-6),
+        "cv2": cv2,
+        "n22": np.clip(n22, 0.5, 50.0),
+        "enough": np.array(enough),
+    }
 
 
-def _associations(engine: CountTest) -> tuple[np.ndarray, np.ndarray]:
-    """-ln p of the association of all pairs, and which were tested."""
+def _associations(engine: CountTest) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """-ln p of the association of all pairs, their r2 as estimated, and which were tested."""
     every = np.arange(engine.n_genes)
-    p, tested = [], []
+    p, r2, tested = [], [], []
     for low in range(0, len(every), 32):
         found = engine.outcome(engine.features(every[low : low + 32]), slice(None), np.float32, exact=False)
         p.append(found.association.minus_log_p())
+        r2.append(found.r2_spline.astype(np.float64))
         tested.append(np.broadcast_to(found.tested, p[-1].shape))
-    return np.concatenate(p), np.concatenate(tested)
+    return np.concatenate(p), np.concatenate(r2), np.concatenate(tested)
 
 
 def _share(
