@@ -33,6 +33,8 @@ FILES = ("plan.parquet", "plan.html", "plan.json")
 """The last is the mark of completion."""
 FRONTIER, SAME, SURFACE, CURVE = PARTS = ("frontier", "same_money", "surface", "curve")
 Z80 = 1.2816
+EMPTY = ("part", "reading", "n_units", "n_cells", "n_donors", "depth", "reads", "cost", "power", "flags")
+"""Columns of a table without designs."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -334,21 +336,18 @@ def _table(task: Task, report: Callable[[int], object]) -> tuple[pd.DataFrame, D
     cheapest = frontier(task, report)
     rows = [task.row(design, FRONTIER) for design in cheapest]
     best = cheapest[0] if cheapest else None
-    money = price_of(task.system, best, task.prices) if best else task.budget
-    others = for_money(task, money) if np.isfinite(money) else []
+    others = for_money(task, price_of(task.system, best, task.prices) if best else task.budget)
     rows += [task.row(design, SAME) for design in others]
     if best is None and others:
         best = max(others, key=task.power_of)
-    parts = [pd.DataFrame(rows)]
+    parts = [pd.DataFrame(rows, columns=None if rows else list(EMPTY))]
     if best is not None:
+        money = price_of(task.system, best, task.prices)
         parts += [
             surface(task, money, best.n_donors).assign(part=SURFACE, n_donors=int(best.n_donors), cost=money),
             curves(task, best).assign(part=CURVE, n_donors=int(best.n_donors), depth=best.depth),
         ]
-    table = pd.concat(
-        [part for part in parts if len(part)] or [pd.DataFrame({"part": []})], ignore_index=True
-    )
-    return table, best
+    return pd.concat(parts, ignore_index=True), best
 
 
 def _with_interval(table: pd.DataFrame, task: Task, error: float, measured: Pilot | None) -> pd.DataFrame:
@@ -362,14 +361,18 @@ def _with_interval(table: pd.DataFrame, task: Task, error: float, measured: Pilo
                 continue
             reach = min(error * (1 + max(np.log2(row["n_units"] * row["n_cells"] / n_pilot), 0.0) / 2), 1.0)
             design = Design(row["n_units"], row["n_cells"], row["n_donors"], row["depth"])
-            ends = []
+            ends = [row["power"]]
             for factor in (max(1 - Z80 * reach, 0.05), 1 + Z80 * reach):
-                bend = np.minimum(task.system.bend * factor, 0.95 - task.system.line)
-                ends.append(
-                    replace(task, system=replace(task.system, bend=np.maximum(bend, 0))).power_of(design)
-                )
+                ends.append(replace(task, system=_scaled(task, factor)).power_of(design))
             low[i], high[i] = min(ends), max(ends)
     return table.assign(power_low=low, power_high=high)
+
+
+def _scaled(task: Task, factor: float) -> System:
+    """The system if its pairs explained so many times as much; by bends, where edges are not the goal."""
+    system = task.system
+    line = np.minimum(system.line * factor, 0.9) if task.goal == "edges" else system.line
+    return replace(system, line=line, bend=np.clip(system.bend * factor, 0.0, np.maximum(0.95 - line, 0.0)))
 
 
 def _summary(

@@ -30,6 +30,8 @@ FEW_REPLICATES = 12
 """Donors below which the law of their tests is rough."""
 TAILS = 20.0
 """Units for each unit of kurtosis below which far values decide."""
+STRONG_BEND = 0.15
+"""Bend over what the line leaves from which the power of a bend depends on its form."""
 N_QUANTILES = 80
 """Pairs by which a system is judged."""
 SPLINE = 0.96
@@ -314,8 +316,12 @@ def flags(of: Seen, design: Design) -> tuple[str, ...]:
         found.append("few donors: their cells are taken as independent, which they are not")
     elif design.n_donors > 1 and design.n_donors < FEW_REPLICATES:
         found.append("few donors: errors made from them are rough")
+    if design.n_cells > 1 and 1 < design.n_donors < design.n_units:
+        found.append("several pools of a donor: taken as independent they show more edges, and false ones")
+    if float(np.median(of.bend / np.maximum(1 - of.line, 0.02))) > STRONG_BEND:
+        found.append("strong bends: their power may be off by .5")
     if n < TAILS * float(np.median(sample_kurtosis(of.kurtosis, n))):
         found.append("few units for such tails: power may be off by .1 and more")
-    if of.counted and float(np.median(of.of_line)) < 0.1:
-        found.append("mostly counting noise: powers are rough")
+    if of.counted:
+        found.append("counts: affine calls may be off by .4, errors by 40 %")
     return tuple(found)

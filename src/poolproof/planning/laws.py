@@ -161,10 +161,11 @@ def share_variance(
 
     With R = 1 - line - bend, p bends and n units,
 
-        Var B = 4 B (1 - B) R spread / n + 2 p (R spread)^2 / n^2
+        Var B = 4 B (1 - B) R spread / n + 6 B^2 / n + 2 p (R spread)^2 / n^2
         Var L = 4 L (1 - L)^2 / n + 2 (1 - L)^2 / n^2
 
-    (delta method; the second terms are those of squared noise, which is all there is for unrelated pairs),
+    (delta method; the last terms are those of squared noise, which is all there is for unrelated pairs; 6 B^2
+    stands for how the bend varies with the regulators drawn, 4 B^2 to 14 B^2 by their law),
     and for the share Lambda of the sums Var = sum [(1 - Lambda)^2 Var B + Lambda^2 Var L] / (sum B + L)^2.
 
     Parameters
@@ -183,11 +184,13 @@ def share_variance(
     Examples
     --------
     >>> share_variance(np.full(100, 0.1), np.full(100, 0.02), 500.0).round(6).tolist()
-    9.1e-05
+    9.4e-05
     """
     rest = np.maximum(1 - line - bend, 0.0)
     of_bends = (
-        4 * bend * (1 - bend) * rest * spread / n + 2 * n_bends * (rest * spread) ** 2 / n**2
+        4 * bend * (1 - bend) * rest * spread / n
+        + 6 * bend**2 / n
+        + 2 * n_bends * (rest * spread) ** 2 / n**2
     ) / np.square(of_bend)
     of_lines = (4 * line * (1 - line) ** 2 / n + 2 * (1 - line) ** 2 / n**2) / np.square(of_line)
     bends, lines = bend / of_bend, line / of_line

@@ -43,7 +43,7 @@ def answer_of(task: Task, table: pd.DataFrame, best: Design | None, reached: boo
     """The answer in one sentence."""
     wanted = f"{GOAL_WORDS[task.goal]} with power {task.power:g}"
     if best is None:
-        return f"No design that was tried can {wanted}; see what limits it."
+        return f"No design within the limits can {wanted}; the smallest costs more."
     judged = task.judge(best)
     money = price_of(task.system, best, task.prices)
     words = design_words(task, best)
