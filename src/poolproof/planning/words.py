@@ -11,6 +11,7 @@ from .search import Task
 
 NO_SHAPE = 0.1
 """Standard error of the bend share from which nothing is said of shape."""
+HARDLY_ANY = 0.01
 GOAL_WORDS = {
     "edges": "find an associated pair",
     "shape": "call a pair non-linear or affine",
@@ -67,11 +68,13 @@ def _other(task: Task, table: pd.DataFrame, best: Design, n_edges: float) -> str
     rows = rows[rows["n_cells"] > 1] if best.n_cells == 1 else rows[rows["n_cells"] == 1]
     if rows.empty:
         return ""
-    row = rows.sort_values("power", ascending=False).iloc[0]
+    row = rows.sort_values(["n_edges", "power"], ascending=False, kind="stable").iloc[0]
     design = Design(row["n_units"], row["n_cells"], row["n_donors"], row["depth"])
     times = row["n_edges"] / n_edges if n_edges > 0 else np.nan
-    edges = f"finds {times:.2g} x the associated pairs" if np.isfinite(times) else "finds no fewer pairs"
-    error = " but no shape"
+    edges = f"finds {times:.2g} x the associated pairs"
+    if not times > HARDLY_ANY:
+        edges = "finds hardly any associated pairs"
+    error = " and no shape"
     if row["share_error"] < NO_SHAPE:
         error = f" and the bend share to within {2 * row['share_error']:.2f}"
     return f"as {design_words(task, design)} the same money {edges}{error}"
