@@ -49,7 +49,7 @@ def test_laws__agree_with_simulation(case):
     law, warned = bench.predict(case)
     found = bench.simulate(case, RUNS, seed=0)
     print({name: (round(law[name], 3), round(found[name], 3)) for name in law}, warned)
-    if warned:
+    if any(not said.startswith("counts") for said in warned):
         pytest.skip("; ".join(warned))
     for name, rough in ROUGH.items():
         if name == "affine" and case.counted:
@@ -57,7 +57,8 @@ def test_laws__agree_with_simulation(case):
         p = min(max(law[name], 1 / RUNS), 1 - 1 / RUNS)
         assert abs(law[name] - found[name]) < rough + 3.3 * np.sqrt(p * (1 - p) / RUNS), name
     sets = min(RUNS, bench.SETS)
-    assert abs(np.log(law["error"] / found["error"])) < np.log(1.15) + 3.3 / np.sqrt(2 * sets), "error"
+    promised = 1.4 if case.counted else 1.15
+    assert abs(np.log(law["error"] / found["error"])) < np.log(promised) + 3.3 / np.sqrt(2 * sets), "error"
 
 
 def test_pilot__of_a_third_says_what_the_whole_shows():
