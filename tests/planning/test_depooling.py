@@ -12,7 +12,7 @@ from click.testing import CliRunner
 import poolproof
 from poolproof import InputError, depool
 from poolproof.cli import commands
-from poolproof.planning.cumulants import block_sums, cell_cumulants, charlier, jackknife
+from poolproof.planning.cumulants import block_sums, cell_cumulants, charlier, jackknife, pair_squares
 
 
 def test_charlier__has_the_powers_of_the_level_as_expectations():
@@ -200,3 +200,19 @@ def test_depool_command__writes_what_the_function_returns(tmp_path):
     )
     assert "--cells-per-pool" in str(missing.exception)
     assert not (tmp_path / "other").exists()
+
+
+def test_pair_squares__of_unrelated_genes_are_free_of_the_bias_of_squares():
+    rng = np.random.default_rng(9)
+    found, naive = [], []
+    for _ in range(20):
+        values = rng.gamma(2.0, size=(200, 15))
+        sums = block_sums(values, np.full_like(values, 2.0), np.ones(200), np.arange(200) % 20, counted=False)
+        chosen = np.ones(20, dtype=bool)
+        moments = cell_cumulants(sums)
+        off = ~np.eye(15, dtype=bool)
+        found.append([part[off].mean() for part in pair_squares(sums, moments, chosen)])
+        naive.append((moments.covariance[off] ** 2).mean())
+    bend, line = np.mean(found, axis=0)
+    assert abs(line) < 0.15 * np.mean(naive)
+    assert abs(bend) < 0.15 * 14 * np.mean(naive)
