@@ -74,6 +74,7 @@ def test_effective_units__is_the_variance_of_a_correlation_of_unrelated_genes():
         found.append(np.mean(x * y))
     expected = effective_units(np.array(200.0), np.array(20.0), np.array(icc_x), np.array(icc_y))
     assert 1 / np.var(found) == pytest.approx(float(expected), rel=0.1)
+    assert float(effective_units(np.array(50.0), np.array(50.0), np.array(0.5), np.array(0.5))) == 50
 
 
 def test_correlation_by_size__is_what_sums_over_unknown_numbers_show():

@@ -143,7 +143,7 @@ def plan_design(
     gene_column: str | None = None,
     seed: int = 0,
     threads: int | None = None,
-    report: Callable[[int, int], object] = lambda done, of: None,
+    report: Callable[[int, int], object] | None = None,
     obs: pd.DataFrame | None = None,
 ) -> DesignPlan:
     """Plan how many pools or cells to measure, of how many cells, read how deep, of how many donors.
@@ -186,7 +186,7 @@ def plan_design(
     threads
         Threads for measuring the pilot; None: all processors.
     report
-        Told how many of how many designs are done.
+        Told how many of how many designs are done; None: nobody.
     obs
         Table of cells, where ``pilot`` is a DataFrame.
 
@@ -259,7 +259,8 @@ def plan_design(
 
     def step(n: int) -> None:
         done[0] += n
-        report(done[0], n_tried)
+        if report is not None:
+            report(done[0], n_tried)
 
     table, best = _table(task, step)
     table = _with_interval(table, task, error, measured)

@@ -153,7 +153,7 @@ def depool(
     >>> level[:, :, 1] = 4 * level[:, :, 0]
     >>> sums = np.column_stack([rng.poisson(level.sum(axis=1)), rng.poisson(2000, size=400)])
     >>> found = depool(AnnData(sums.astype(float)), cells_per_pool=5)
-    >>> found.genes["n_cells"].iloc[0], found.table.shape[0]
+    >>> found.summary["n_cells"], found.table.shape[0]
     (2000, 12)
     """
     taken = genes_only(take(pools, layer))
