@@ -184,7 +184,7 @@ def share_variance(
     Examples
     --------
     >>> share_variance(np.full(100, 0.1), np.full(100, 0.02), 500.0).round(6).tolist()
-    9.4e-05
+    9.3e-05
     """
     rest = np.maximum(1 - line - bend, 0.0)
     of_bends = (
