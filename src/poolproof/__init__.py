@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from .models.scm import SCM
     from .models.simulate import simulate_pools
     from .pairs.every_pair import linearity
+    from .planning.choosing import plan_design
+    from .planning.depooling import depool
     from .pools.cells import pool_cells
     from .pools.curves import pooling_curves
     from .report.audit_page import write_report
@@ -54,6 +56,7 @@ __all__ = [
     "audit",
     "check",
     "dataset_info",
+    "depool",
     "describe",
     "discover",
     "example_model",
@@ -66,6 +69,7 @@ __all__ = [
     "load_dataset",
     "load_network",
     "network_info",
+    "plan_design",
     "pool_cells",
     "pooling_curves",
     "read",
@@ -88,6 +92,7 @@ _MODULE_OF = {
     "audit": "verdict.auditing",
     "check": "theory.conditions",
     "dataset_info": "data.datasets",
+    "depool": "planning.depooling",
     "describe": "data.expression",
     "discover": "discovery.finding",
     "example_model": "models.examples",
@@ -100,6 +105,7 @@ _MODULE_OF = {
     "load_dataset": "data.datasets",
     "load_network": "data.datasets",
     "network_info": "data.datasets",
+    "plan_design": "planning.choosing",
     "pool_cells": "pools.cells",
     "pooling_curves": "pools.curves",
     "read": "data.io",
@@ -127,6 +133,7 @@ _ROOMS = (
     "report",
     "study",
     "discovery",
+    "planning",
     "cli",
 )
 _of_all, _ = lazy_names(__name__, _MODULE_OF | dict.fromkeys(_ROOMS, ""))

@@ -173,6 +173,18 @@ def test_next_steps__an_interval_across_the_margin_says_how_many_would_do():
     assert "will not settle" in step
 
 
+def test_next_steps__says_what_of_an_interval_more_samples_cannot_narrow():
+    error = (WIDE["high"] - WIDE["low"]) / 4
+    mostly_samples = WIDE | {"standard_error": error, "samples_error": 0.999 * error, "n_modules": 7}
+    (step,) = steps_of({"population": mostly_samples})
+    assert "About 1,800 samples" in step
+    mostly_genes = WIDE | {"standard_error": error, "samples_error": 0.6 * error, "n_modules": 7}
+    (step,) = steps_of({"population": mostly_genes})
+    assert "At least 1,800 samples" in step
+    assert "64% of the variance" in step
+    assert "(now 7)" in step
+
+
 def test_next_steps__logs_are_undone_or_left_for_counts():
     case = {"population": WIDE, "scale_tested": "log"}
     assert "--log-base" in steps_of(case)[0]

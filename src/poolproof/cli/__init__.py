@@ -2,7 +2,7 @@
 
 The last room: it imports every other, and none imports it. Read this file (``audit``, ``report`` and what
 all commands share), then ``options``, ``pipes``, and a file for each family of commands: ``datasets``,
-``models``, ``pools``, ``study``, ``benchmark``.
+``models``, ``pools``, ``study``, ``benchmark``, ``planning``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from .datasets import datasets_command
 from .models import check_command, simulate_command
 from .options import parse_memory, refuse_limit, split_names
 from .pipes import outliving_pipes
+from .planning import depool_command, plan_command
 from .pools import pool_command
 from .study import study_command
 
@@ -313,6 +314,8 @@ commands.add_command(simulate_command)
 commands.add_command(datasets_command)
 commands.add_command(study_command)
 commands.add_command(benchmark_command)
+commands.add_command(plan_command)
+commands.add_command(depool_command)
 
 
 @commands.command(name="report")

@@ -8,11 +8,12 @@ Imports the hall and data; triples, pools, verdict, report and study may import 
 ``every_pair``, which put it together. ``population`` says what all pairs say together:
 ``population_kernels`` and ``population_counts`` with ``kept_bends`` (the algebra), ``population_measures``
 (one interface), ``population_pass`` (sums over all pairs), ``population_sets``, ``modules`` and
-``intervals``; ``floor`` over ``floor_kernels`` and ``floor_counts``, what affine equations would show; ``sensitivity``, what moves
-the share. ``control`` splits counts in two, ``donors`` leaves replicates out, ``agreement`` asks the
-robust bound before a count pair is called affine, ``bursts`` (counts) and ``growing_noise`` (values) guard
-against bursty targets; ``line_law`` finds lines of few samples; ``fitted``,
-``figures`` and ``anndata_slots`` serve pictures and AnnData.
+``intervals``; ``floor`` over ``floor_kernels`` and ``floor_counts``, what affine equations would show;
+``sensitivity``, what moves the share. ``control`` splits counts in two, ``donors`` leaves replicates out,
+``agreement`` asks the robust bound before a count pair is called affine, ``bursts`` (counts) and
+``growing_noise`` (values) guard against bursty targets; ``line_law`` finds lines of few samples;
+``fitted``, ``figures`` and ``anndata_slots`` serve pictures and AnnData; ``needed`` says how many samples
+more.
 """
 
 from __future__ import annotations

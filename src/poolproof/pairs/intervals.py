@@ -35,6 +35,8 @@ class Share:
     low: float
     high: float
     status: str
+    samples_error: float = np.nan
+    """The part of the standard error over samples; the rest is over genes."""
 
     @property
     def explained(self) -> float:
@@ -105,7 +107,17 @@ def share_of(
     df = squared**2 / sum(v * v / d for v, d in parts) if squared > 0 else 1.0
     standard_error = float(np.sqrt(squared))
     reach = float(stats.t.ppf(0.975, df)) * standard_error
-    return Share(n_pairs, bend, line, share, standard_error, share - reach, share + reach, names.OK)
+    return Share(
+        n_pairs,
+        bend,
+        line,
+        share,
+        standard_error,
+        share - reach,
+        share + reach,
+        names.OK,
+        float(np.sqrt(parts[0][0])),
+    )
 
 
 def unit_variance(total: np.ndarray, units: np.ndarray) -> tuple[float, float]:

@@ -120,6 +120,7 @@ def population_of(
     dtype: type = np.float32,
     seed: int = 0,
     threads: int = 1,
+    parts: bool = True,
     progress: Callable[[int], object] = lambda n: None,
 ) -> Population:
     """Measure the bend share of all pairs that an engine can test.
@@ -144,6 +145,8 @@ def population_of(
         Explained share from which genes count as tied to each other.
     dtype
         Of the matrix products; sums are float64.
+    parts
+        Whether the sets that are chosen in one half are measured too.
     """
     measure = measure_of(engine, dtype)
     pairs = _pairs(engine, measure, genes, regulators, listed, directed, min_r2, seed)
@@ -166,7 +169,7 @@ def population_of(
         threads=threads,
         progress=progress,
     )
-    chosen = _chosen(design, genes, pairs, make_half, min_r2, dtype, seed, threads)
+    chosen = _chosen(design, genes, pairs, make_half, min_r2, dtype, seed, threads) if parts else None
     settings |= {"n_splits": 0, "n_genes_chosen": 0} if chosen is None else chosen[1]
     rows = [
         *_whole(sums, pairs, n_axis),
@@ -365,6 +368,7 @@ def _labelled(rows: list[Row], directed: bool, settings: dict[str, Any], seed: i
     summary = {
         "set": names.GIVEN_PAIRS if directed else names.ALL_PAIRS,
         **_entry(whole),
+        "samples_error": number_or_none(whole.samples_error),
         **{key: settings[key] for key in ("axis", "n_axis", "n_modules")},
         "levels": {name: _entry(share) for kind, name, share in parts if kind == "level"},
         "strength": {name: _entry(share) for kind, name, share in parts if kind == "strength"},

@@ -50,6 +50,7 @@ from .drawing import (
     triple_labels,
     triple_points,
 )
+from .plan_picture import design_surface
 from .plotted import (
     Pooled,
     Result,
@@ -64,6 +65,7 @@ from .plotted import (
 __all__ = [
     "calls_by_strength",
     "data_overview",
+    "design_surface",
     "genes",
     "pair",
     "pooling_curves",

@@ -9,10 +9,15 @@ import pandas as pd
 
 from .. import _names as names
 from .._checks import printable
+from ..pairs.needed import samples_needed
 from .decision import Evidence
 
 MANY = 1_000_000
 """More samples than anyone has: what would need more is said not to be in reach."""
+
+Z95 = 1.96
+BEST_KNOWN = 1.25
+"""Ratio of two numbers of samples up to which one is said."""
 
 PRODUCTS = (
     "Regulators act together: their products count, and no pool keeps such equations, however straight the "
@@ -162,16 +167,30 @@ def _how_many(evidence: Evidence) -> str:
         if share["axis"] == "replicates"
         else ("cells" if evidence.kind == names.SINGLE_CELL else "samples")
     )
-    n = math.inf if distance <= 0 else share["n_axis"] * (half / distance) ** 2
-    if n > MANY:
+    error = share.get("standard_error") or half / Z95
+    if distance <= 0:
         return f"The share lies at the margin: more {what} will not settle on which side."
+    of_samples = share.get("samples_error") or error
+    least, most = samples_needed(share["n_axis"], error, of_samples, distance / (half / error))
+    if least > MANY:
+        return f"The share lies at the margin: more {what} will not settle on which side."
+    now = f"{what} like these would settle it (now {share['n_axis']:,}), if the share stays where it is"
+    if _round_up(most) <= BEST_KNOWN * _round_up(least):
+        return f"About {_round_up(least):,} {now} and genes are as many and as unlike."
+    of_genes = 1 - (of_samples / error) ** 2
+    reach = f"At least {_round_up(least):,}"
+    if most <= MANY:
+        reach = f"{_round_up(least):,} to {_round_up(most):,}"
     return (
-        f"About {_round_up(n):,} {what} like these would settle it (now {share['n_axis']:,}), if the share "
-        "stays where it is and genes are as many and as unlike."
+        f"{reach} {now}; {of_genes:.0%} of the variance of the interval comes from how genes differ, and "
+        f"more {what} may leave that as it is: genes of more modules (now {share['n_modules']:,}) would "
+        "narrow it too."
     )
 
 
-def _round_up(n: float) -> int:
+def _round_up(n: float) -> float:
     """The next number with two digits."""
+    if n > MANY:
+        return math.inf
     step = 10 ** max(int(math.log10(n)) - 1, 0)
     return int(math.ceil(n / step - 1e-9) * step)
