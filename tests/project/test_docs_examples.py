@@ -297,11 +297,13 @@ JUDGES = (
     "poolproof.theory.enumeration",
     "poolproof.theory.breaks",
     "poolproof.theory.conditions",
+    "poolproof.theory.pieces",
+    "poolproof.theory.shared_bends",
 )
 """Modules whose rules ``check`` answers with."""
 RULE_ARGUMENT = {"Form": 2, "Edge": 1, "TimeoutError": 0}
 """Place of the rule among the arguments."""
-SAYS_RULES = ("_axis_words", "_rule_of", "rule_text")
+SAYS_RULES = ("_axis_words", "_rule_of", "rule_text", "bent_together")
 """Functions that add to a rule."""
 
 

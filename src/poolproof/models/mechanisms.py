@@ -433,9 +433,14 @@ def checked(values: np.ndarray, text: str) -> np.ndarray:
     if bad:
         raise InputError(
             f"{printable(text, 60)} is no finite number in {bad:,} of {values.size:,} cells; "
-            "bound its arguments, with max(x, 0.001) say"
+            f"bound its arguments, with {_bound(values)} say"
         )
     return values
+
+
+def _bound(values: np.ndarray) -> str:
+    """How to keep arguments in bounds: from above where a value is too large, else from below."""
+    return "min(x, 100)" if np.isposinf(values).any() else "max(x, 0.001)"
 
 
 def _meets(values: np.ndarray, need: Need) -> bool:

@@ -192,7 +192,9 @@ class SCM:
             part = f"cell_types.{printable(cell_type, 40)}." if gene in self._type(cell_type) else ""
             where = f"{part}genes.{printable(gene, 40)}.{kind}"
             known = mechanism.symbol_supports(found)
-            check_defined(mechanism.guards, known, where, in_noises.rewriter(gene, known))
+            # what cancels (0 * log(Y)) is not computed, and its gene may be worked out later
+            guards = [g for g in mechanism.guards if g.argument.free_symbols <= set(known)]
+            check_defined(guards, known, where, in_noises.rewriter(gene, known))
             found[gene] = mechanism.support(found)
         return {gene: found[gene] for gene in self.genes}
 

@@ -14,6 +14,8 @@ from .._checks import InputError, printable
 
 MAX_LENGTH = 2_000
 MAX_NODES = 500
+MAX_LAW_LENGTH, MAX_LAW_NODES = 300_000, 40_000
+"""The same for a law, which may list measured values."""
 MAX_DEPTH = 50
 MAX_DIGITS = 30
 
@@ -137,8 +139,9 @@ def parse_source(text: object, where: str, allowed: tuple[object, ...] = FORMULA
     """
     if not isinstance(text, str) or not text.strip():
         raise InputError(f"{where}: expected a text such as '2*Y + N'; found {printable(repr(text), 40)}")
-    if len(text) > MAX_LENGTH:
-        raise InputError(f"{where}: the text has {len(text):,} characters; at most {MAX_LENGTH:,} are read")
+    most = MAX_LAW_LENGTH if ast.Dict in allowed else MAX_LENGTH
+    if len(text) > most:
+        raise InputError(f"{where}: the text has {len(text):,} characters; at most {most:,} are read")
     plain = re.sub(r"[\t\r\n]", " ", text).strip()
     unparsed = Source(plain, where, ast.Constant(0))
     masked = _mask_names(unparsed, braces=ast.Dict in allowed)
@@ -197,8 +200,9 @@ def _check_tree(source: Source, allowed: tuple[object, ...]) -> None:
             count += 1
         if depth > MAX_DEPTH:
             raise source.error(f"nested too deeply; at most {MAX_DEPTH} levels are read")
-        if count > MAX_NODES:
-            raise source.error(f"more than {MAX_NODES} numbers, names and signs; split the formula")
+        most = MAX_LAW_NODES if ast.Dict in allowed else MAX_NODES
+        if count > most:
+            raise source.error(f"more than {most:,} numbers, names and signs; split the formula")
         todo += [(c, depth if _same_chain(node, c) else depth + 1, place) for c in ast.iter_child_nodes(node)]
 
 

@@ -66,6 +66,8 @@ class Node:
         entries = self.mapping(f"a mapping with {', '.join(known)}")
         for key, node in entries.items():
             if key not in known:
+                if ")" in key and "(" not in key:
+                    raise self.error('a law with a comma must be quoted here: noise: "gamma(2, 1)"')
                 near = get_close_matches(key, known, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
                 raise node.error(f"unknown key; {hint}")

@@ -1,10 +1,11 @@
 """What pooling leaves of a model: its forms and its independences, each with a proof or a counterexample.
 
 The second room of the model's wing: it imports the hall and models; report and cli may import it. Read
-``conditions`` (the answer and how it is put together), then ``forms`` with ``affine_form``, ``axis``,
-``coincidence`` and ``witness`` (functional form), ``conditional_law``, ``one_edge``, ``separations``,
-``independence``, ``enumeration``, ``pooled_model`` and ``breaks`` (conditional independence), ``alike``
-(both, for cells that are alike), and ``text`` (the answer in words).
+``conditions`` (the answer and how it is put together), then ``normal_form`` and ``joint`` (what is judged),
+``forms`` with ``affine_form``, ``axis``, ``coincidence`` over ``solver_output``, ``numbers``, ``pieces`` and
+``witness`` (functional form), ``conditional_law``, ``one_edge``, ``separations``, ``independence``,
+``enumeration``, ``shared_bends``, ``moments``, ``pooled_model`` and ``breaks`` (conditional independence),
+``alike`` (both, for cells that are alike), and ``text`` (the answer in words).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +12,22 @@ import sympy
 from ..aggregation import Aggregation
 from ..models.algebra import NOISE, NOISE_NAME, exact_value
 from ..models.mechanisms import Equation
-from ..models.support import Support
+from ..models.support import Support, exact_number
 from .axis import AxisEquation, constant_derivative, on_axis, states_of, unequal_weights
-from .coincidence import bends_of, smallest_coincidence, weighted_coincidence
-from .witness import Reachable, axis_functions, describe_pools, readable_values, two_cell_witness
+from .coincidence import bends_of, bends_of_listed, smallest_coincidence, weighted_coincidence
+from .numbers import CellNumbers, tells
+from .witness import CanOccur, axis_functions, describe_pools, readable_values, two_cell_witness
 
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
 UNIFORM, LAW, LIMIT = "uniform", "law", "limit"
 
+NO_SUCH_CELLS = "it fails for cells that may not occur together"
 NUMBER_MAY_SHOW = "a constant, and a number of cells that the parents' sums may tell"
 
+State = tuple[sympy.Expr, ...]
+
 Supports = Mapping[str, Support]
+ChangedCells = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
 Cores = Mapping[str, tuple[float, float]]
 """Where most values of each gene lie."""
 
@@ -47,13 +52,24 @@ class Pooling:
     aggregation: Aggregation
     cell_numbers: tuple[int, ...]
     """Numbers of cells that occur: one, or the smallest and a few more of a random number."""
-    reachable: Reachable = lambda cells: True
-    """Which combinations of parents' values the model can make."""
+    can_occur: CanOccur = lambda cell: True
+    """Whether the model can make a cell with these values."""
+    states: Callable[[Sequence[str]], list[State] | None] = lambda genes: None
+    """Joint values of some genes, where they are finitely many."""
+    most_cells: int = 0
+    """The largest number of cells that occurs; 0: the largest of those above."""
+    numbers: CellNumbers | None = None
+    tell_number: Callable[[Sequence[str]], bool] = lambda genes: False
+    """Whether the sums of some genes tell a number of cells that varies."""
+    total_is_free: bool = True
+    """Whether other genes can make up any total, whatever the genes that are looked at do."""
+    draw_changed: Callable[[Equation, tuple[int, int]], ChangedCells | None] = lambda equation, shape: None
+    """Cells of many pools, and the same with some parents drawn anew, where parents are not free."""
 
     @property
     def largest(self) -> int:
         """The largest number of cells that is looked at."""
-        return max(self.cell_numbers)
+        return self.most_cells or max(self.cell_numbers)
 
     @property
     def linear(self) -> Aggregation:
@@ -84,10 +100,17 @@ def algebraic_form(
             return Form(UNDECIDED, LAW, "not shown to be affine, and no witness was found")
         return Form(FAILS, LAW, _refusal(witness, pooling), witness)
     rest = sympy.simplify(equation.expression - sum((d * v for v, d in known.items()), sympy.Integer(0)))
+    rest = rest.xreplace({v: _inner_value(equation.supports[v]) for v in known if v in rest.free_symbols})
     form = _finite_form(mechanism, equation, rest, finite, pooling, _some_values(mechanism, supports, cores))
     if form.ffc == HOLDS and len(pooling.cell_numbers) > 1 and not pooling.linear.divides_by_cells:
         return _random_number_form(form, mechanism, supports, cores, pooling)
     return form
+
+
+def _inner_value(support: Support) -> sympy.Expr:
+    """An exact value inside a support."""
+    grid = support.sample_grid(5)
+    return exact_number(float(grid[len(grid) // 2]))
 
 
 def _axis_words(pooling: Pooling) -> str:
@@ -115,9 +138,9 @@ def _finite_form(
     if not rest.free_symbols:
         return Form(HOLDS, UNIFORM, f"affine{words}")
     try:
-        states = states_of([equation.supports[v] for v in finite])
+        states, whole = _states(equation, finite, pooling)
         exact = [exact_value(rest, dict(zip(finite, state, strict=True))) for state in states]
-        values = bends_of(states, exact)
+        values = bends_of(states, exact) if whole else bends_of_listed(states, exact)
         if not np.any(values):
             return Form(HOLDS, UNIFORM, f"affine on the {len(states)} states of its finite variables{words}")
         weights = unequal_weights(pooling.linear)
@@ -132,13 +155,29 @@ def _finite_form(
                 return _finite_failure(mechanism, pools, finite, None, pooling, fixed, same_noise)
     except TimeoutError as reason:
         return Form(UNDECIDED, LAW, str(reason))
-    if len(pooling.cell_numbers) > 1 and pooling.linear.divides_by_cells:
-        return Form(UNDECIDED, LAW, "finite support, and means over a number of cells that varies")
+    if len(pooling.cell_numbers) > 1:
+        if pooling.linear.divides_by_cells:
+            return Form(UNDECIDED, LAW, "finite support, and means over a number of cells that varies")
+        return Form(UNDECIDED, LAW, "finite support and a random number of cells")
     return Form(
         HOLDS,
         LAW,
         f"no pools of up to {pooling.largest} cells have equal sums and different values on its support",
     )
+
+
+def _states(
+    equation: AxisEquation, finite: tuple[sympy.Symbol, ...], pooling: Pooling
+) -> tuple[list[State], bool]:
+    """Joint values of finite variables that occur, and whether those are all combinations."""
+    listed = states_of([equation.supports[v] for v in finite])
+    joint = pooling.states([v.name for v in finite if v != NOISE]) if pooling.linear.axis is None else None
+    if joint is None:
+        return listed, True
+    at = [v for v in finite if v != NOISE]
+    possible = set(joint)
+    kept = [s for s in listed if tuple(x for v, x in zip(finite, s, strict=True) if v in at) in possible]
+    return kept, len(kept) == len(listed)
 
 
 def _with_noise_marked(
@@ -150,9 +189,6 @@ def _with_noise_marked(
     at = finite.index(NOISE)
     levels = sorted({state[at] for state in states}, key=float)
     return [(*state, *(sympy.Integer(state[at] == level) for level in levels)) for state in states]
-
-
-State = tuple[sympy.Expr, ...]
 
 
 def _chosen(states: Sequence[State], counts: Sequence[int]) -> list[State]:
@@ -204,6 +240,8 @@ def _finite_failure(
     witness = describe_pools(cells, mechanism.expression.evaluate, names, pooling.linear, weighted)
     if witness is None:
         return Form(UNDECIDED, LAW, "a coincidence of sums was found, but the pools do not differ clearly")
+    if not all(pooling.can_occur(cell) for pool in cells for cell in pool):
+        return Form(UNDECIDED, LAW, "it fails for cells that may not occur together")
     witness = witness | {"same_noise": same_noise}
     rule = f"equal sums and different values from {len(pools[0])} cells on its finite support"
     return Form(FAILS, LAW, rule, completed(witness, pooling))
@@ -231,7 +269,7 @@ def _search(
         inner,
         pooling.linear,
         pooling.two_weights(),
-        pooling.reachable,
+        pooling.can_occur,
     )
     return None if witness is None else completed(witness, pooling)
 
@@ -270,6 +308,10 @@ def _random_number_form(
     few, many = pooling.cell_numbers[0], pooling.cell_numbers[-1]
     if affine is None:
         return Form(UNDECIDED, LAW, "finite support and a random number of cells")
+    noise = of.get(NOISE_NAME)
+    by_noise = noise is not None and pooling.numbers is not None and tells(noise, pooling.numbers)
+    if by_noise or pooling.tell_number(mechanism.parents):
+        return Form(HOLDS, LAW, f"{form.rule}; its sums tell the number of cells")
     names = list(of)
     # all cells alike, the same sums over few cells and over many
     total = {name: shared_total(of[name], inner[name], few, many) for name in names}
@@ -279,14 +321,18 @@ def _random_number_form(
     weights = [[1.0] * k for k in (few, many)]
     witness = describe_pools(pools, mechanism.expression.evaluate, names, pooling.linear, weights)
     rule = "the sum of its constant depends on the number of cells, which varies"
-    if witness is not None:
-        witness = witness | {"same_noise": False, "further_cells": 0}
-    return Form(FAILS, LAW, rule, witness)
+    if witness is None or not all(pooling.can_occur(pool[0]) for pool in pools):
+        return Form(UNDECIDED, LAW, NUMBER_MAY_SHOW)
+    return Form(FAILS, LAW, rule, witness | {"same_noise": False, "further_cells": 0})
 
 
 def shared_total(support: Support, core: tuple[float, float], few: int, many: int) -> float | None:
     """A sum that both few and many equal cells can have."""
-    if support.contains(0.0):
+    if support.contains(0.0) and not (support.low == 0 and support.open_low):
         return 0.0
     low, high = max(support.low * few, support.low * many), min(support.high * few, support.high * many)
-    return (max(low, min(sum(core) / 2 * few, high))) if low <= high and support.kind == "interval" else None
+    if support.kind != "interval" or low > high:
+        return None
+    total = max(low, min(sum(core) / 2 * few, high))
+    at_open_end = (total == low and support.open_low) or (total == high and support.open_high)
+    return (low + high) / 2 if at_open_end and low < high else None if at_open_end else total

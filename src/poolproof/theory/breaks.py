@@ -34,11 +34,19 @@ MAX_CELLS = 2_000_000
 """Cells that are held at once."""
 
 
+MANY_VALUES = 100
+"""Different values of a gene in simulated cells beyond which it counts as one without steps."""
+WIDE_GAP = 0.1
+"""Share of the middle 98 % of a gene's values that an empty stretch between two of them may take."""
+
+
 @dataclass(frozen=True)
 class BreakTest:
     """What the simulated pools say of a list of separations."""
 
     broken: tuple[bool, ...]
+    smooth: tuple[bool, ...]
+    """Whether curves in the sums of the genes given can be smooth: those have no gaps in cells."""
     n_pools: int
     level: float
     """Level of each single test."""
@@ -68,12 +76,25 @@ def find_breaks(
     pools = Residuals(*simulate(scm, aggregation, cells, n_pools, seed))
     largest = max(scm.fractions, key=scm.fractions.__getitem__)
     singles = Residuals(scm.sample(n_pools, stream(seed, "cells"), largest))  # of one type, as they are
-    broken = []
+    without_gaps = [_has_no_gaps(column) for column in scm.sample(n_pools, stream(seed, "gaps")).T]
+    broken, smooth = [], []
     for x, y, given in separations:
         in_pools = pools.smallest_p(x, y, given)
         broken.append(in_pools < level and singles.smallest_p(x, y, given) >= level)
+        smooth.append(all(without_gaps[j] for j in given))
     reach = stats.norm.isf(level / 2) + stats.norm.ppf(POWER)
-    return BreakTest(tuple(broken), n_pools, level, float(min(1.0, reach / np.sqrt(n_pools))))
+    return BreakTest(tuple(broken), tuple(smooth), n_pools, level, float(min(1.0, reach / np.sqrt(n_pools))))
+
+
+def _has_no_gaps(values: np.ndarray) -> bool:
+    """Whether values fill their range, or are neighbouring whole numbers: then sums are no code of cells."""
+    low, high = np.quantile(values, [0.01, 0.99])
+    levels = np.unique(values)
+    middle = levels[(levels >= low) & (levels <= high)]
+    if len(levels) <= MANY_VALUES:
+        steps = np.diff(middle)
+        return len(steps) == 0 or bool(np.allclose(steps, steps[0], rtol=1e-9))
+    return bool(np.diff(middle).max(initial=0.0) <= WIDE_GAP * (high - low))
 
 
 def simulate(

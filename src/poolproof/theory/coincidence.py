@@ -17,6 +17,8 @@ import numpy as np
 import sympy
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+from .solver_output import quiet
+
 ROUNDING = 1e-13
 """Largest residual of the affine fit, relative to the largest value, that is rounding of float64."""
 CLEAR = 1e-9
@@ -99,6 +101,8 @@ def _smallest_of_one(
     while len(left) >= 3 and max_cells >= 2:
         mine = [states[int(i)] for i in left]
         rows = _whole_rows(mine)
+        if are_independent(mine):
+            break
         residual = _affine_residuals(rows, values[left][:, None], rounding)[:, 0]
         if not np.any(residual):
             break
@@ -174,6 +178,39 @@ def bends_of(states: Sequence[Sequence[sympy.Expr]], values: Sequence[sympy.Expr
     return np.array([float(v / size) for v in left])
 
 
+def bends_of_listed(states: Sequence[Sequence[sympy.Expr]], values: Sequence[sympy.Expr]) -> np.ndarray:
+    """The same for states that are not all combinations: what a line through some of them leaves.
+
+    Examples
+    --------
+    >>> points = [(sympy.Integer(a), sympy.Integer(b)) for a, b in ((0, 1), (1, 0), (2, 0))]
+    >>> bends_of_listed(points, [a * b + a for a, b in points])
+    array([0., 0., 0.])
+    """
+    if not all(v.is_real and v.is_finite for v in values):
+        raise TimeoutError("its values on its finite support are no real numbers")
+    number, resolution = _number_of([*values, *(x for state in states for x in state)])
+    rows = [[number(x) for x in (sympy.Integer(1), *state)] for state in states]
+    left = [number(v) for v in values]
+    size = max(abs(v) for v in left)
+    used: set[int] = set()
+    for column in range(len(rows[0])):
+        at = next((i for i in range(len(rows)) if i not in used and abs(rows[i][column]) > resolution), None)
+        if at is None:
+            continue
+        used.add(at)
+        for i in range(len(rows)):
+            if i not in used and rows[i][column] != 0:
+                factor = rows[i][column] / rows[at][column]
+                rows[i] = [x - factor * y for x, y in zip(rows[i], rows[at], strict=True)]
+                left[i] -= factor * left[at]
+    rest = [sympy.Integer(0) if i in used else v for i, v in enumerate(left)]
+    largest = max(abs(v) for v in rest)
+    if largest <= resolution * size:
+        return np.zeros(len(states))
+    return np.array([float(v / largest) for v in rest])
+
+
 def _number_of(values: Sequence[sympy.Expr]) -> tuple[Callable[[sympy.Expr], sympy.Expr], float]:
     """How to calculate with values, and up to which size, relative to them, a difference is 0."""
     if all(v.is_Rational for v in values):
@@ -222,6 +259,45 @@ def _whole_rows(states: Sequence[Sequence[sympy.Expr]]) -> np.ndarray:
     return np.array(rows, dtype=float).reshape(-1, len(states))
 
 
+def are_independent(states: Sequence[Sequence[sympy.Expr]]) -> bool:
+    """Tell whether equal sums of these states are always sums of the same states, at every number of cells.
+
+    That is so where no whole numbers d but 0 have sum(d) = 0 and sum(d * state) = 0. Square roots of
+    different square-free numbers are independent over the rationals (Besicovitch 1940), and so are powers of
+    e with different rational exponents (Lindemann 1882).
+
+    Examples
+    --------
+    >>> are_independent([(sympy.Integer(0),), (sympy.Integer(1),), (sympy.sqrt(2),)])
+    True
+    """
+    rows: list[list[sympy.Expr]] = [[sympy.Integer(1)] * len(states)]
+    for coordinate in zip(*states, strict=True):
+        parts = [_in_independent_terms(v) for v in coordinate]
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts):
+            return False
+        terms = sorted({t for part in known for t in part}, key=str)
+        rows += [[part.get(t, sympy.Integer(0)) for part in known] for t in terms]
+    if len(rows) < len(states):
+        return False
+    return bool(sympy.Matrix(rows).rank() == len(states))
+
+
+def _in_independent_terms(value: sympy.Expr) -> dict[sympy.Expr, sympy.Expr] | None:
+    """Rational coefficients of roots of whole numbers and powers of e; None where there is anything else."""
+    found = dict(sympy.expand(value).as_coefficients_dict())
+    known = all(
+        factor.is_Rational
+        or (factor.is_Pow and factor.base.is_Integer and factor.exp == sympy.S.Half)
+        or (isinstance(factor, sympy.exp) and factor.args[0].is_Rational)
+        or factor == sympy.E
+        for term in found
+        for factor in sympy.Mul.make_args(term)
+    )
+    return found if known else None
+
+
 def _affine_residuals(rows: np.ndarray, values: np.ndarray, rounding: float | None) -> np.ndarray:
     """What the best affine function leaves of each value, largest 1; zero where it is rounding."""
     left = affine_rest(rows, values)
@@ -248,17 +324,18 @@ def _search(
     both = np.hstack([equal, -equal])
     apart = np.concatenate([residual, -residual])[None]
     count = np.concatenate([np.ones(m), np.zeros(m)])[None]
-    solved = milp(
-        c=count[0],
-        constraints=[
-            LinearConstraint(both, 0, 0),
-            LinearConstraint(apart, SMALLEST_DIFFERENCE, np.inf),
-            LinearConstraint(count, 2, max_cells),
-        ],
-        integrality=np.ones(2 * m, dtype=int),
-        bounds=Bounds(0, max_cells),
-        options={"time_limit": TIME_LIMIT},
-    )
+    with quiet():
+        solved = milp(
+            c=count[0],
+            constraints=[
+                LinearConstraint(both, 0, 0),
+                LinearConstraint(apart, SMALLEST_DIFFERENCE, np.inf),
+                LinearConstraint(count, 2, max_cells),
+            ],
+            integrality=np.ones(2 * m, dtype=int),
+            bounds=Bounds(0, max_cells),
+            options={"time_limit": TIME_LIMIT},
+        )
     if solved.x is None:
         if solved.status == TIMED_OUT:
             raise TimeoutError("the search for pools with equal sums took too long")

@@ -142,6 +142,20 @@ def cumulant_gap(
     return max(gaps, default=None)
 
 
+def cumulants_on_grid(mechanism: Equation | Kernel, parent: str, grid: np.ndarray, order: int) -> np.ndarray:
+    """Conditional cumulants, orders 1 to at most 3, at values of the only parent, a row each."""
+    with np.errstate(all="ignore"):
+        if isinstance(mechanism, Kernel):
+            return np.asarray(mechanism.cumulants({parent: grid}, order), dtype=float)
+        expression = mechanism.expression.sympy
+        if mechanism.noise is None:
+            return np.broadcast_to(evaluate_sympy(expression, {parent: grid}), len(grid))[None].astype(float)
+        child, weights = _child_at_nodes(expression, mechanism.noise, {parent: grid})
+        mean = child @ weights
+        centred = child - mean[:, None]
+        return np.stack([mean, centred**2 @ weights, centred**3 @ weights])[:order]
+
+
 def _departure(grid: np.ndarray, row: np.ndarray) -> float:
     """Largest distance from the line of best fit, as a share of the range."""
     line = np.polyval(np.polyfit(grid, row, 1), grid)
@@ -161,6 +175,8 @@ def _equation_cumulants(equation: AxisEquation, cells: Mapping[str, np.ndarray])
 
 def has_no_constant(mechanism: Equation | Kernel, aggregation: Aggregation) -> bool:
     """Tell whether a pooled gene carries nothing that grows with the number of cells beyond its parents."""
+    if isinstance(mechanism, Equation) and mechanism.expression.sympy == 0:
+        return True
     if aggregation.kind != "linear" or not mechanism.parents:
         return False
     if isinstance(mechanism, Kernel):

@@ -27,8 +27,11 @@ def independent_in_pools(
     y: str,
     given: Sequence[str],
     genes: Collection[str],
-    n_cells: int,
+    n_cells: int | Mapping[int, float],
     weights: Sequence[float] | None = None,
+    *,
+    means: bool = False,
+    shares: bool = False,
 ) -> bool | None:
     """Decide exactly whether the sums of x and y over alike, independent cells are independent given others.
 
@@ -41,20 +44,27 @@ def independent_in_pools(
     genes
         These and all their ancestors.
     n_cells
-        Cells in a pool.
+        Cells in a pool, or the probability of each number of them.
     weights
         Of the cells, where they differ.
+    means
+        Whether sums are divided by the number of cells.
+    shares
+        Whether they are divided by the total of all ``genes``; pools without a total are not seen.
 
     Returns
     -------
     None if a gene has infinitely many values, there are too many sums to count, or rounding hides the answer.
     """
     try:
-        cell = _cell_law(scm, [x, y, *given], set(genes))
+        cell = _cell_law(scm, [x, y, *given], set(genes), with_total=shares)
         if cell is None:
             return None
-        pool = _power(*cell, n_cells) if weights is None else _weighted(*cell, weights)
-        return None if pool is None else _factorises(*pool, SAME * n_cells)
+        numbers = {n_cells: 1.0} if isinstance(n_cells, int) else n_cells
+        pool = _mixed(cell, numbers, means) if weights is None else _weighted(*cell, weights)
+        if shares and pool is not None:
+            pool = _shares(*pool)
+        return None if pool is None else _factorises(*pool, SAME * max(numbers))
     except _UnclearError:
         return None
 
@@ -63,8 +73,21 @@ class _UnclearError(Exception):
     """Two values may be the same or not: their difference is that of rounding or little more."""
 
 
-def _cell_law(scm: SCM, shown: Sequence[str], genes: set[str]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Values of the shown genes in one cell, shape (n_states, n_shown), and their probabilities."""
+def _shares(sums: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Sums divided by the last column, the total, up to a factor for each gene."""
+    seen = sums[:, -1] > CLEAR
+    if not seen.any():
+        return None
+    return _merged(sums[seen, :-1] / sums[seen, -1:], weights[seen] / weights[seen].sum())
+
+
+def _cell_law(
+    scm: SCM, shown: Sequence[str], genes: set[str], *, with_total: bool = False
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Values of the shown genes in one cell, shape (n_states, n_shown), and their probabilities.
+
+    With the total of all genes, that is one column more.
+    """
     states: list[tuple[dict[str, float], float]] = [({}, 1.0)]
     for gene in scm.order:
         if gene not in genes:
@@ -79,6 +102,8 @@ def _cell_law(scm: SCM, shown: Sequence[str], genes: set[str]) -> tuple[np.ndarr
             return None
         states = grown
     table = np.array([[values[g] for g in shown] for values, _ in states])
+    if with_total:
+        table = np.column_stack([table, [sum(values.values()) for values, _ in states]])
     return _merged(_in_units(table), np.array([weight for _, weight in states]))
 
 
@@ -147,6 +172,21 @@ def _weighted(
             return None
         total = more
     return total
+
+
+def _mixed(
+    cell: tuple[np.ndarray, np.ndarray], numbers: Mapping[int, float], means: bool
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The law of sums, or means, over a number of cells that has a law."""
+    pools = []
+    for n, share in numbers.items():
+        pool = _power(*cell, n)
+        if pool is None:
+            return None
+        pools.append((pool[0] / n if means else pool[0], share * pool[1]))
+    if len(pools) == 1:
+        return pools[0]
+    return _merged(np.concatenate([v for v, _ in pools]), np.concatenate([w for _, w in pools]))
 
 
 def _power(values: np.ndarray, weights: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray] | None:

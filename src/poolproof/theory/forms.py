@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
+import sympy
 
 from ..aggregation import Aggregation, parse_aggregation
-from ..models.algebra import NOISE_NAME
+from ..models.algebra import NOISE, NOISE_NAME
 from ..models.mechanisms import Equation, Kernel
 from ..models.support import Support
 from .affine_form import (
     FAILS,
     HOLDS,
     LAW,
+    NO_SUCH_CELLS,
     UNDECIDED,
     UNIFORM,
     Cores,
@@ -28,7 +31,7 @@ from .affine_form import (
     with_noise,
 )
 from .one_edge import Family
-from .witness import counted, describe_pools, readable_values
+from .witness import MOST_TRIED, counted, describe_pools, readable_values
 
 N_TRIES = 20_000
 MOST_CELLS_TRIED = 30
@@ -150,6 +153,8 @@ def kernel_form(
     if "fail" in statuses:
         name, edge = next((n, e) for n, e in family.edges.items() if e.status == "fail")
         witness = kernel_witness(mechanism, name, supports, cores, pooling)
+        if witness is None and not family.free_parents:
+            return Form(UNDECIDED, LAW, NO_SUCH_CELLS)
         return Form(FAILS, LAW, f"in law: {edge.rule}", witness)
     return Form(UNDECIDED, LAW, "in law: the one-edge criterion could not be decided")
 
@@ -191,7 +196,7 @@ def kernel_witness(
     grids = {name: readable_values(supports[name], cores[name]) for name in mechanism.parents}
     weights = np.array(pooling.two_weights())
     rng = np.random.default_rng(0)
-    best: tuple[float, list[list[dict[str, float]]], list[np.ndarray]] | None = None
+    found: list[tuple[float, list[list[dict[str, float]]], list[np.ndarray]]] = []
     for _ in range(400):
         first, second = ({n: float(rng.choice(g)) for n, g in grids.items()} for _ in range(2))
         pools = _equal_pools(first, second, parent, supports, weights)
@@ -199,13 +204,24 @@ def kernel_witness(
             continue
         cumulants = [_pooled_cumulants(mechanism, pool, weights) for pool in pools]
         gap = np.abs(np.subtract(*cumulants)) / (np.abs(cumulants[0]) + np.abs(cumulants[1]) + 1e-12)
-        if np.isfinite(gap).all() and gap.max() > max(1e-6, 0 if best is None else best[0]):
-            best = float(gap.max()), pools, cumulants
+        if np.isfinite(gap).all() and gap.max() > 1e-6:
+            found.append((float(gap.max()), pools, cumulants))
+    found.sort(key=lambda one: -one[0])
+    possible = (
+        one for one in found[:MOST_TRIED] if all(pooling.can_occur(c) for pool in one[1] for c in pool)
+    )
+    best = next(possible, None)
     if best is None:
         return None
+    unequal = weights[0] != weights[1]
     shown = [
         {
-            "cells": counted([{"values": cell} for cell in pool]),
+            "cells": counted(
+                [
+                    {"values": cell, **({"weight": float(w)} if unequal else {})}
+                    for cell, w in zip(pool, weights, strict=True)
+                ]
+            ),
             "pooled": {
                 "values": {n: float(np.dot(weights, [cell[n] for cell in pool])) for n in mechanism.parents}
             },
@@ -256,14 +272,19 @@ def composition_form(
     if set(all_genes) == {gene, *mechanism.parents}:
         return Form(HOLDS, UNIFORM, "shares sum to one, which says nothing of the mechanism")
     affine = mechanism.affine()
-    if affine is not None and affine[2] == 0:
+    shown = any(supports[p].is_point and supports[p].low != 0 for p in mechanism.parents)  # b: its multiple
+    if affine is not None and (affine[2] == 0 or shown):
         return Form(HOLDS, UNIFORM, "linear without constant: the same equation among shares")
+    if not pooling.total_is_free:
+        return Form(UNDECIDED, LAW, "the total may follow from the genes that are looked at")
     if affine is not None:
         rule = "its constant becomes a share that depends on the total"
         return Form(FAILS, LAW, rule, _share_witness(mechanism, supports, cores, pooling))
-    additive = Pooling(_plain_sum(), pooling.cell_numbers, pooling.reachable)
+    additive = replace(pooling, aggregation=_plain_sum())
     form = algebraic_form(mechanism, supports, cores, additive)
-    return Form(form.ffc, form.quantifier, f"{form.rule}; the other genes can keep the total", form.witness)
+    if form.ffc != FAILS:
+        return Form(UNDECIDED, LAW, "equal shares of another total are other sums, which were not compared")
+    return Form(FAILS, LAW, f"{form.rule}; the other genes can keep the total", form.witness)
 
 
 def _plain_sum() -> Aggregation:
@@ -313,7 +334,9 @@ def searched_form(
     n_cells = min(pooling.largest, MOST_CELLS_TRIED)
     n_tries = N_TRIES // n_cells
     name = pooling.linear.name
-    cells = _changed_cells(mechanism, *with_noise(mechanism, supports, cores), (n_tries, n_cells))
+    cells = pooling.draw_changed(mechanism, (n_tries, n_cells)) or _changed_cells(
+        mechanism, *with_noise(mechanism, supports, cores), (n_tries, n_cells)
+    )
     children = [np.broadcast_to(mechanism.expression.evaluate(p), (n_tries, n_cells)) for p in cells]
     before, after = ({n: _pooled_rows(v, pooling) for n, v in p.items()} for p in cells)
     equal = np.all([before[n] == after[n] for n in mechanism.parents], axis=0)
@@ -323,11 +346,26 @@ def searched_form(
     if not len(hits):
         return Form(UNDECIDED, LAW, f"no algebra for {name}, and no witness was found in {n_tries:,} pools")
     cost = [sum((cells[1][n][h] != v[h]).sum() for n, v in cells[0].items()) for h in hits]
-    witness = _witness_of_pool(int(hits[int(np.argmin(cost))]), cells, children, sums, pooling)
+    ordered = hits[np.argsort(cost, kind="stable")][:MOST_TRIED]
+    possible = (h for h in ordered if _all_can_occur(int(h), cells, n_cells, pooling))
+    chosen = next(possible, None)
+    if chosen is None:
+        return Form(UNDECIDED, LAW, NO_SUCH_CELLS)
+    witness = _witness_of_pool(int(chosen), cells, children, sums, pooling)
     if n_cells < pooling.largest:
         rule = f"no algebra for {name}; it fails in pools of {n_cells} cells"
         return Form(UNDECIDED, LAW, rule, completed(witness, pooling))
     return Form(FAILS, LAW, f"a witness under {name}", completed(witness, pooling))
+
+
+def _all_can_occur(
+    at: int, cells: Sequence[Mapping[str, np.ndarray]], n_cells: int, pooling: Pooling
+) -> bool:
+    return all(
+        pooling.can_occur({name: float(v[at, i]) for name, v in values.items()})
+        for values in cells
+        for i in range(n_cells)
+    )
 
 
 def _changed_cells(
@@ -399,7 +437,7 @@ def judge_form(
     mechanism = next(iter(mechanisms.values()))
     if not mechanism.parents:
         return Form(HOLDS, UNIFORM, "no parents")
-    if len({m.text for m in mechanisms.values()}) > 1:
+    if len({_formulas_of(m) for m in mechanisms.values()}) > 1:
         return types_differ(mechanisms, supports, cores, pooling)
     if pooling.largest == 1 and pooling.linear.kind != "composition":
         return Form(HOLDS, UNIFORM, "pools of one cell")
@@ -410,4 +448,30 @@ def judge_form(
         return composition_form(gene, mechanism, supports, cores, pooling, all_genes)
     if kind == "other":
         return searched_form(mechanism, supports, cores, pooling)
+    if len(pooling.cell_numbers) == 1 and _adds_apart(mechanism) and kind == "linear":
+        told = _by_edges(mechanism, family)
+        if told is not None:
+            return told
     return algebraic_form(mechanism, supports, cores, pooling)
+
+
+def _formulas_of(mechanism: Equation | Kernel) -> tuple[object, ...]:
+    if isinstance(mechanism, Equation):
+        return ("equation", mechanism.expression.sympy)
+    return (mechanism.law, *mechanism.formulas)
+
+
+def _adds_apart(mechanism: Equation) -> bool:
+    """Whether an equation is a function of each parent, and a multiple of its noise, added up."""
+    terms = sympy.Add.make_args(sympy.expand(mechanism.expression.sympy))
+    apart = all(len(term.free_symbols) <= 1 for term in terms)
+    return apart and all(sympy.diff(t, NOISE).is_number for t in terms if NOISE in t.free_symbols)
+
+
+def _by_edges(mechanism: Equation, family: Family) -> Form | None:
+    """Where parents and noise add apart, each edge that passes by what its sum tells is a part of F."""
+    edges = [family.edges[p] for p in mechanism.parents]
+    if not all(edge.status == "pass" for edge in edges) or mechanism.affine() is not None:
+        return None
+    told = [edge.rule for edge in edges if edge.rule.startswith(("sums of", "any sum"))]
+    return Form(HOLDS, LAW, "; ".join(dict.fromkeys(told))) if told else None

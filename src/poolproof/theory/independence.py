@@ -9,12 +9,18 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
+from ..models.algebra import affine_parts
+from ..models.mechanisms import Equation
 from .affine_form import FAILS, HOLDS, LAW, LIMIT, UNDECIDED, UNIFORM
 from .enumeration import independent_in_pools
+from .numbers import hidden_pairs
 from .one_edge import FAIL, PASS, Edge
-from .pooled_model import PooledModel, hides_number
+from .pooled_model import PooledModel
 from .separations import Separation, kept, kept_for_this_law
+from .shared_bends import bent_together
 
+MOST_NUMBERS = 12
+"""Numbers of cells that are counted through."""
 N_SIGMA = 5.0
 """Standard errors beyond which a simulated partial correlation is not zero."""
 LOST = 0.01
@@ -55,26 +61,38 @@ def _decide(pooled: PooledModel, statement: Separation) -> tuple[str, str, str]:
     if pooled.is_one_cell and kept(statement, pooled.graph, pooled.passes, by_type=pooled.by_type):
         return HOLDS, UNIFORM, "pools of one cell"
     if not pooled.has_algebra:
+        everywhere = pooled.linear.kind == "other" and _nothing_in_common(pooled, statement)
+        if everywhere:
+            return HOLDS, UNIFORM, "no common cause"
+        exact = _counted(pooled, statement)
+        if exact is not None:
+            return (HOLDS if exact else FAILS), LAW, "enumeration of all sums"
         return UNDECIDED, LAW, f"no rule for {pooled.linear.name}"
     if pooled.keeps_everything or kept(
         statement, pooled.graph, pooled.passes, by_type=pooled.by_type, by_number=pooled.by_number
     ):
         return HOLDS, *_proof(pooled, statement)
+    if _number_told(pooled, statement) and kept(
+        statement, pooled.graph, pooled.passes, by_type=pooled.by_type
+    ):
+        return HOLDS, LAW, "the sums of the genes given tell the number of cells"
     if _number_breaks(pooled, statement):
         return FAILS, LAW, "the number of cells varies and moves both"
     if pooled.random_number:
+        exact = _counted(pooled, statement)
+        if exact is not None:
+            return (HOLDS if exact else FAILS), LAW, "enumeration of all sums"
         return UNDECIDED, LAW, "the number of cells varies"
     if pooled.cells_are_alike and kept_for_this_law(
         statement, pooled.graph, pooled.families, pooled.passes_reversed, by_type=pooled.by_type
     ):
         return HOLDS, LAW, "a reversed kernel depends on the sum only"
-    if pooled.cells_are_alike and pooled.linear.kind == "linear":
-        genes = _ancestors(pooled.graph, statement)
-        exact = independent_in_pools(
-            pooled.scm, statement.x, statement.y, statement.given, genes, pooled.numbers[0], pooled.weights
-        )
-        if exact is not None:
-            return (HOLDS if exact else FAILS), LAW, "enumeration of all sums"
+    exact = _counted(pooled, statement)
+    if exact is not None:
+        return (HOLDS if exact else FAILS), LAW, "enumeration of all sums"
+    together = bent_together(pooled, statement)
+    if together is not None:
+        return FAILS, LAW, together
     return UNDECIDED, LAW, "no rule decides it"
 
 
@@ -100,6 +118,29 @@ def _rule_of(passing: Sequence[Edge], n_edges: int, is_given: bool) -> str:
     return "every law is affine in its parents' cells"
 
 
+def _counted(pooled: PooledModel, statement: Separation) -> bool | None:
+    """The answer of all sums, where every gene that matters has finitely many values."""
+    numbers = pooled.cell_numbers
+    shares = pooled.linear.kind == "composition"
+    counted = shares or pooled.linear.kind == "linear"
+    if pooled.scm.cell_types or not counted or len(numbers.occurring) > MOST_NUMBERS:
+        return None
+    if pooled.random_number and numbers.has_tails:
+        return None
+    values, weights = numbers.law
+    return independent_in_pools(
+        pooled.scm,
+        statement.x,
+        statement.y,
+        statement.given,
+        set(pooled.scm.genes) if shares else _ancestors(pooled.graph, statement),
+        {int(k): float(p) for k, p in zip(values, weights, strict=True)},
+        pooled.weights,
+        means=pooled.random_number and pooled.linear.divides_by_cells,
+        shares=shares,
+    )
+
+
 def _number_breaks(pooled: PooledModel, statement: Separation) -> bool:
     """A varying number of cells moves both sums: two products of laws that differ, mixed."""
     if not pooled.random_number or pooled.linear.divides_by_cells or pooled.by_type:
@@ -108,11 +149,43 @@ def _number_breaks(pooled: PooledModel, statement: Separation) -> bool:
         return False
     given = set(statement.given)
     for end, other in ((statement.x, statement.y), (statement.y, statement.x)):
-        if end not in pooled.by_number or not set(pooled.graph.predecessors(end)) <= given:
+        if not _moves_with_number(pooled, end) or not set(pooled.graph.predecessors(end)) <= given:
             return False
         if given & nx.descendants(pooled.graph, end) or other in nx.descendants(pooled.graph, end):
             return False
-    return all(hides_number(pooled.scm.mechanism(g)) for g in given)
+    pairs = pooled.cell_numbers.pairs()
+    if pairs is None:
+        pairs = [(pooled.numbers[0], pooled.numbers[-1])]
+    for gene in statement.given:
+        pairs = hidden_pairs(gene, pooled.scm.mechanism(gene), pooled.supports, given, pairs)
+    return bool(pairs)
+
+
+def _moves_with_number(pooled: PooledModel, gene: str) -> bool:
+    """Whether the law of a sum, its parents' sums given, surely differs between numbers of cells."""
+    mechanism = pooled.scm.mechanism(gene)
+    if isinstance(mechanism, Equation):
+        affine = mechanism.affine()
+        return affine is not None and (affine[1] != 0 or affine[2] != 0)
+    natural = mechanism.natural()
+    passing = all(pooled.passes(gene, parent) for parent in pooled.graph.predecessors(gene))
+    if natural is None or not passing:
+        return False
+    lines = [affine_parts(term) for _, term in natural]
+    return any(line is not None and line[1] != 0 for line in lines)
+
+
+def _number_told(pooled: PooledModel, statement: Separation) -> bool:
+    """Whether the sums of the genes given surely tell a number of cells that varies."""
+    return pooled.random_number and pooled.tell_number(statement.given)
+
+
+def _nothing_in_common(pooled: PooledModel, statement: Separation) -> bool:
+    """Whether cells are separated, and no number or type of cells joins them: any aggregate is then."""
+    everyone = list(pooled.graph) if pooled.random_number else []
+    return kept(
+        statement, pooled.graph, lambda gene, parent: False, by_type=pooled.by_type, by_number=everyone
+    )
 
 
 def _uniform(pooled: PooledModel, statement: Separation, cic: str, quantifier: str) -> str:
@@ -142,6 +215,8 @@ def _arms(graph: nx.DiGraph, statement: Separation) -> list[str]:
 def _limit(pooled: PooledModel, statement: Separation) -> tuple[float | None, float]:
     if pooled.largest == 1 or pooled.moments is None:
         return None, 0.0
+    if not {statement.x, statement.y, *statement.given} <= pooled.with_moments:
+        return None, 0.0  # without a variance there is no limit of this kind
     place = {gene: i for i, gene in enumerate(pooled.scm.genes)}
     rho, error = pooled.moments.partial_correlation(
         place[statement.x], place[statement.y], [place[g] for g in statement.given]

@@ -65,6 +65,8 @@ class Family:
     """Nothing of the pooled gene grows with the number of cells but what its parents' sums bring."""
     mean_affine: bool | None
     """Whether its conditional mean is affine in all parents jointly; None where that is open."""
+    free_parents: bool = True
+    """Whether any values of the parents inside their supports occur together."""
     differs_by_type: bool = False
     """Whether the cell types have different mechanisms for it."""
 
@@ -98,7 +100,7 @@ def judge_family(
     no_constant = all(has_no_constant(m, linear) for m in mechanisms)
     differs = len(mechanisms) > 1
     mean = None if differs else all(has_affine_mean(m, supports, linear) for m in mechanisms)
-    return Family(edges, no_constant, mean, differs)
+    return Family(edges, no_constant, mean, differs_by_type=differs)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import networkx as nx
@@ -12,14 +12,24 @@ import numpy as np
 from .._checks import InputError, printable
 from .._random import stream
 from ..aggregation import Aggregation
+from ..models.algebra import NOISE_NAME, gene_symbol
 from ..models.laws import Law
 from ..models.mechanisms import Equation, Kernel
 from ..models.model_file import Model
 from ..models.scm import SCM
 from ..models.support import Support
 from .axis import unequal_weights
-from .one_edge import PASS, Family, judge_family
+from .joint import Joint
+from .moments import genes_with_moments
+from .normal_form import normal_model
+from .numbers import CellNumbers, tell_number
+from .one_edge import PASS, Edge, Family, judge_family
+from .pieces import edge_by_telling
 from .witness import axis_functions
+
+ChangedCells = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
+CHANGED = 0.3
+"""Share of cells whose parents are drawn anew, in the search under medians."""
 
 N_REPEATS = 16
 N_CELLS = 2**17
@@ -92,7 +102,7 @@ def pool_moments(scm: SCM, aggregation: Aggregation, cells: int | Law, seed: int
     if linear.kind == "composition":
         return PoolMoments(np.array([_closed(m, c) for m, c in zip(means, covariances, strict=True)]), exact)
     if isinstance(cells, Law) and not linear.divides_by_cells and linear.kind == "linear":
-        factor = cells.variance / cells.mean
+        factor = CellNumbers(cells).spread
         covariances = covariances + factor * means[:, :, None] * means[:, None, :]
     return PoolMoments(covariances, exact)
 
@@ -118,12 +128,14 @@ class PooledModel:
     """A model with its pooling, and what each gene's law given its parents says of sums."""
 
     def __init__(self, model: Model, seed: int) -> None:
-        self.model, self.scm, self.seed = model, model.scm, seed
-        self.graph: nx.DiGraph = model.scm.graph
+        shares = (model.aggregation.inner or model.aggregation).kind == "composition"
+        self.model, self.scm, self.seed = model, normal_model(model.scm, fill_in=not shares), seed
+        self.graph: nx.DiGraph = self.scm.graph
         self.linear = model.aggregation.inner or model.aggregation
-        self.random_number = isinstance(model.cells, Law) and not model.cells.is_constant
-        self.numbers = _cell_numbers(model.cells)
-        self.largest = max(self.numbers)
+        self.cell_numbers = CellNumbers(model.cells)
+        self.random_number = self.cell_numbers.varies
+        self.numbers = self.cell_numbers.shown
+        self.largest = max(self.cell_numbers.occurring)
         self.weights = unequal_weights(self.linear)
         if self.linear.weights is not None and {*self.numbers} != {len(self.linear.weights)}:
             raise InputError(
@@ -131,7 +143,7 @@ class PooledModel:
                 f"{self.largest} cells; set the number of cells to that of the weights"
             )
         self.alike_in = model.aggregation.alike_in
-        self.supports = model.scm.supports()
+        self.supports = self.scm.supports()
         _check_signs(self.supports, self.linear, f"{printable(model.source)}: " if model.source else "")
 
     @cached_property
@@ -141,42 +153,109 @@ class PooledModel:
         low, high = np.quantile(drawn, [0.02, 0.98], axis=0)
         return {g: (float(a), float(b)) for g, a, b in zip(self.scm.genes, low, high, strict=True)}
 
+    @cached_property
+    def joint(self) -> Joint:
+        """Which values of several genes occur together."""
+        return Joint(self.scm, self.supports, self.seed)
+
+    @cached_property
+    def _judged(self) -> dict[str, Equation | Kernel]:
+        return {gene: self.joint.judged(gene) for gene in self.scm.genes}
+
     def of_types(self, gene: str) -> dict[str, Equation | Kernel]:
-        """The mechanism of a gene in each cell type."""
+        """The mechanism of a gene in each cell type, as it acts on cells that occur."""
+        if not self.scm.cell_types:
+            return dict.fromkeys(self.scm.fractions, self._judged[gene])
         return {name: self.scm.mechanism(gene, name) for name in self.scm.fractions}
-
-    def reachable(self, cells: Mapping[str, np.ndarray]) -> np.ndarray | bool:
-        """Whether cells with these values of some genes can be, elementwise.
-
-        Of a gene whose equation is affine and whose parents are all among them, the noise is known: it
-        must lie in its support. Other genes are taken at their word.
-        """
-        possible: np.ndarray | bool = True
-        for gene, value in cells.items():
-            mechanism = self.scm.genes.get(gene)
-            if not isinstance(mechanism, Equation) or self.scm.cell_types:
-                continue
-            affine = mechanism.affine()
-            if affine is None or not set(mechanism.parents) <= set(cells):
-                continue
-            coefficients, of_noise, constant = affine
-            rest = value - float(constant) - sum(float(c) * cells[p] for p, c in coefficients.items())
-            if mechanism.noise is None or of_noise == 0:
-                possible = possible & (np.abs(rest) <= 1e-9 * (1 + np.abs(value)))
-                continue
-            support, noise = mechanism.noise.support, rest / float(of_noise)
-            possible = possible & (noise >= support.low - 1e-9) & (noise <= support.high + 1e-9)
-        return possible
 
     @cached_property
     def families(self) -> dict[str, Family]:
         """What the one-edge criterion says of each gene."""
-        return {
-            gene: judge_family(
-                list(self.of_types(gene).values()), self.supports, self.model.aggregation, self.largest
-            )
-            for gene in self.scm.genes
-        }
+        return {gene: self._family(gene) for gene in self.scm.genes}
+
+    def _family(self, gene: str) -> Family:
+        mechanisms = list(self.of_types(gene).values())
+        found = judge_family(mechanisms, self.supports, self.model.aggregation, self.largest)
+        edges = dict(found.edges)
+        for parent in self.scm.parents(gene):
+            edge = edges.get(parent)
+            if edge is None:  # on cells that occur, the other parents say it all
+                edges[parent] = Edge(PASS, "a multiple of the parent plus the rest", any_weights=True)
+            elif edge.status != PASS and self._sums_may_tell:
+                edges[parent] = edge_by_telling(mechanisms[0], parent, self.joint, self.largest) or edge
+        parents = self.scm.parents(gene)
+        exact = all(self._is_plain_root(p) for p in parents)
+        return replace(found, edges=edges, free_parents=exact)
+
+    def _is_plain_root(self, gene: str) -> bool:
+        """Whether a gene is free, and its support the one that its law has."""
+        mechanism = self.scm.mechanism(gene)
+        return not mechanism.parents and isinstance(mechanism, Equation) and mechanism.affine() is not None
+
+    def total_is_free(self, gene: str) -> bool:
+        """Whether a gene that nothing follows from, with a noise of its own, can make up any total."""
+        shown = {gene, *self.scm.parents(gene)}
+        for other in self.scm.genes:
+            mechanism = self.scm.mechanism(other)
+            if other in shown or self.scm.cell_types or self.graph.out_degree(other):
+                continue
+            support = self.supports[other]
+            if support.kind != "interval" or not np.isinf(support.high):
+                continue
+            if isinstance(mechanism, Kernel):
+                if mechanism.law == "gamma":
+                    return True
+            elif mechanism.noise is not None and mechanism.noise.support.kind == "interval":
+                return True
+        return False
+
+    def draw_changed(self, equation: Equation, shape: tuple[int, int]) -> ChangedCells | None:
+        """Cells of many pools, and the same with some parents drawn anew; None where parents are free."""
+        if self.scm.cell_types or all(self._is_plain_root(p) for p in equation.parents):
+            return None
+        rng = stream(self.seed, "changed cells")
+        n = shape[0] * shape[1]
+        place = {g: i for i, g in enumerate(self.scm.genes)}
+        first, other = (self.scm.sample(n, rng) for _ in range(2))
+        changed = rng.random(n) < CHANGED
+        second = np.where(changed[:, None], other, first)
+        pools = [{p: v[:, place[p]].reshape(shape) for p in equation.parents} for v in (first, second)]
+        if equation.noise is not None:
+            noise = equation.noise.sample(rng, n).reshape(shape)
+            pools = [{**pool, NOISE_NAME: noise} for pool in pools]
+        return pools[0], pools[1]
+
+    def learn(self, kept: Mapping[str, str]) -> None:
+        """Take in forms that hold, with their scope: the pooled gene then follows its parents' sums."""
+        if not self.has_algebra or self.random_number or self.scm.cell_types or self.alike_in:
+            return
+        for gene, quantifier in kept.items():
+            family = self.families[gene]
+            edges = {
+                p: e if e.status == PASS else Edge(PASS, "the form holds", any_cells=quantifier == "uniform")
+                for p, e in family.edges.items()
+            }
+            self.families[gene] = replace(family, edges=edges)
+
+    def tell_number(self, genes: Collection[str]) -> bool:
+        """Whether the sums of some genes surely tell a number of cells that varies."""
+        if self.linear.kind != "linear" or self.linear.divides_by_cells or self.by_type:
+            return False
+        mechanisms = {g: self.scm.mechanism(g) for g in genes}
+        return tell_number(genes, mechanisms, self.supports, self.cell_numbers)
+
+    @cached_property
+    def with_moments(self) -> frozenset[str]:
+        """Genes that surely have all moments on the axis of the aggregation."""
+        exponent = self.linear.exponent
+        if exponent is not None and exponent < 0:
+            return frozenset(g for g, s in self.supports.items() if s.low > 0)
+        return genes_with_moments(self.scm)
+
+    @property
+    def _sums_may_tell(self) -> bool:
+        plain = self.linear.kind == "linear" and self.weights is None
+        return plain and not self.random_number and not self.scm.cell_types
 
     @cached_property
     def moments(self) -> PoolMoments | None:
@@ -232,7 +311,7 @@ class PooledModel:
             (only,) = parents
             if self.supports[only].kind == "finite" and len(self.supports[only].values) == 2:
                 return parents
-            if self._gamma_of_poisson(gene, only):
+            if self._gamma_of_poisson(gene, only) or self._thinned_poisson(gene, only):
                 return parents
         return parents if self.is_gaussian({gene, *parents}) else frozenset()
 
@@ -247,6 +326,15 @@ class PooledModel:
         scaled = plain is not None and plain[1] > 0 and plain[2] == 0
         alone = kernel.law == "poisson" and kernel.parents == (gene,)
         return bool(scaled and alone and self.families[child].no_constant and self.passes(child, gene))
+
+    def _thinned_poisson(self, gene: str, child: str) -> bool:
+        """A Poisson count given how many of it were chosen is these and an independent Poisson count."""
+        root, kernel = self.scm.mechanism(gene), self.scm.mechanism(child)
+        if self.linear.kind != "linear" or not isinstance(root, Equation) or not isinstance(kernel, Kernel):
+            return False
+        poisson = root.is_noise and root.noise is not None and root.noise.name == "poisson"
+        chosen = kernel.law == "binomial" and not kernel.formulas[1].free_symbols
+        return poisson and chosen and kernel.formulas[0] == gene_symbol(gene)
 
     def is_gaussian(self, genes: Iterable[str]) -> bool:
         """Whether some genes are jointly Gaussian: all their ancestors affine with Gaussian noise."""
@@ -278,27 +366,6 @@ def _check_signs(supports: Mapping[str, Support], aggregation: Aggregation, plac
                 f"gene {printable(gene, 40)} can be as low as {support.low:g}; give it a positive noise, or "
                 "take another aggregation"
             )
-
-
-def _cell_numbers(cells: int | Law) -> tuple[int, ...]:
-    """The number of cells; of a random one, the smallest, a middle and a large one that occur."""
-    if isinstance(cells, int):
-        return (cells,)
-    if cells.atoms is not None:
-        return tuple(sorted(round(float(v)) for v, _ in cells.atoms))
-    drawn = np.rint(cells.sample(np.random.default_rng(0), 2000)).astype(int)
-    drawn = drawn[drawn >= 1]
-    return tuple(int(v) for v in np.unique(np.quantile(drawn, [0.1, 0.5, 0.9]).astype(int)))
-
-
-def hides_number(mechanism: Equation | Kernel) -> bool:
-    """Tell whether the sum of a gene leaves the number of cells open, because its noise has no end."""
-    if isinstance(mechanism, Kernel):
-        return mechanism.law in ("poisson", "gamma", "negative_binomial", "normal")
-    affine = mechanism.affine()
-    if mechanism.noise is None or affine is None or affine[1] == 0:
-        return False
-    return bool(np.isinf(mechanism.noise.support.low) or np.isinf(mechanism.noise.support.high))
 
 
 def _is_silent(mechanism: Equation | Kernel) -> bool:

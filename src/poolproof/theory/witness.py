@@ -20,8 +20,10 @@ NOISE_NAME = "N"
 
 Child = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 """Value of the child from parents (and N), elementwise."""
-Reachable = Callable[[Mapping[str, np.ndarray]], np.ndarray | bool]
-"""Whether the model can make such a cell, elementwise."""
+CanOccur = Callable[[Mapping[str, float]], bool]
+"""Whether the model can make a cell with these values."""
+MOST_TRIED = 60
+"""Pairs of pools of which it is asked whether their cells can occur."""
 
 
 def readable_values(support: Support, core: tuple[float, float]) -> np.ndarray:
@@ -53,7 +55,7 @@ def two_cell_witness(
     cores: Mapping[str, tuple[float, float]],
     aggregation: Aggregation,
     weights: tuple[float, float],
-    reachable: Reachable = lambda cells: True,
+    can_occur: CanOccur = lambda cell: True,
 ) -> dict[str, Any] | None:
     """Search two cells that differ between two pools, all other cells being the same.
 
@@ -68,8 +70,8 @@ def two_cell_witness(
         Names; ``supports`` and ``cores`` have them, and ``N`` where there is noise.
     weights
         Of the two cells.
-    reachable
-        Which cells the model can make, of those with every value inside its support.
+    can_occur
+        Whether the model can make a cell, of those with every value inside its support.
 
     Returns
     -------
@@ -81,21 +83,27 @@ def two_cell_witness(
     names = [*parents, NOISE_NAME] if has_noise else list(parents)
     grids = {name: readable_values(supports[name], cores[name]) for name in names}
     grids = {name: grid[np.isfinite(to_axis(grid))] for name, grid in grids.items()}
+    grids = {name: _possible(name, grid, can_occur) for name, grid in grids.items()}
+    if not all(map(len, grids.values())):
+        return None
     first, second = ({name: rng.choice(grids[name], N_TRIES) for name in names} for _ in range(2))
     if has_noise:
         half = N_TRIES // 2
         second[NOISE_NAME][:half] = first[NOISE_NAME][:half]
     moved = _meet(first, second, parents, to_axis, from_axis, weights, rng)
     inside = _inside(moved, supports)
-    for cell in (first, second, *moved):
-        inside &= reachable(cell)
-    found = _best((first, second), moved, inside, child, names, aggregation, weights)
+    found = _best((first, second), moved, inside, child, names, aggregation, weights, can_occur)
     if found is None and has_noise:
         moved = _meet(first, second, [NOISE_NAME], to_axis, from_axis, weights, rng)
-        inside = _inside(moved, supports) & reachable(first) & reachable(second)
-        found = _best((first, second), moved, inside, child, names, aggregation, weights)
+        inside = _inside(moved, supports)
+        found = _best((first, second), moved, inside, child, names, aggregation, weights, can_occur)
         found = None if found is None else found | {"same_noise": False}
     return found
+
+
+def _possible(name: str, grid: np.ndarray, can_occur: CanOccur) -> np.ndarray:
+    """Values of a parent that cells can have; those of the noise are taken from its law."""
+    return grid if name == NOISE_NAME else np.array([v for v in grid if can_occur({name: float(v)})])
 
 
 def axis_functions(
@@ -154,7 +162,9 @@ def _inside(cells: Sequence[Cells], supports: Mapping[str, Support]) -> np.ndarr
                 listed = np.array([float(v) for v in support.values])
                 inside &= np.isclose(values[:, None], listed, rtol=1e-12, atol=1e-12).any(axis=1)
             else:
-                inside &= (values >= support.low) & (values <= support.high)
+                low, high = values > support.low, values < support.high
+                inside &= low if support.open_low else low | (values == support.low)
+                inside &= high if support.open_high else high | (values == support.high)
                 if support.kind == "integers":
                     inside &= values == np.rint(values)
     return inside
@@ -168,8 +178,9 @@ def _best(
     names: Sequence[str],
     aggregation: Aggregation,
     weights: tuple[float, float],
+    can_occur: CanOccur,
 ) -> dict[str, Any] | None:
-    """The most readable of the pairs of pools that differ clearly."""
+    """The most readable of the pairs of pools that differ clearly and can occur."""
     with np.errstate(all="ignore"):
         children = [
             np.stack([np.broadcast_to(child(c), inside.shape) for c in pool], axis=1)
@@ -188,11 +199,13 @@ def _best(
     for cell in (*before, *after):
         for name in names:
             cost += [len(f"{v:.6g}") for v in cell[name][clear]]
-    chosen = clear[np.lexsort((-relative[clear], cost))[0]]
-    pools = [
-        [{name: float(cell[name][chosen]) for name in names} for cell in pool] for pool in (before, after)
-    ]
-    return describe_pools(pools, child, names, aggregation, [weights, weights])
+    for chosen in clear[np.lexsort((-relative[clear], cost))][:MOST_TRIED]:
+        pools = [
+            [{name: float(cell[name][chosen]) for name in names} for cell in pool] for pool in (before, after)
+        ]
+        if all(can_occur(cell) for pool in pools for cell in pool):
+            return describe_pools(pools, child, names, aggregation, [weights, weights])
+    return None
 
 
 def describe_pools(
