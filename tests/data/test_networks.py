@@ -180,6 +180,15 @@ def test_read_edges__a_declared_default_is_the_weight_of_an_edge_without_one(tmp
     assert edges["weight"].tolist() == [2.5, 0.25]
 
 
+def test_read_edges__dot_puts_regions_together_that_pydot_took_apart(tmp_path):
+    text = 'strict digraph {\nchr1:"100-200" -> IRF1;\nchr1:"300-400" -> "IRF1":"out" [w=1];\n}'
+    edges = read_edges(written(tmp_path, text, "net.dot"))
+    assert edges["regulator"].tolist() == ["chr1:100-200", "chr1:300-400"]
+    assert edges["target"].tolist() == ["IRF1", "IRF1"]
+    edges = read_edges(written(tmp_path, 'digraph { "chr1:1-2" -> A }', "quoted.dot"))
+    assert edges["regulator"].tolist() == ["chr1:1-2"]
+
+
 def test_read_edges__dot_names_are_never_cut(tmp_path):
     edges = read_edges(
         written(tmp_path, 'digraph {"HLA-A" -> B2M; TBX5:e -> "NKX2-5":n:w [len=-0.5]}', "net.dot")

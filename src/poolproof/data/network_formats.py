@@ -101,7 +101,10 @@ def _read_dot(text: str, where: str) -> pd.DataFrame:
     for node, label in re.findall(rf"({_DOT_NAME})\s*\[[^\]]*\b(?:label|name)\s*=\s*({_DOT_NAME})", body):
         names.setdefault(node.strip('"'), label.strip('"'))  # igraph writes name, others label
     names = names if len(set(names.values())) == len(names) else {}
-    statements = re.sub(rf"({_DOT_NAME})(?::\w+){{1,2}}", r"\1", re.sub(r"\[[^\]]*\]", " ", body))  # no ports
+    statements = re.sub(r"\[[^\]]*\]", " ", body)
+    # pydot writes a node chr1:100-200 as the port "100-200" of chr1; other ports name no node
+    statements = re.sub(r'(?<!")\b(\w+):"(\d+-\d+)"', r'"\1:\2"', statements)
+    statements = re.sub(rf'({_DOT_NAME})(?::(?:\w+|"[^"]*")){{0,2}}', r"\1", statements)
     if cut := re.search(r"[\w.]+-[\w.]+", re.sub(r'"(?:[^"\\]|\\.)*"', " ", statements)):
         raise InputError(
             f"{where}: expected names with a hyphen in quotes, as DOT wants it; found {printable(cut[0], 40)}"
