@@ -40,7 +40,7 @@ def predict(task: Task, *, seed: int, with_check: bool = True) -> dict[str, Any]
     """
     found: dict[str, Any] = dict.fromkeys(PREDICTIONS)
     if with_check and task.model is not None and len(task.model.scm.gene_names) <= CHECKED_GENES:
-        summary = check(task.model, cells=CHECKED_CELLS, max_given=1, monte_carlo=False, seed=seed).summary
+        summary = check(task.model, cells=CHECKED_CELLS, max_given=1, seed=seed).summary
         forms = [m["ffc"] for m in summary["mechanisms"] if m["parents"]]
         separations = [s["cic"] for s in summary["separations"]]
         n_edges = task.model.scm.graph.number_of_edges()
