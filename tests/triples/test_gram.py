@@ -206,6 +206,11 @@ def test_laws__some_middle_genes_alone(data, result):
     assert part.summary["n_triples"] == 2 * 55
 
 
+def test_same_end__fourth_powers_of_float32_do_not_overflow():
+    s = np.full((1, 4, 1, 3), 1e12, dtype=np.float32)
+    assert same_end(s)[0] == pytest.approx(same_end(np.ones((1, 4, 1, 3)))[0] * 1e48, rel=1e-6)
+
+
 def test_laws__float32_is_near_float64(result, data, monkeypatch):
     monkeypatch.setattr("poolproof.triples.distortion.SMALL", 0)
     assert_near(run(data, dtype=np.float32), result, 1e-3)

@@ -156,6 +156,7 @@ def same_end(s: np.ndarray) -> np.ndarray:
     >>> same_end(np.ones((1, 4, 1, 3)))         # three ends
     array([[72.,  0.,  0.,  0.,  0.]])
     """
+    s = s.astype(np.float64, copy=False)  # fourth powers of slopes that a fold hardly carries
     n_middle, n_folds, _, n_ends = s.shape
     g = np.empty((n_middle, n_folds * (n_folds - 1) // 2, n_ends), dtype=s.dtype)
     at = 0
@@ -163,7 +164,7 @@ def same_end(s: np.ndarray) -> np.ndarray:
         after = at + n_folds - 1 - a
         np.einsum("yrx,ycrx->ycx", s[:, a], s[:, a + 1 :], out=g[:, at:after])
         at = after
-    gram = np.matmul(g, g.transpose(0, 2, 1)).astype(np.float64)
+    gram = np.matmul(g, g.transpose(0, 2, 1))
     return 4 * np.tensordot(gram, _apart(n_folds), axes=((1, 2), (1, 2)))
 
 
