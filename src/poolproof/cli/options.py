@@ -79,3 +79,15 @@ def split_names(context: click.Context, parameter: click.Parameter, value: str |
     """Names separated by commas, each once."""
     names = [] if value is None else [name.strip() for name in value.split(",") if name.strip()]
     return tuple(dict.fromkeys(names))
+
+
+def whole_numbers(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, ...] | None:
+    """Whole numbers of at least 1, separated by commas."""
+    if value is None:
+        return None
+    parts = [part.strip() for part in value.split(",")]
+    if not all(part.isdecimal() and len(part) < 10 and int(part) > 0 for part in parts):
+        raise click.BadParameter(f"expected whole numbers such as 1,2,5,10; found {printable(value)!r}")
+    return tuple(int(part) for part in parts)

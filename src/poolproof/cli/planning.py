@@ -10,18 +10,9 @@ import click
 from tqdm import tqdm
 
 from .._checks import InputError, printable
+from .options import whole_numbers
 
 GOALS = ("edges", "shape", "triples", "verdict")
-
-
-def _numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """Whole numbers separated by commas."""
-    if value is None:
-        return None
-    parts = [part.strip() for part in value.split(",")]
-    if not all(part.isdecimal() and len(part) < 10 and int(part) > 0 for part in parts):
-        raise click.BadParameter(f"expected whole numbers such as 1,10,50; found {printable(value)!r}")
-    return tuple(int(part) for part in parts)
 
 
 def _system(context: click.Context, parameter: click.Parameter, value: str | None) -> dict[str, float] | None:
@@ -65,9 +56,9 @@ def _system(context: click.Context, parameter: click.Parameter, value: str | Non
 )
 @click.option("--budget", type=click.FloatRange(0, min_open=True), default=None, help="Money that there is.")
 @click.option("--max-cells", type=click.IntRange(1), default=None, help="Cells that there are.")
-@click.option("--donors", callback=_numbers, metavar="N[,N...]", help="Numbers of donors to try.")
+@click.option("--donors", callback=whole_numbers, metavar="N[,N...]", help="Numbers of donors to try.")
 @click.option(
-    "--cells-per-pool", callback=_numbers, metavar="K[,K...]", help="Sizes of pools to try; 1: cells."
+    "--cells-per-pool", callback=whole_numbers, metavar="K[,K...]", help="Sizes of pools to try; 1: cells."
 )
 @click.option(
     "--saturation",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .._checks import InputError, printable
-from .options import check_free, read_aggregation, write_h5ad
+from .options import check_free, read_aggregation, whole_numbers, write_h5ad
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -19,16 +19,6 @@ if TYPE_CHECKING:
 def _columns(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
     """Names separated by commas."""
     return tuple(name.strip() for name in (value or "").split(",") if name.strip())
-
-
-def _sizes(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """Whole numbers separated by commas."""
-    if value is None:
-        return None
-    numbers = [text.strip() for text in value.split(",")]
-    if not all(text.isdecimal() and len(text) < 10 and int(text) > 0 for text in numbers):
-        raise click.BadParameter(f"expected whole numbers such as 1,2,5,10; found {printable(value)!r}")
-    return tuple(int(text) for text in numbers)
 
 
 @click.command(name="pool")
@@ -41,7 +31,10 @@ def _sizes(context: click.Context, parameter: click.Parameter, value: str | None
     help="One pool for each combination of these columns of obs.",
 )
 @click.option(
-    "--size", callback=_sizes, metavar="K[,K...]", help="Cells in a pool; of each K equally many pools."
+    "--size",
+    callback=whole_numbers,
+    metavar="K[,K...]",
+    help="Cells in a pool; of each K equally many pools.",
 )
 @click.option("--within", callback=_columns, metavar="COLUMNS", help="With --size: strata to draw cells in.")
 @click.option(

@@ -125,10 +125,10 @@ def chosen_sums(
         divided = halves(design, seed, split)
         if divided is None:
             continue
-        measures = [measure_half(half) for half in divided]
-        if measures[0] is None or measures[1] is None:
+        measures = [of for half in divided if (of := measure_half(half)) is not None]
+        if len(measures) < 2:
             continue
-        found = [_matrices(of, genes, wanted, threads) for of in measures if of is not None]
+        found = [_matrices(of, genes, wanted, threads) for of in measures]
         for here, there in ((0, 1), (1, 0)):
             both = found[here].counted & found[there].counted
             masks = _masks(found[there], both, genes, directed, min_r2)
@@ -137,9 +137,7 @@ def chosen_sums(
                 for kind, values in enumerate((found[here].bend, found[here].line)):
                     of_cell = np.bincount(cell, (mask * values).ravel(), minlength=shape[2] * shape[3])
                     sums[kind, place] += of_cell.reshape(shape[2:])
-            measure = measures[here]
-            assert measure is not None
-            own = _influences(measure, genes, masks, found[here], threads)
+            own = _influences(measures[here], genes, masks, found[here], threads)
             influence[:, :, _places(design, divided[here], axis)] += own
             n_halves += 1
     if n_halves == 0:

@@ -217,7 +217,7 @@ def plan_design(
     sizes = _whole("cells_per_pool", cells_per_pool, SIZES)
     measured: Pilot | None = None
     system, error = _given(pilot, like, numbers)
-    if pilot is not None:
+    if system is None:
         options = ValueOptions(
             layer=layer, kind=kind, scale=scale, size_factors=size_factors, gene_column=gene_column
         )
@@ -233,7 +233,6 @@ def plan_design(
             threads=check_threads(threads),
         )
         system, error = measured.system, measured.error_factor
-    assert system is not None
     if saturation is not None:
         if not 0 <= saturation < 1:
             raise InputError(f"expected --saturation from 0 to below 1; found {saturation:g}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -156,8 +156,7 @@ def measure_pilot(
     if genes is not None:
         drawn = np.flatnonzero(np.isin(expression.genes, np.asarray(genes)))
     small = restricted(expression, drawn)
-    engine = engine_of(small, levels, settings)
-    assert isinstance(engine, CountTest)
+    engine = cast(CountTest, engine_of(small, levels, settings))
     facts = _facts(small, engine)
     n = engine.n_samples
     x, y = (at.ravel() for at in np.indices((len(drawn), len(drawn))))
@@ -362,7 +361,6 @@ def _donors(small: Expression, obs: pd.DataFrame, replicate: str | None, levels:
         return {"n": 0, "between": nothing, "line": 0.0}
     level = max(levels.levels, key=lambda of: len(of.rows))  # of one cell type, lest composition count
     labels = obs[replicate].to_numpy()[level.rows].astype(str)
-    assert small.totals is not None
     total = np.asarray(small.totals, dtype=float)[level.rows]
     fraction = dense_columns(small.matrix, np.arange(len(small.genes)))[level.rows] / total[:, None]
     names_of, codes = np.unique(labels, return_inverse=True)

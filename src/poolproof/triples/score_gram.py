@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -93,7 +94,7 @@ def block_sums(ends: Ends, bases: Bases, own: np.ndarray, df: float) -> Sums:
         if not len(ends.kernel):
             more = products_of(p.reshape(n_middle, n_folds, -1, p.shape[-1]))
             gram = more if gram is None else gram + more
-    assert total is not None
+    total = cast(Totals, total)  # there is at least one tile of ends
     squared = np.full((n_middle, n_folds, n_folds), np.nan)
     if gram is None:
         outside, gram = _outside(ends, bases)

@@ -127,8 +127,7 @@ def _straight_regulators(evidence: Evidence, population: pd.DataFrame) -> list[s
 
 
 def _to_settle(evidence: Evidence, population: pd.DataFrame) -> list[str]:
-    share = evidence.population
-    assert share is not None
+    share = evidence.share
     if share["low"] > evidence.margin:
         shallow = [SHALLOW] if evidence.scale_tested == "counts" else []
         return [
@@ -158,8 +157,7 @@ def _above(evidence: Evidence, what: str) -> bool:
 
 def _how_many(evidence: Evidence) -> str:
     """How many samples would move the interval off the margin, if the share stays where it is."""
-    share = evidence.population
-    assert share is not None
+    share = evidence.share
     distance = abs(share["bend_share"] - evidence.margin)
     half = (share["high"] - share["low"]) / 2
     what = (

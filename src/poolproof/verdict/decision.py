@@ -38,6 +38,13 @@ class Evidence:
         return bool(self.linearity["directed"])
 
     @property
+    def share(self) -> Mapping[str, Any]:
+        """The entry of the bend share, where one was measured."""
+        if self.population is None:
+            raise ValueError("no bend share was measured")
+        return self.population
+
+    @property
     def measured(self) -> bool:
         """Whether the pairs explain enough of each other for a bend share."""
         return self.population is not None and self.population["low"] is not None
@@ -63,10 +70,9 @@ def decide(evidence: Evidence) -> tuple[str, list[str]]:
     blocked = _blocked(evidence)
     if blocked:
         return names.UNDECIDED, reasons + blocked
-    assert evidence.population is not None
-    if evidence.population["low"] > evidence.margin:
+    if evidence.share["low"] > evidence.margin:
         verdict, why = _bent(evidence)
-    elif evidence.population["high"] < evidence.margin:
+    elif evidence.share["high"] < evidence.margin:
         verdict, why = _straight(evidence)
     else:
         verdict, why = names.UNDECIDED, f"The interval includes the margin of {evidence.margin:.0%}."
@@ -75,8 +81,7 @@ def decide(evidence: Evidence) -> tuple[str, list[str]]:
 
 def _size(evidence: Evidence) -> str:
     """The first answer: how bent."""
-    share = evidence.population
-    assert share is not None
+    share = evidence.share
     given = "the pairs whose direction was given" if evidence.directed else "all pairs of genes"
     return (
         f"{share['bend_share']:z.1%} of what genes explain in each other is bend (95 % interval "
