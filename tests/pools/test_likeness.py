@@ -193,6 +193,21 @@ def test_pool_cells__says_whether_pools_are_random(form, how, words):
     assert f"{100 * shared_in_sums(sums, squares, np.full(N // K, K)):.1f}%" in said
 
 
+def test_pool_likeness__leaves_out_cells_without_a_count():
+    rng = np.random.default_rng(12)
+    counts = rng.poisson(3.0, (400, 6)).astype(float)
+    counts[7] = 0
+    cells = describe(pd.DataFrame(counts), kind="single-cell", scale="counts")
+    pools = pd.DataFrame({"m": rng.permutation(np.arange(400) % 20)})
+    found = pool_likeness(cells, pools, "m")
+    assert found.kind == "random"
+    rest = np.delete(np.arange(400), 7)
+    of_rest = describe(pd.DataFrame(counts[rest]), kind="single-cell", scale="counts")
+    assert found.summary["shared"] == pytest.approx(
+        pool_likeness(of_rest, pools.iloc[rest].reset_index(drop=True), "m").summary["shared"], abs=1e-9
+    )
+
+
 def test_audit__given_pools(tmp_path):
     rng = np.random.default_rng(11)
     values = np.exp(fork(rng, 3)[:600] / 2)

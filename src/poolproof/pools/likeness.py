@@ -95,9 +95,10 @@ def pool_likeness(expression: Expression, obs: pd.DataFrame, assignment: str, *,
             f"{len(sizes):,} pools in {printable(assignment, 40)}, {(sizes >= 2).sum():,} of several cells"
         )
         raise InputError(f"--assignment needs at least two pools of several cells; found {found}")
-    kept = codes >= 0
-    values = np.asarray(expression.normalised(np.arange(len(expression.genes))), dtype=np.float64)[kept]
-    codes = codes[kept]
+    with np.errstate(invalid="ignore"):
+        values = np.asarray(expression.normalised(np.arange(len(expression.genes))), dtype=np.float64)
+    kept = (codes >= 0) & np.isfinite(values).any(axis=1)  # a cell without a count has no normalised value
+    values, codes = values[kept], codes[kept]
     varies = np.isfinite(values).all(axis=0) & (values.std(axis=0) > 0)
     if not varies.any():
         raise InputError("--assignment needs genes without missing values that vary; found none")
