@@ -39,6 +39,15 @@ def test_intervention_task__tells_what_a_knock_out_does():
         task.draw(401, 0)
 
 
+def test_intervention_task__leaves_out_cells_without_a_count():
+    screen = knocked_out()
+    screen.X[[3, 410]] = 0  # a control, and one with a knock-out
+    task = intervention_task(screen, perturbation="target", control="control", name="made up")
+    assert len(task.cells) == 399
+    assert set(task.effects["regulator"]) == {"A"}
+    assert np.isfinite(task.cells).all()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -193,12 +193,12 @@ def intervention_task(
         check_column(adata.obs.columns, column, where=WHERE, option="the task")
     if leave_out:
         adata = adata[~adata.obs[leave_out].astype(str).str.lower().isin({"true", "1"})].copy()
-    expression = _amounts(adata, values)
+    expression = _described(adata, values)
     is_bulk = expression.kind == names.BULK
-    target_of = adata.obs[perturbation].astype(str).to_numpy(dtype=object)
+    amounts, rows = _amounts(expression)
+    target_of = adata.obs[perturbation].astype(str).to_numpy(dtype=object)[rows]
     is_control = target_of == control
     shown = _shown_names(expression)
-    amounts = np.asarray(expression.normalised(np.arange(len(shown))), dtype=np.float64)
     seen = amounts[is_control]
     usable = np.asarray(np.isfinite(amounts).all(axis=0))
     if len(seen):
@@ -206,7 +206,7 @@ def intervention_task(
     perturbed = usable & np.isin(shown, np.unique(target_of))
     kept = _most_expressed(amounts, perturbed, usable, n_genes)
     genes = tuple(str(gene) for gene in shown[kept])
-    groups = _groups(adata.obs, columns)
+    groups = _groups(adata.obs.iloc[rows], columns)
     if is_bulk:
         logs = np.log2(np.maximum(amounts[:, kept], 0.0) + 1.0)
         block_of = np.zeros(len(logs), dtype=int) if groups is None else groups
@@ -248,8 +248,8 @@ def edges_task(
     InputError
         No regulator of the list is measured together with a target.
     """
-    expression = _amounts(adata, values)
-    amounts = np.asarray(expression.normalised(np.arange(len(expression.genes))), dtype=np.float64)
+    expression = _described(adata, values)
+    amounts, _ = _amounts(expression)
     usable = np.isfinite(amounts).all(axis=0) & (amounts.std(axis=0) > 0)
     matched = match_edges(edges, expression.genes, expression.symbols)
     pairs = {
@@ -285,7 +285,15 @@ def _shown_names(expression: Expression) -> np.ndarray:
     return np.where(unclear, np.asarray(expression.genes, dtype=object), symbols.to_numpy(dtype=object))
 
 
-def _amounts(adata: AnnData, values: Mapping[str, Any] | None) -> Expression:
+def _amounts(expression: Expression) -> tuple[np.ndarray, np.ndarray]:
+    """Normalised amounts, and the rows they are of: a cell without a count has none."""
+    with np.errstate(invalid="ignore"):
+        amounts = np.asarray(expression.normalised(np.arange(len(expression.genes))), dtype=np.float64)
+    rows = np.flatnonzero(np.isfinite(amounts).any(axis=1))
+    return amounts[rows], rows
+
+
+def _described(adata: AnnData, values: Mapping[str, Any] | None) -> Expression:
     """The data described; logs that cannot be taken back do not add up to pools."""
     expression = describe(adata, **(values or {}))
     if expression.scale_tested == "log":
