@@ -22,7 +22,7 @@ _CHUNK = 256
 _LOOKED_AT = 20_000_000
 _MULTIPLIER = np.uint64(6364136223846793005)  # Knuth's, of linear congruential generators
 _ROUNDING = 1e-9
-"""A column that is not larger inside a cell is constant there, but for rounding; it has length 1 in its level."""
+"""A column of length 1 in its level that is not larger inside a cell is constant there, but for rounding."""
 _TOLERANCE = 1e-4
 """A column that the ones before it explain up to this share of its length is dropped."""
 

@@ -60,9 +60,7 @@ class Totals:
         return Totals(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Totals)))
 
 
-def tile_totals(
-    left: np.ndarray, rest: np.ndarray, s: np.ndarray, size: np.ndarray | None = None
-) -> Totals:
+def tile_totals(left: np.ndarray, rest: np.ndarray, s: np.ndarray, size: np.ndarray | None = None) -> Totals:
     """Sums over some ends.
 
     Parameters
