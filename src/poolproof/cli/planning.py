@@ -57,8 +57,12 @@ def _system(context: click.Context, parameter: click.Parameter, value: str | Non
 @click.option("--budget", type=click.FloatRange(0, min_open=True), default=None, help="Money that there is.")
 @click.option("--max-cells", type=click.IntRange(1), default=None, help="Cells that there are.")
 @click.option("--donors", callback=whole_numbers, metavar="N[,N...]", help="Numbers of donors to try.")
+@click.option("--sizes", callback=whole_numbers, metavar="K[,K...]", help="Sizes of pools to try; 1: cells.")
 @click.option(
-    "--cells-per-pool", callback=whole_numbers, metavar="K[,K...]", help="Sizes of pools to try; 1: cells."
+    "--cells-per-pool",
+    default=None,
+    metavar="COLUMN|N",
+    help="PILOT holds pools: cells in each, a number or the column of obs that holds it.",
 )
 @click.option(
     "--saturation",
@@ -93,6 +97,7 @@ def _system(context: click.Context, parameter: click.Parameter, value: str | Non
 def plan_command(
     pilot: str | None,
     out: Path,
+    cells_per_pool: str | None,
     samples: Path | None,
     orientation: str,
     modality: str | None,
@@ -103,8 +108,8 @@ def plan_command(
 ) -> None:
     """Plan how many pools or cells to measure, of how many cells, read how deep, of how many donors.
 
-    PILOT holds counts of single cells: an h5ad, zarr, csv, tsv, parquet or 10x file, or dataset:NAME. Without
-    one give --like or --numbers.
+    PILOT holds counts of single cells, or of pools of known size (--cells-per-pool): an h5ad, zarr, csv, tsv,
+    parquet or 10x file, or dataset:NAME. Without one give --like or --numbers.
 
     Example: poolproof plan pilot.h5ad --goal edges --within cell_type --replicate donor --out plan
 
@@ -128,7 +133,7 @@ def plan_command(
             bar.total = of
             bar.update(done - bar.n)
 
-        found = plan_design(adata, report=report, **options)
+        found = plan_design(adata, cells_per_pool=cells_per_pool_of(cells_per_pool), report=report, **options)
     found.save(out, force=force)
     if as_json:
         click.echo(to_json(found.summary))
@@ -140,15 +145,15 @@ def plan_command(
         click.echo(f"Page: {printable(out / 'plan.html', 400)}", err=True)
 
 
-def cells_per_pool_of(text: str) -> str | int:
-    """A number, or the name of a column.
+def cells_per_pool_of(text: str | None) -> str | int | None:
+    """A number, the name of a column, or neither.
 
     Raises
     ------
     InputError
         The number is below 1.
     """
-    if text.isdecimal():
+    if text is not None and text.isdecimal():
         if not 0 < int(text) < 10**6:
             raise InputError(
                 f"--cells-per-pool: expected a number of at least 1; found {printable(text, 20)}"
@@ -207,14 +212,15 @@ def depool_command(
     from ..planning.depooling import check_folder, depool
     from .reading import load
 
-    if cells_per_pool is None:
+    size = cells_per_pool_of(cells_per_pool)
+    if size is None:
         raise InputError(
             "expected --cells-per-pool: a number, or the column of obs with the cells of each pool; found "
             "none: without it nothing can be said of cells"
         )
     check_folder(out, force=force)
     adata, _, notes, _ = load(pools, orientation, modality, samples, ())
-    found = depool(adata, cells_per_pool=cells_per_pool_of(cells_per_pool), **options)
+    found = depool(adata, cells_per_pool=size, **options)
     found.save(out, force=force)
     if as_json:
         click.echo(to_json(found.summary))

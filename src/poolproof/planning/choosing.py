@@ -22,7 +22,9 @@ from ..data.expression import Expression, ValueOptions
 from ..pairs.plan import as_list
 from .costs import price_of, prices_of
 from .designs import Design
-from .pilot import Pilot, measure_pilot
+from .measured import Measured
+from .pilot import measure_pilot
+from .pool_pilot import measure_pools
 from .presets import preset
 from .search import DEPTHS, DONORS, GOALS, SIZES, Task, curves, for_money, frontier, surface
 from .system import System, by_hand
@@ -129,7 +131,8 @@ def plan_design(
     budget: float | None = None,
     max_cells: int | None = None,
     donors: Sequence[int] | None = None,
-    cells_per_pool: Sequence[int] | None = None,
+    sizes: Sequence[int] | None = None,
+    cells_per_pool: int | str | None = None,
     saturation: float | None = None,
     within: str | Sequence[str] | None = None,
     replicate: str | None = None,
@@ -151,7 +154,8 @@ def plan_design(
     Parameters
     ----------
     pilot
-        Counts of single cells, cells x genes. Give this, ``like`` or ``numbers``.
+        Counts of single cells, cells x genes, or of pools (``cells_per_pool``). Give this, ``like`` or
+        ``numbers``.
     goal
         What is planned for: ``edges`` (to find associated pairs), ``shape`` (to call a pair non-linear or
         affine), ``triples`` (to tell kept separations from distorted ones) or ``verdict`` (to tell on which
@@ -171,8 +175,10 @@ def plan_design(
         Cells that there are; None: as many as needed.
     donors
         Numbers of donors to try; None: 8, 16 and 40 where a pilot tells how donors differ, else one.
-    cells_per_pool
+    sizes
         Sizes of pools to try, 1 meaning single cells.
+    cells_per_pool
+        Where the pilot holds pools of known size: cells in each, a number or the column of obs that holds it.
     saturation
         Of the pilot's sequencing, 1 - molecules / reads; None: not known.
     within, replicate
@@ -206,7 +212,7 @@ def plan_design(
 
     Examples
     --------
-    >>> plan = plan_design(numbers={"r2": 0.1, "bend_share": 0.3}, goal="shape", cells_per_pool=[1, 10])
+    >>> plan = plan_design(numbers={"r2": 0.1, "bend_share": 0.3}, goal="shape", sizes=[1, 10])
     >>> plan.table.query("part == 'frontier'")["n_cells"].tolist()
     [1, 10]
     """
@@ -214,25 +220,33 @@ def plan_design(
     for name, value in (("power", power), ("fdr", fdr), ("margin", margin), ("min_r2", min_r2)):
         check_share(name, value)
     prices = prices_of(cost)
-    sizes = _whole("cells_per_pool", cells_per_pool, SIZES)
-    measured: Pilot | None = None
+    tried_sizes = _whole("sizes", sizes, SIZES)
+    measured: Measured | None = None
     system, error = _given(pilot, like, numbers)
     if system is None:
         options = ValueOptions(
             layer=layer, kind=kind, scale=scale, size_factors=size_factors, gene_column=gene_column
         )
         expression, obs = options.read(pilot, obs)
-        measured = measure_pilot(
-            expression,
-            obs,
-            within=as_list(within),
-            replicate=replicate,
-            saturation=saturation,
-            min_r2=min_r2,
-            seed=seed,
-            threads=check_threads(threads),
+        of_pilot: dict[str, Any] = {
+            "within": as_list(within),
+            "replicate": replicate,
+            "saturation": saturation,
+            "seed": seed,
+        }
+        if cells_per_pool is None:
+            measured = measure_pilot(
+                expression, obs, min_r2=min_r2, threads=check_threads(threads), **of_pilot
+            )
+        else:
+            measured = measure_pools(expression, obs, cells_per_pool, goal=goal, **of_pilot)
+        system = measured.system
+        error = measured.line_error if goal == "edges" else measured.error_factor
+    elif cells_per_pool is not None:
+        raise InputError(
+            "--cells-per-pool says how many cells the pools of a pilot hold; found no pilot; name sizes to "
+            "try by --sizes"
         )
-        system, error = measured.system, measured.error_factor
     if saturation is not None:
         if not 0 <= saturation < 1:
             raise InputError(f"expected --saturation from 0 to below 1; found {saturation:g}")
@@ -247,13 +261,13 @@ def plan_design(
         max_cells=float("inf") if max_cells is None else check_whole("max_cells", max_cells, 1),
         budget=float("inf") if budget is None else float(budget),
         donors=tried,
-        sizes=sizes,
+        sizes=tried_sizes,
         depths=DEPTHS if system.counted else (1.0,),
         fdr=fdr,
         margin=margin,
         min_r2=min_r2,
     )
-    n_tried = len(sizes) * len(tried) * len(task.depths)
+    n_tried = len(tried_sizes) * len(tried) * len(task.depths)
     done = [0]
 
     def step(n: int) -> None:
@@ -272,7 +286,8 @@ def plan_design(
         "budget": budget,
         "max_cells": max_cells,
         "donors": list(tried),
-        "cells_per_pool": list(sizes),
+        "sizes": list(tried_sizes),
+        "cells_per_pool": cells_per_pool,
         "saturation": saturation,
         "within": as_list(within),
         "replicate": replicate,
@@ -315,7 +330,7 @@ def _whole(name: str, given: Sequence[int] | None, default: tuple[int, ...]) -> 
     return found
 
 
-def _donors_of(system: System, measured: Pilot | None) -> tuple[int, ...]:
+def _donors_of(system: System, measured: Measured | None) -> tuple[int, ...]:
     known = measured.n_donors > 1 if measured is not None else bool((system.between_x > 0).any())
     return DONORS if known else (1,)
 
@@ -350,11 +365,11 @@ def _table(task: Task, report: Callable[[int], object]) -> tuple[pd.DataFrame, D
     return pd.concat(parts, ignore_index=True), best
 
 
-def _with_interval(table: pd.DataFrame, task: Task, error: float, measured: Pilot | None) -> pd.DataFrame:
+def _with_interval(table: pd.DataFrame, task: Task, error: float, measured: Measured | None) -> pd.DataFrame:
     """Power if pairs explained less or more, by 80 %, the further beyond the pilot the wider."""
     low, high = np.full(len(table), np.nan), np.full(len(table), np.nan)
     if error > 0 and "n_units" in table:
-        n_pilot = measured.n_cells if measured is not None else 4000.0
+        n_pilot = measured.n_units if measured is not None else 4000.0
         rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
         for i, row in enumerate(rows):
             if row["part"] not in (FRONTIER, SAME):
@@ -381,7 +396,7 @@ def _summary(
     best: Design | None,
     settings: dict[str, Any],
     seed: int,
-    measured: Pilot | None,
+    measured: Measured | None,
 ) -> dict[str, Any]:
     system = task.system
     rows = table[table["part"].isin([FRONTIER, SAME])] if len(table) else table
@@ -408,13 +423,18 @@ def _summary(
             "cv2": float(np.median(system.cv2_x)),
             "n22": float(np.median(system.n22)),
             "between": float(np.median(system.between_x)),
-            "distortion": system.distortion,
-            "dependence": system.dependence,
+            "distortion": system.distortion if np.isfinite(system.distortion) else None,
+            "dependence": system.dependence if np.isfinite(system.dependence) else None,
             "genes_error": system.genes_error,
         },
         "pilot": None
         if measured is None
-        else {"n_cells": measured.n_cells, "n_donors": measured.n_donors, "n_genes": len(measured.genes)},
+        else {
+            "n_cells": measured.n_cells,
+            "n_units": measured.n_units,
+            "n_donors": measured.n_donors,
+            "n_genes": len(measured.genes),
+        },
         "designs": [
             {k: (None if isinstance(v, float) and not np.isfinite(v) else v) for k, v in row.items()}
             for row in rows.to_dict("records")

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from .. import _names as names
 from .._arrays import dense_columns
@@ -25,7 +25,9 @@ from ..pairs.population import population_of, restricted
 from ..pairs.settings import EngineSettings
 from ..triples.distortion import distortion_of
 from .designs import Design, seen, share_variance_over_samples
+from .donor_variance import MIN_DONORS, DonorVariance, donor_means, no_donors, variance_of_donors
 from .laws import reliability
+from .measured import Measured
 from .mixture import draw_effects, fit_effects
 from .system import System, split_explained
 
@@ -35,30 +37,24 @@ MAX_GENES = 100
 """Genes whose pairs are measured, drawn by the seed: they stand for all that can be tested."""
 MAX_CELLS = 4000
 """Cells that are measured, drawn by the seed in equal parts of all levels."""
+DOUBT = 0.25
+"""Standard deviation of the logarithm of a prediction over its truth at the size of the pilot; it grows by
+half of itself with every doubling. Chosen on thirds of real cells (method 7c)."""
 MIN_GENES = 10
-MIN_DONORS = 5
-"""Donors from which variance between them is told."""
+MIN_CELLS_OF_DONOR = 20
+"""Cells of a donor from which it has a mean."""
 
 
 @dataclass(frozen=True, eq=False)
-class Pilot:
-    """What a pilot says."""
+class Pilot(Measured):
+    """What a pilot of cells says."""
 
-    system: System
-    n_cells: int
-    """Cells measured."""
-    n_donors: int
-    """Donors among them; 0: not known."""
-    genes: np.ndarray
-    """Names of the genes whose pairs were measured."""
     z: np.ndarray
     """Association of every measured pair over its standard error, shape ``(m,)``."""
     effects: tuple[np.ndarray, np.ndarray]
     """Law of the true effects: see :func:`~poolproof.planning.mixture.fit_effects`."""
     share: dict[str, Any]
     """Bend share with its parts: entry of verdict.json."""
-    error_factor: float
-    """Relative standard error of what the line explains in all pairs."""
     genes_variance: tuple[float, float]
     """g and h: the variance of the share over genes is g + h / n."""
     r2: np.ndarray
@@ -95,17 +91,22 @@ def check_pilot(expression: Expression) -> None:
             "alone neither the size of pools nor their depth can be planned; give a pilot of cells, "
             "--cells-per-pool, or --like a data set"
         )
+    check_counted(expression)
+    if n_cells < MIN_CELLS:
+        raise InputError(
+            f"expected a pilot of at least {MIN_CELLS} cells; found {n_cells:,}; give more, or plan "
+            "--like a data set"
+        )
+
+
+def check_counted(expression: Expression) -> None:
+    """Refuse values that are no counts."""
     if expression.scale != "counts":
         where = expression.counts_elsewhere
         way = f"--layer {printable(where[0], 40)}" if where else "the layer of counts (--layer)"
         raise InputError(
             f"expected counts of molecules; found values on the {expression.scale} scale: the noise of "
             f"counting cannot be told from them; give {way}"
-        )
-    if n_cells < MIN_CELLS:
-        raise InputError(
-            f"expected a pilot of at least {MIN_CELLS} cells; found {n_cells:,}; give more, or plan "
-            "--like a data set"
         )
 
 
@@ -152,7 +153,7 @@ def measure_pilot(
     levels = _fewer(levels, seed, max_cells)
     settings = EngineSettings("corrected", threads=threads, seed=seed)
     testable = _testable(expression, levels, settings)
-    drawn = _drawn(expression, testable, seed)
+    drawn = drawn_genes(expression.genes, testable, seed)
     if genes is not None:
         drawn = np.flatnonzero(np.isin(expression.genes, np.asarray(genes)))
     small = restricted(expression, drawn)
@@ -168,8 +169,7 @@ def measure_pilot(
             f"expected at least {MIN_GENES} genes with counts enough to be tested in pairs; found fewer "
             f"({n:,} cells of {float(np.median(small.totals)):,.0f} molecules); give deeper or more cells"
         )
-    z = stats.norm.isf(np.exp(-p.ravel()[kept]) / 2)
-    z = np.minimum(np.abs(z), 40.0)
+    z = np.abs(special.ndtri_exp(-p.ravel()[kept] - np.log(2)))
     effects = fit_effects(z)
     theta = draw_effects(z, *effects, stream(seed, "pilot effects"))
     reliable = reliability(facts["mean"], facts["cv2"])
@@ -189,9 +189,9 @@ def measure_pilot(
         cv2_x=facts["cv2"][x],
         cv2_y=facts["cv2"][y],
         n22=facts["n22"][x],
-        between_x=donors["between"][x],
-        between_y=donors["between"][y],
-        line_between=_spread_over(donors["line"], len(x), seed),
+        between_x=donors.between[x],
+        between_y=donors.between[y],
+        line_between=donors.line_of(len(x), seed),
         n_pairs=float(n_testable * (n_testable - 1)),
         depth=float(np.median(np.concatenate([d.total for d in engine.depth]))),
         saturation=0.0 if saturation is None else saturation,
@@ -202,16 +202,18 @@ def measure_pilot(
         source=f"a pilot of {n:,} cells",
     )
     system = replace(system, dependence=_dependence(system, share, n, len(x)))
-    error = share["samples_error"] or 0.0
+    error = float(min((share["samples_error"] or 0.0) / max(bend_share, 0.02), 1.0))
     return Pilot(
         system=system,
         n_cells=n,
-        n_donors=donors["n"],
+        n_units=n,
+        n_donors=donors.n,
         genes=small.genes,
         z=z,
         effects=effects,
         share=share,
-        error_factor=float(min(error / max(bend_share, 0.02), 1.0)),
+        error_factor=error,
+        line_error=error,
         genes_variance=genes_variance,
         r2=np.minimum(r2.ravel()[kept], 1.0),
         reliable=reliable[:, None] * reliable,
@@ -238,11 +240,11 @@ def _fewer(levels: Levels, seed: int, max_cells: int) -> Levels:
     return replace(levels, levels=tuple(kept))
 
 
-def _drawn(expression: Expression, testable: np.ndarray, seed: int) -> np.ndarray:
+def drawn_genes(names_of: np.ndarray, testable: np.ndarray, seed: int) -> np.ndarray:
     """At most `MAX_GENES` genes, drawn by the seed, whatever their order."""
     if len(testable) <= MAX_GENES:
         return testable
-    order = testable[np.argsort(expression.genes[testable].astype(str), kind="stable")]
+    order = testable[np.argsort(names_of[testable].astype(str), kind="stable")]
     return np.sort(stream(seed, "pilot genes").choice(order, MAX_GENES, replace=False))
 
 
@@ -354,43 +356,19 @@ def _halves(levels: Levels, seed: int) -> list[Levels]:
     return [replace(levels, levels=tuple(of)) for of in halves if of]
 
 
-def _donors(small: Expression, obs: pd.DataFrame, replicate: str | None, levels: Levels) -> dict[str, Any]:
+def _donors(small: Expression, obs: pd.DataFrame, replicate: str | None, levels: Levels) -> DonorVariance:
     """Variance of genes between donors over that inside them, and what lines explain between donors."""
-    nothing = np.zeros(len(small.genes))
     if replicate is None:
-        return {"n": 0, "between": nothing, "line": 0.0}
+        return no_donors(len(small.genes))
     level = max(levels.levels, key=lambda of: len(of.rows))  # of one cell type, lest composition count
     labels = obs[replicate].to_numpy()[level.rows].astype(str)
     total = np.asarray(small.totals, dtype=float)[level.rows]
     fraction = dense_columns(small.matrix, np.arange(len(small.genes)))[level.rows] / total[:, None]
-    names_of, codes = np.unique(labels, return_inverse=True)
-    sizes = np.bincount(codes).astype(float)
-    big = sizes >= 20
-    if big.sum() < MIN_DONORS:
-        return {"n": len(names_of), "between": nothing, "line": 0.0}
-    member = (codes[:, None] == np.flatnonzero(big)).astype(float)
-    mean = member.T @ fraction / sizes[big][:, None]
-    square = member.T @ fraction**2 / sizes[big][:, None]
-    error = (square - mean**2) / (sizes[big][:, None] - 1)
-    between = np.maximum(mean.var(axis=0, ddof=1) - error.mean(axis=0), 0.0)
+    codes = np.unique(labels, return_inverse=True)[1]
+    mean, spread, sizes = donor_means(fraction, codes, MIN_CELLS_OF_DONOR)
     counting = fraction.mean(axis=0) * (1 / total).mean()
-    inside = np.maximum((square - mean**2).mean(axis=0) - counting, 0.05 * counting)
-    varies = mean.std(axis=0) > 0
-    r = np.corrcoef(mean[:, varies].T)
-    d = int(big.sum())
-    adjusted = 1 - (1 - r[np.triu_indices(len(r), 1)] ** 2) * (d - 1) / (d - 2)
-    line = float(max(adjusted.mean(), 0.0)) if adjusted.size else 0.0
-    return {
-        "n": d,
-        "between": np.where(inside > 0, between / np.where(inside > 0, inside, 1), 0.0),
-        "line": line,
-    }
-
-
-def _spread_over(mean: float, n: int, seed: int) -> np.ndarray:
-    """An exponential law of explained shares with this mean, in an order drawn by the seed."""
-    values = stream(seed, "pilot donors").exponential(size=n) * mean
-    return np.asarray(np.minimum(values, 0.9))
+    inside = np.maximum(spread.mean(axis=0) - counting if len(mean) else counting, 0.05 * counting)
+    return variance_of_donors(mean, spread / (sizes[:, None] - 1), inside, int(codes.max()) + 1)
 
 
 def _dependence(system: System, share: dict[str, Any], n: int, n_pairs: int) -> float:
@@ -402,24 +380,31 @@ def _dependence(system: System, share: dict[str, Any], n: int, n_pairs: int) -> 
 
 
 def _distortion(small: Expression, levels: Levels, seed: int, threads: int) -> float:
-    """Root mean square of what pooling adds to partial correlations; 0 where it cannot be told."""
+    """Root mean square of what pooling adds to partial correlations; NaN where it cannot be told."""
     try:
         found = distortion_of(small, levels, correction="poisson", seed=seed, threads=threads)
     except InputError:
-        return 0.0
-    return float(found.summary["rms_distortion"]["estimate"] or 0.0)
+        return float("nan")
+    estimate = found.summary["rms_distortion"]["estimate"]
+    return float("nan") if estimate is None else float(estimate)
 
 
-def _unknown(share: dict[str, Any], donors: dict[str, Any], saturation: float | None) -> list[str]:
+def _unknown(share: dict[str, Any], donors: DonorVariance, saturation: float | None) -> list[str]:
     """What the pilot could not tell."""
     found = []
     if share["bend_share"] is None:
         found.append("The pairs of this pilot explain nothing beyond chance: bends were taken as none.")
-    if donors["n"] == 0:
+    return found + doubts_of(donors, saturation)
+
+
+def doubts_of(donors: DonorVariance, saturation: float | None) -> list[str]:
+    """What is not known of donors and of sequencing."""
+    found = []
+    if donors.n == 0:
         found.append("No donors were named (--replicate): cells are planned as of one donor.")
-    elif donors["n"] < MIN_DONORS:
+    elif donors.n < MIN_DONORS:
         found.append(
-            f"{donors['n']} donors are too few to tell how donors differ: differences were taken as none."
+            f"{donors.n} donors are too few to tell how donors differ: differences were taken as none."
         )
     if saturation is None:
         found.append(

@@ -8,13 +8,10 @@ from scipy import stats
 from .._random import stream
 from .designs import Design, seen, share_variance_over_samples
 from .mixture import draw_effects, share_beyond
-from .pilot import Pilot
+from .pilot import DOUBT, Pilot
 from .powers import fdr_cut
 
 Z80 = 1.2816
-DOUBT = 0.25
-"""Standard deviation of the logarithm of a prediction over its truth at the size of the pilot; it grows by
-half of itself with every doubling. Chosen on thirds of real cells (method 7c)."""
 
 
 def reach_of(pilot: Pilot, n: float) -> float:

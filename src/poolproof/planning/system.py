@@ -45,13 +45,13 @@ class System:
     """Of the sequencing at that depth: 1 - molecules / reads."""
     dependence: float = 1.0
     """By how much the errors of pairs hang together: measured variance of the bend share over that of
-    independent pairs."""
+    independent pairs; NaN: not known, and the error of the share is not either."""
     n_measured: float = 10_000.0
     """Pairs to which `dependence` belongs: more pairs share the samples, and narrow the share no further."""
     genes_error: float = 0.0
     """Standard error of the bend share over genes, which more samples do not lessen."""
     distortion: float = 0.0
-    """Root mean square of what pooling adds to a partial correlation."""
+    """Root mean square of what pooling adds to a partial correlation; NaN: not known."""
     higher: float = 0.0
     """Part of the bends beyond degree 2, which pools lose faster."""
     spread: float = 1.0
