@@ -22,6 +22,7 @@ from ..data.expression import Expression, ValueOptions
 from ..pairs.plan import as_list
 from .costs import price_of, prices_of
 from .designs import Design
+from .drawing import Reach, reach_of, with_draws
 from .measured import Measured
 from .pilot import measure_pilot
 from .pool_pilot import measure_pools
@@ -76,6 +77,7 @@ class DesignPlan:
             "power",
             "n_edges",
             "share_error",
+            "basis",
         )
         return summary_html(
             "Plan", [self.sentence], shown, self.summary["unknown"], columns=columns, rows="first"
@@ -222,6 +224,7 @@ def plan_design(
     prices = prices_of(cost)
     tried_sizes = _whole("sizes", sizes, SIZES)
     measured: Measured | None = None
+    reach: Reach | None = None
     system, error = _given(pilot, like, numbers)
     if system is None:
         options = ValueOptions(
@@ -235,9 +238,10 @@ def plan_design(
             "seed": seed,
         }
         if cells_per_pool is None:
-            measured = measure_pilot(
+            measured = pilot_of_cells = measure_pilot(
                 expression, obs, min_r2=min_r2, threads=check_threads(threads), **of_pilot
             )
+            reach = reach_of(expression, obs, pilot_of_cells, as_list(within), replicate)
         else:
             measured = measure_pools(expression, obs, cells_per_pool, goal=goal, **of_pilot)
         system = measured.system
@@ -277,6 +281,7 @@ def plan_design(
 
     table, best = _table(task, step)
     table = _with_interval(table, task, error, measured)
+    table, checks = with_draws(table, task, reach, (FRONTIER, SAME), seed)
     settings: dict[str, Any] = {
         "goal": goal,
         "power": power,
@@ -295,7 +300,7 @@ def plan_design(
         "margin": margin,
         "min_r2": min_r2,
     }
-    summary = _summary(task, table, best, settings, seed, measured)
+    summary = _summary(task, table, best, settings, seed, measured, checks)
     return DesignPlan(table, summary, settings, seed)
 
 
@@ -397,6 +402,7 @@ def _summary(
     settings: dict[str, Any],
     seed: int,
     measured: Measured | None,
+    checks: list[dict[str, Any]],
 ) -> dict[str, Any]:
     system = task.system
     rows = table[table["part"].isin([FRONTIER, SAME])] if len(table) else table
@@ -435,9 +441,15 @@ def _summary(
             "n_donors": measured.n_donors,
             "n_genes": len(measured.genes),
         },
-        "designs": [
-            {k: (None if isinstance(v, float) and not np.isfinite(v) else v) for k, v in row.items()}
-            for row in rows.to_dict("records")
-        ],
+        "designs": _plain(rows.to_dict("records")),
+        "checks": _plain(checks),
         "unknown": list(system.unknown),
     }
+
+
+def _plain(rows: list[dict[Any, Any]]) -> list[dict[Any, Any]]:
+    """Rows as JSON has them: no number for what is none."""
+    return [
+        {k: (None if isinstance(v, float) and not np.isfinite(v) else v) for k, v in row.items()}
+        for row in rows
+    ]

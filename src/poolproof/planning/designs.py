@@ -32,7 +32,7 @@ TAILS = 20.0
 """Units for each unit of kurtosis below which far values decide."""
 STRONG_BEND = 0.15
 """Bend over what the line leaves from which the power of a bend depends on its form."""
-N_QUANTILES = 80
+N_QUANTILES = 160
 """Pairs by which a system is judged."""
 SPLINE = 0.96
 """Part of the square of a nearly normal regulator that natural splines reproduce (.98 normal, .94 gamma of
@@ -65,6 +65,8 @@ class Seen:
     bend: np.ndarray
     of_line: np.ndarray
     """What part of the line of the cells is seen."""
+    of_square: np.ndarray
+    """What part of a squared correlation of levels counts show."""
     of_bend: np.ndarray
     n: np.ndarray
     """Independent units."""
@@ -121,6 +123,7 @@ def seen(system: System, design: Design) -> Seen:
         line=line,
         bend=bend,
         of_line=of_x,
+        of_square=1 / ((1 + noise_x / (between_x + 1 / k)) * (1 + noise_y / (between_y + 1 / k))),
         of_bend=factor * of_x**2,
         n=np.maximum(n, 4.0),
         n_replicates=replicates,
@@ -151,6 +154,17 @@ def associated(of: Seen, cut: float) -> np.ndarray:
         z = stats.norm.isf(cut / 4)
         return np.asarray(special.ndtr(root - z) + special.ndtr(-root - z))
     return association_power(of.line, of.bend, of.n, cut, noise=of.spread, kurtosis=of.kurtosis)
+
+
+def listed(of: Seen, found: np.ndarray, min_r2: float) -> np.ndarray:
+    """Probability that each pair is found and its r2, as estimated, is at least so large.
+
+    r2 as estimated holds the noise of bends: of counts about one part in n of what is seen of each.
+    """
+    noise = of.n_bends / (of.n * of.of_square * of.of_line) if of.counted else 0.0
+    least = np.maximum(min_r2 - of.bend - noise, 0.0) * of.of_square
+    z, root = (np.sqrt(of.n * r2 / np.maximum(1 - r2, 0.02)) for r2 in (least, of.line))
+    return np.minimum(found, special.ndtr(root - z) + special.ndtr(-root - z))
 
 
 def bent(of: Seen, cut: float) -> np.ndarray:
@@ -193,7 +207,7 @@ class Judged:
     edges_power: float
     """Mean power to find a pair associated, of the pairs that explain at least `min_r2` in cells."""
     n_edges: float
-    """Associated pairs to expect."""
+    """Associated pairs to expect: significant, and r2 at least `min_r2` as estimated."""
     shape_power: float
     """Mean probability that such a pair is called non-linear or affine."""
     nonlinear_power: float
@@ -252,7 +266,7 @@ def judge(
     distance = abs(share - margin)
     return Judged(
         edges_power=_mean(found, real),
-        n_edges=float(np.where(real, found, 0.0).mean() * system.n_pairs),
+        n_edges=float(listed(of, found, min_r2).mean() * system.n_pairs),
         shape_power=_mean(told * found, real),
         nonlinear_power=_mean(nonlinear * found, real),
         affine_power=_mean(affine * found, real),

@@ -20,6 +20,7 @@ from ..pairs.count_engine import CountTest
 from ..pairs.count_kernels import MIN_HIGH, MIN_SEEN, MIN_TOGETHER, count_terms
 from ..pairs.design import Design as Levels
 from ..pairs.design import part_of
+from ..pairs.outcome import Either
 from ..pairs.plan import plan_design as levels_of
 from ..pairs.population import population_of, restricted
 from ..pairs.settings import EngineSettings
@@ -50,7 +51,7 @@ class Pilot(Measured):
     """What a pilot of cells says."""
 
     z: np.ndarray
-    """Association of every measured pair over its standard error, shape ``(m,)``."""
+    """Line of every measured pair over its standard error, shape ``(m,)``."""
     effects: tuple[np.ndarray, np.ndarray]
     """Law of the true effects: see :func:`~poolproof.planning.mixture.fit_effects`."""
     share: dict[str, Any]
@@ -161,23 +162,23 @@ def measure_pilot(
     facts = _facts(small, engine)
     n = engine.n_samples
     x, y = (at.ravel() for at in np.indices((len(drawn), len(drawn))))
-    p, r2, tested = _associations(engine)
-    kept = tested.ravel() & (x != y)
+    found = associations_of(engine)
+    kept = found.tested.ravel() & (x != y)
     x, y = x[kept], y[kept]
     if len(x) < MIN_GENES * (MIN_GENES - 1):
         raise InputError(
             f"expected at least {MIN_GENES} genes with counts enough to be tested in pairs; found fewer "
             f"({n:,} cells of {float(np.median(small.totals)):,.0f} molecules); give deeper or more cells"
         )
-    z = np.abs(special.ndtri_exp(-p.ravel()[kept] - np.log(2)))
+    z = np.abs(special.ndtri_exp(-found.line.ravel()[kept] - np.log(2)))
     effects = fit_effects(z)
     theta = draw_effects(z, *effects, stream(seed, "pilot effects"))
     reliable = reliability(facts["mean"], facts["cv2"])
-    explained = np.minimum(theta**2 / (n * reliable[x] * reliable[y]), 0.9)
-    share = _share(small, levels, settings, min_r2, seed)
+    of_lines = theta**2 / (n * reliable[x] * reliable[y])
+    share = share_of_pairs(small, levels, settings, min_r2, seed)
     genes_variance = _over_genes(small, levels, settings, min_r2, seed, share)
     bend_share = min(max(share["bend_share"] or 0.0, 0.0), 0.9)
-    line, bend = split_explained(explained, bend_share)
+    line, bend = split_explained(np.minimum(of_lines / (1 - bend_share), 0.9), bend_share)
     donors = _donors(small, obs, replicate, levels)
     unknown = _unknown(share, donors, saturation)
     n_testable = len(testable)
@@ -215,7 +216,7 @@ def measure_pilot(
         error_factor=error,
         line_error=error,
         genes_variance=genes_variance,
-        r2=np.minimum(r2.ravel()[kept], 1.0),
+        r2=np.minimum(found.r2.ravel()[kept], 1.0),
         reliable=reliable[:, None] * reliable,
         at=(x, y),
         enough=facts["enough"],
@@ -281,19 +282,38 @@ def _facts(small: Expression, engine: CountTest) -> dict[str, np.ndarray]:
     }
 
 
-def _associations(engine: CountTest) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """-ln p of the association of all pairs, their r2 as estimated, and which were tested."""
+@dataclass(frozen=True, eq=False)
+class Associations:
+    """All pairs of genes, each array of shape ``(G, G)``."""
+
+    association: np.ndarray
+    """-ln p of the association, by line or bends."""
+    line: np.ndarray
+    """-ln p of the line."""
+    r2: np.ndarray
+    """What x explains of y, as estimated."""
+    tested: np.ndarray
+
+
+def associations_of(engine: CountTest) -> Associations:
+    """Test all pairs."""
     every = np.arange(engine.n_genes)
-    p, r2, tested = [], [], []
+    parts: list[tuple[np.ndarray, ...]] = []
     for low in range(0, len(every), 32):
         found = engine.outcome(engine.features(every[low : low + 32]), slice(None), np.float32, exact=False)
-        p.append(found.association.minus_log_p())
-        r2.append(found.r2_spline.astype(np.float64))
-        tested.append(np.broadcast_to(found.tested, p[-1].shape))
-    return np.concatenate(p), np.concatenate(r2), np.concatenate(tested)
+        either = cast(Either, found.association)
+        parts.append(
+            (
+                either.minus_log_p(),
+                either.laws[1].minus_log_p(),
+                found.r2_spline.astype(np.float64),
+                np.broadcast_to(found.tested, found.gain.shape),
+            )
+        )
+    return Associations(*(np.concatenate(of) for of in zip(*parts, strict=True)))
 
 
-def _share(
+def share_of_pairs(
     small: Expression, levels: Levels, settings: EngineSettings, min_r2: float, seed: int
 ) -> dict[str, Any]:
     """Bend share of all pairs of these genes."""
@@ -333,12 +353,12 @@ def _over_genes(
         return max((share["standard_error"] or 0.0) ** 2 - (share["samples_error"] or 0.0) ** 2, 0.0)
 
     n, now = whole["n_axis"], of_genes(whole)
-    halves = [_share(small, half, settings, min_r2, seed) for half in _halves(levels, seed)]
+    halves = [share_of_pairs(small, half, settings, min_r2, seed) for half in _halves(levels, seed)]
     known = [of_genes(share) for share in halves if share["standard_error"] is not None]
     if not known:
         return now / 2, now / 2 * n
     h = min(max((float(np.mean(known)) - now) * n, 0.0), now * n)
-    return now - h / n, h
+    return max(now - h / n, 0.0), h
 
 
 def _halves(levels: Levels, seed: int) -> list[Levels]:

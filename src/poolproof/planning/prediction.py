@@ -39,6 +39,11 @@ def predict_share_error(pilot: Pilot, n: float) -> tuple[float, float, float]:
     return estimate, estimate / float(reach), estimate * float(reach)
 
 
+def _cut_of(p: float) -> float:
+    """Z of a line from which the association, line or bends, has this p-value."""
+    return float(stats.norm.isf(p / 4))
+
+
 def predict_associated(
     pilot: Pilot, n: float, *, fdr: float = 0.05, min_r2: float = 0.02, draws: int = 4, seed: int = 0
 ) -> tuple[float, float, float]:
@@ -55,9 +60,9 @@ def predict_associated(
     n_pairs = len(pilot.z) + len(new)
 
     def rejected(p: float) -> float:
-        return share_beyond(scales, weights, ratio, float(stats.norm.isf(p / 2)))
+        return share_beyond(scales, weights, ratio, _cut_of(p))
 
-    cut = float(stats.norm.isf(fdr_cut(rejected, fdr, n_pairs) / 2))
+    cut = _cut_of(fdr_cut(rejected, fdr, n_pairs))
     reliable = np.concatenate([pilot.reliable[pilot.at], new])
     # what r2 holds beside the effect is noise of bends, and falls with the samples
     beside = np.maximum(pilot.r2 - pilot.z**2 / (pilot.n_cells * pilot.reliable[pilot.at]), 0.0)

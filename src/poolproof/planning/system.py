@@ -73,12 +73,13 @@ class System:
         return float(self.bend.sum()) / whole if whole > 0 else float("nan")
 
     def at_quantiles(self, n: int) -> System:
-        """At most n of the pairs, at even steps of what they explain."""
+        """At most n of the pairs, at even steps of what counts of both show of the line."""
         m = len(self.line)
         if m <= n:
             return self
-        order = np.argsort(self.line + self.bend, kind="stable")
-        at = order[np.round(np.linspace(0, m - 1, n)).astype(int)]
+        noise = (1 + 1 / (self.molecules_x * self.cv2_x)) * (1 + 1 / (self.molecules_y * self.cv2_y))
+        order = np.argsort(self.line / noise, kind="stable")
+        at = order[((np.arange(n) + 0.5) * m / n).astype(int)]
         arrays = {f.name: getattr(self, f.name)[at] for f in fields(self) if _is_array(getattr(self, f.name))}
         return replace(self, **arrays)
 
