@@ -43,7 +43,7 @@ CASES = (
 )
 ROUGH = {"edge": 0.05, "bend": 0.05, "affine": 0.08}
 """Beyond the .05 that is promised: bent pairs are called affine a little more often than the law says."""
-COUNTED = 0.15
+COUNTED = 0.1
 """Band of affine calls of counts."""
 
 

@@ -10,7 +10,7 @@ import click
 from tqdm import tqdm
 
 from .._checks import InputError, printable
-from .options import whole_numbers
+from .options import answer_options, file_options, whole_numbers
 
 GOALS = ("edges", "shape", "triples", "verdict")
 
@@ -77,23 +77,10 @@ def _system(context: click.Context, parameter: click.Parameter, value: str | Non
 @click.option(
     "--min-r2", type=float, default=0.02, show_default=True, help="Smallest r2 of a pair that counts."
 )
-@click.option("--layer", default=None, help="Layer with the counts, or raw.")
-@click.option(
-    "--samples", type=click.Path(path_type=Path), default=None, help="Table with one row a cell, for labels."
-)
-@click.option(
-    "--orientation",
-    type=click.Choice(["auto", "genes-in-rows", "genes-in-columns"]),
-    default="auto",
-    show_default=True,
-    help="Of a text table.",
-)
-@click.option("--modality", default=None, help="Of a MuData file [default: rna].")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of every random draw.")
+@file_options
 @click.option("--threads", type=click.IntRange(1), default=None, help="Threads [default: all processors].")
 @click.option("--force", is_flag=True, help="Replace an earlier plan in that folder.")
-@click.option("--quiet", is_flag=True, help="Print nothing but the result and errors.")
-@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON on standard output.")
+@answer_options
 def plan_command(
     pilot: str | None,
     out: Path,
@@ -116,10 +103,11 @@ def plan_command(
     Example: poolproof plan --like sc_kang_pbmc_8donors --goal shape --budget 20000 --out plan
     """
     from .._files import to_json
-    from ..planning.choosing import check_folder, plan_design
+    from ..planning.choosing import FILES, plan_design
+    from ..planning.folder import check_folder
     from .reading import load
 
-    check_folder(out, force=force)
+    check_folder(out, FILES, force=force)
     adata = None
     notes: list[str] = []
     if pilot is not None:
@@ -172,22 +160,9 @@ def cells_per_pool_of(text: str | None) -> str | int | None:
     help="Cells in each pool: a number, or the column of obs that holds it.",
 )
 @click.option("--within", default=None, help="Columns of obs whose levels are taken apart by themselves.")
-@click.option("--layer", default=None, help="Layer with the sums, or raw.")
-@click.option(
-    "--samples", type=click.Path(path_type=Path), default=None, help="Table with one row a pool, for labels."
-)
-@click.option(
-    "--orientation",
-    type=click.Choice(["auto", "genes-in-rows", "genes-in-columns"]),
-    default="auto",
-    show_default=True,
-    help="Of a text table.",
-)
-@click.option("--modality", default=None, help="Of a MuData file [default: rna].")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of every random draw.")
+@file_options
 @click.option("--force", is_flag=True, help="Replace an earlier result in that folder.")
-@click.option("--quiet", is_flag=True, help="Print nothing but the result and errors.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+@answer_options
 def depool_command(
     pools: str,
     out: Path,
@@ -209,7 +184,8 @@ def depool_command(
     Example: poolproof depool pools.h5ad --cells-per-pool psbulk_cells --within cell_type --out cells
     """
     from .._files import to_json
-    from ..planning.depooling import check_folder, depool
+    from ..planning.depooling import FILES, depool
+    from ..planning.folder import check_folder
     from .reading import load
 
     size = cells_per_pool_of(cells_per_pool)
@@ -218,7 +194,7 @@ def depool_command(
             "expected --cells-per-pool: a number, or the column of obs with the cells of each pool; found "
             "none: without it nothing can be said of cells"
         )
-    check_folder(out, force=force)
+    check_folder(out, FILES, force=force)
     adata, _, notes, _ = load(pools, orientation, modality, samples, ())
     found = depool(adata, cells_per_pool=size, **options)
     found.save(out, force=force)

@@ -6,8 +6,8 @@ pilot, a data set or numbers give them), ``designs`` (one design judged by the l
 effects behind noisy ones), ``measured`` and ``donor_variance``, ``pilot`` (a system from the user's own
 cells), ``pool_pilot`` (from pools of known size), ``prediction`` (what more cells like these will show),
 ``presets``, ``costs`` (what money buys), ``search`` (which designs), ``drawing`` (designs drawn from the
-pilot and tested), ``words``, ``choosing`` (the public function) and ``page``; then ``cumulants`` and
-``depooling``.
+pilot and tested), ``words``, ``folder`` (how results are written), ``choosing`` (the public function) and
+``page``; then ``cumulants`` and ``depooling``.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,13 +14,14 @@ import pandas as pd
 from anndata import AnnData
 
 from .._checks import InputError, check_choice, check_share, check_threads, check_whole, printable
-from .._files import not_written, replace_file, to_json, write_parquet
-from .._notebook import summary_html
+from .._files import replace_file, to_json, write_parquet
+from .._notebook import Spoken, summary_html
 from ..data.expression import Expression, ValueOptions
 from ..pairs.plan import as_list
 from .costs import price_of, prices_of
 from .designs import Design
 from .drawing import Reach, reach_of, with_draws
+from .folder import save_files
 from .measured import Measured
 from .pilot import measure_pilot
 from .pool_pilot import measure_pools
@@ -41,7 +40,7 @@ EMPTY = ("part", "reading", "n_units", "n_cells", "n_donors", "depth", "reads", 
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DesignPlan:
+class DesignPlan(Spoken):
     """Which designs reach a power, what they cost, and what else the money buys."""
 
     table: pd.DataFrame
@@ -59,11 +58,6 @@ class DesignPlan:
     def sentence(self) -> str:
         """The answer in one sentence."""
         return str(self.summary["answer"])
-
-    def __str__(self) -> str:
-        return self.sentence
-
-    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         shown = self.table[self.table["part"].isin([FRONTIER, SAME])].reset_index(drop=True)
@@ -93,33 +87,12 @@ class DesignPlan:
         """
         from .page import plan_page
 
-        place = Path(folder)
-        check_folder(place, force=force)
-        try:
-            place.mkdir(exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".plan.", dir=place) as aside:
-                write_parquet(self.table, Path(aside) / FILES[0])
-                replace_file(Path(aside) / FILES[1], plan_page(self.table, self.summary))
-                replace_file(Path(aside) / FILES[2], to_json(self.summary) + "\n")
-                for name in FILES:
-                    os.replace(Path(aside) / name, place / name)
-        except OSError as error:
-            raise not_written(place, error) from error
-        return place
-
-
-def check_folder(folder: Path, *, force: bool) -> None:
-    """Refuse a folder that holds a plan, or is none, before the work is done."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--out {printable(folder, 400)} is a file; name a folder")
-    if not folder.absolute().parent.is_dir():
-        raise InputError(f"--out {printable(folder, 400)} is in a folder that does not exist; make it first")
-    present = [name for name in FILES if (folder / name).exists()]
-    if present and not force:
-        raise InputError(
-            f"--out {printable(folder, 400)} holds an earlier plan ({present[0]}); name another folder, or "
-            "pass --force"
-        )
+        writers: dict[str, Callable[[Path], object]] = {
+            FILES[0]: lambda place: write_parquet(self.table, place),
+            FILES[1]: lambda place: replace_file(place, plan_page(self.table, self.summary)),
+            FILES[2]: lambda place: replace_file(place, to_json(self.summary) + "\n"),
+        }
+        return save_files(folder, writers, force=force)
 
 
 def plan_design(

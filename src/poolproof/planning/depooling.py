@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -17,8 +15,8 @@ from scipy import stats
 
 from .._arrays import dense_columns
 from .._checks import InputError, check_column, check_whole, printable
-from .._files import not_written, replace_file, to_json, write_parquet
-from .._notebook import summary_html
+from .._files import replace_file, to_json, write_parquet
+from .._notebook import Spoken, summary_html
 from .._random import stream
 from ..data.scale import is_sparse
 from ..data.taking import genes_only, take
@@ -33,6 +31,7 @@ from .cumulants import (
     jackknife,
     shrunk_n22,
 )
+from .folder import save_files
 
 MIN_POOLS = 40
 """Pools below which blocks of them hold one each."""
@@ -49,7 +48,7 @@ FILES = ("depooled_genes.parquet", "depooled_pairs.parquet", "depooled.json")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Depooled:
+class Depooled(Spoken):
     """What the cells of pools are like."""
 
     table: pd.DataFrame
@@ -66,11 +65,6 @@ class Depooled:
         """The bend share of the cells, or why there is none."""
         return str(self.summary["sentence"])
 
-    def __str__(self) -> str:
-        return self.sentence
-
-    __repr__ = __str__
-
     def _repr_html_(self) -> str:
         columns = ("regulator", "target", "covariance", "covariance_error", "correlation", "third")
         return summary_html(
@@ -79,31 +73,12 @@ class Depooled:
 
     def save(self, folder: str | Path, *, force: bool = False) -> Path:
         """Write depooled.json and the two tables into a folder."""
-        place = Path(folder)
-        check_folder(place, force=force)
-        try:
-            place.mkdir(exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".depool.", dir=place) as aside:
-                write_parquet(self.genes, Path(aside) / FILES[0])
-                write_parquet(self.table, Path(aside) / FILES[1])
-                replace_file(Path(aside) / FILES[2], to_json(self.summary) + "\n")
-                for name in FILES:
-                    os.replace(Path(aside) / name, place / name)
-        except OSError as error:
-            raise not_written(place, error) from error
-        return place
-
-
-def check_folder(folder: Path, *, force: bool) -> None:
-    """Refuse a folder that holds a result, or is none."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--out {printable(folder, 400)} is a file; name a folder")
-    present = [name for name in FILES if (folder / name).exists()]
-    if present and not force:
-        raise InputError(
-            f"--out {printable(folder, 400)} holds an earlier result ({present[0]}); name another folder, "
-            "or pass --force"
-        )
+        writers: dict[str, Callable[[Path], object]] = {
+            FILES[0]: lambda place: write_parquet(self.genes, place),
+            FILES[1]: lambda place: write_parquet(self.table, place),
+            FILES[2]: lambda place: replace_file(place, to_json(self.summary) + "\n"),
+        }
+        return save_files(folder, writers, force=force)
 
 
 def depool(

@@ -354,5 +354,5 @@ def flags(of: Seen, design: Design) -> tuple[str, ...]:
     if n < TAILS * float(np.median(sample_kurtosis(of.kurtosis, n))):
         found.append("few units for such tails: power may be off by .1 and more")
     if of.counted:
-        found.append("counts: affine calls may be off by .15, errors by 40 %, distorted triples by .3")
+        found.append("counts: affine calls may be off by .1, errors by 40 %, distorted triples by .3")
     return tuple(found)
