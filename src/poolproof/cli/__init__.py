@@ -224,7 +224,8 @@ def audit_command(
     """
     from .._files import ParquetStream, result_folder, to_json
     from ..data.datasets import load_network
-    from ..data.expression import describe
+    from ..data.expression import ValueOptions
+    from ..data.large import read_values
     from ..data.networks import read_edges, read_regulators
     from ..report.audit_page import write_report
     from ..verdict.auditing import audit, write_result
@@ -235,7 +236,7 @@ def audit_command(
         for method in discover:
             find_method(method)  # refuses now, not after the audit
     say = functools.partial(_say, quiet)
-    with result_folder(out, force=force) as place:
+    with result_folder(out, force=force) as place, contextlib.ExitStack() as files:
         of_edges: list[str] = []
         genes: list[str] = []
         if regulators is not None:
@@ -247,15 +248,17 @@ def audit_command(
                 options[option] = edges
                 of_edges += edges.attrs.get("warnings", [])
                 genes = [*genes, *edges["regulator"], *edges["target"]]
-        adata, name, notes, defaults = _load(source, orientation, modality, samples, genes)
+        large = functools.partial(_left_in_file, layer=options["layer"], memory=memory, files=files)
+        adata, name, notes, defaults = _load(source, orientation, modality, samples, genes, large)
         options = _fill_in(options, defaults)
         notes = [*notes, *of_edges]
-        expression = describe(adata, **{option: options.pop(option) for option in VALUE_OPTIONS})
+        asked = ValueOptions(**{option: options.pop(option) for option in VALUE_OPTIONS})
+        expression, table = read_values(asked, adata, None, memory=memory, seed=options["seed"])
         guesses: list[str] = []
 
         def announce(warnings: Sequence[str]) -> None:
             """Say the guesses before the wait, so that a wrong one can be stopped."""
-            n_obs, n_genes = expression.matrix.shape
+            n_obs, n_genes = expression.n_obs, len(expression.genes)
             say(f"{name}: {n_obs:,} x {n_genes:,}, {expression.kind}, {expression.scale}")
             guesses.extend(dict.fromkeys([*notes, *warnings]))
             for guess in guesses:
@@ -264,7 +267,7 @@ def audit_command(
         stream = ParquetStream(place / "pairs.parquet") if keep == "all" else None
         result = audit(
             expression,
-            obs=adata.obs,
+            obs=table,
             name=name,
             notes=tuple(notes),
             keep=keep,
@@ -335,9 +338,17 @@ def report_command(folder: Path) -> None:
 
 
 def _load(
-    source: str, orientation: str, modality: str | None, samples: Path | None, genes: Sequence[str]
+    source: str,
+    orientation: str,
+    modality: str | None,
+    samples: Path | None,
+    genes: Sequence[str],
+    large: Callable[[Path], Any] = lambda path: None,
 ) -> tuple[Any, str, list[str], dict[str, Any]]:
-    """Read the input: AnnData, its name, notes, and options that suit it."""
+    """Read the input: AnnData, its name, notes, and options that suit it.
+
+    ``large`` gives an AnnData whose values stay in their file, or None where they fit into memory.
+    """
     if source.startswith("dataset:"):
         from ..data.datasets import dataset_info, load_dataset, usable, usable_notes
 
@@ -351,13 +362,44 @@ def _load(
     with contextlib.ExitStack() as open_ones:
         table = None if samples is None else open_ones.enter_context(whole_file(samples))
         known = [] if table is None else sample_names(table)
-        adata = read(
-            source, orientation=orientation, modality=modality, known_genes=genes, known_samples=known
-        )
+        adata = None if modality or orientation == "genes-in-rows" else large(Path(source))
+        if adata is None:
+            adata = read(
+                source, orientation=orientation, modality=modality, known_genes=genes, known_samples=known
+            )
         notes = list(adata.uns["poolproof_read"]["warnings"])
         if table is not None:
             notes += read_samples(table, adata)
     return adata, printable(adata.uns["poolproof_read"]["path"], 255), notes, {}
+
+
+def _left_in_file(path: Path, *, layer: str | None, memory: float, files: contextlib.ExitStack) -> Any:
+    """An AnnData whose values stay in their file, where they would not fit into memory; else None."""
+    from ..data.backed import open_backed, stays_on_disk
+    from ..data.large import PLACE, bytes_on_disk, too_large
+
+    if not stays_on_disk(path) or bytes_on_disk(path) < memory / 1000:
+        return None
+    opened = contextlib.ExitStack()
+    try:
+        adata, notes = opened.enter_context(open_backed(path))
+        large = too_large(adata, layer, memory)
+    except InputError:  # the reader says what is wrong
+        large = False
+    files.enter_context(opened)
+    if not large:
+        opened.close()
+        return None
+    adata.uns |= {
+        PLACE: str(path.absolute()),
+        "poolproof_read": {
+            "path": path.name,
+            "format": "zarr" if path.is_dir() else "h5ad",
+            "orientation": "genes-in-columns",
+            "warnings": notes,
+        },
+    }
+    return adata
 
 
 def _fill_in(options: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

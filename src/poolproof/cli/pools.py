@@ -93,8 +93,8 @@ def pool_command(
 ) -> None:
     """Pool the cells of INPUT: by label, by size, or as metacells that exist already.
 
-    INPUT is an h5ad, zarr, csv, tsv, gct, parquet or 10x file, or dataset:NAME. h5ad and zarr files are read a
-    part at a time. Give one of --by, --size and --assignment.
+    INPUT is an h5ad, zarr, csv, tsv, gct, parquet or 10x file, or dataset:NAME. Of h5ad and zarr files
+    a part is read at a time. Give one of --by, --size and --assignment.
 
     Example: poolproof pool pbmc.h5ad --layer counts --by donor,cell_type --out pools.h5ad
 

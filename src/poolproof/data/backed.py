@@ -93,7 +93,7 @@ def _without_values(root: Any) -> tuple[AnnData, list[str]]:
         tables[table].index = pd.Index(names, dtype=object)
         notes += [duplicates_sentence(n_changed, word)] if n_changed else []
     raw = {"X": matrix_of(root["raw/X"]), "var": read_elem(root["raw/var"])} if "raw/X" in root else None
-    layers = root["layers"] if "layers" in root else {}
+    layers = root["layers"] if "layers" in root else {}  # noqa: SIM401
     adata = AnnData(
         X=matrix_of(root["X"]) if "X" in root else None,
         **tables,

@@ -52,8 +52,8 @@ class Blocks:
         found = self._matrix
         if isinstance(found, CSCDataset) or (is_sparse(found) and found.format != "csr"):
             raise InputError(
-                "expected values stored cell by cell (CSR); found them gene by gene (CSC), of which no block of "
-                "cells can be read; write the file with a CSR matrix, or pass a --memory that holds it whole"
+                "expected values stored cell by cell (CSR); found them gene by gene (CSC), of which no block "
+                "of cells can be read; write the file with a CSR matrix, or pass a --memory that holds it"
             )
         if not is_sparse(found) and not isinstance(found, (np.ndarray, *DISK)):
             raise InputError(f"expected a matrix of cells by genes; found {type(found).__name__}")
@@ -113,7 +113,9 @@ class Blocks:
         try:
             block = matrix[rows]
             if is_sparse(block):
-                block.check_format(full_check=True)  # a damaged file must not lead compiled code out of bounds
+                block.check_format(
+                    full_check=True
+                )  # a damaged file must not lead compiled code out of bounds
         except Exception as error:  # readers raise anything on bad content
             reason = printable(" ".join(str(error).split()) or "no reason given", 120)
             raise InputError(

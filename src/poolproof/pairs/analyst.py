@@ -23,7 +23,7 @@ from .outcome import Engine
 from .plan import Task
 from .population import Population, population_of, restricted
 from .score_engine import ScoreTest
-from .screening import INCONCLUSIVE, UNTESTED, Associations, Columns, Rule, Screen, screen
+from .screening import INCONCLUSIVE, NEAR, UNTESTED, Associations, Columns, Rule, Screen, screen
 from .sensitivity import Sensitivity, share_sensitivity
 from .settings import EngineSettings
 from .table import (
@@ -88,11 +88,19 @@ class Analyst:
         control: bool = False,
         population: bool = False,
         floor: bool = False,
+        wide: Design | None = None,
         report: Callable[[int], Any],
     ) -> Analysis:
-        """Analyse one design; ``report`` is told how many regulators are done."""
-        engine = self.engine(design)
-        split = self._control(engine, design) if control else None
+        """Analyse one design; ``report`` is told how many regulators are done.
+
+        ``wide`` is the design of all cells, where these are more than memory holds: pairs are tested on them.
+        """
+        engine = self.engine(design) if wide is None else self.streamed(wide, report)
+        held = engine
+        if wide is not None:
+            report = _known_already
+            held = self.engine(design) if control or population or floor else engine
+        split = self._control(held, design) if control else None
         associations = None
         genes = self.expression.genes
         if self.task.pairs is not None:
@@ -106,7 +114,7 @@ class Analyst:
             tally = tally_screen(result, len(genes), self.task.directed)
             columns = self._columns(result, engine, keep, limit, sink)
         if tally.n_tested == 0:
-            raise NothingTestable(self._nothing(engine, design))
+            raise NothingTestable(self._nothing(engine, wide or design))
         columns = sort_rows(columns, genes, engine.cuts_r2)
         typical = columns
         if self.task.pairs is None and int((columns["call"] >= INCONCLUSIVE).sum()) < tally.n_associated:
@@ -118,9 +126,9 @@ class Analyst:
             summary=self._summary(tally, columns, typical, cut, engine, split),
             control=split,
             associations=associations,
-            population=self.population(engine, design) if population else None,
-            floor=self._floor(engine) if floor and not self.task.directed else None,
-            sensitivity=self._sensitivity(engine) if floor else None,
+            population=self.population(held, design) if population else None,
+            floor=self._floor(held) if floor and not self.task.directed else None,
+            sensitivity=self._sensitivity(held) if floor else None,
         )
 
     def _sensitivity(self, engine: Engine) -> Sensitivity | None:
@@ -163,6 +171,25 @@ class Analyst:
         """The test of a design."""
         settings = replace(self.settings, agree_below=self.rule.margin)
         return engine_of(self.expression, design, settings)
+
+    def streamed(self, design: Design, report: Callable[[int], Any]) -> Engine:
+        """The corrected test of all cells, of which the expression holds a draw."""
+        from .stream_engine import StreamedCountTest
+        from .stream_sums import CellStream, Threads
+
+        settings, every = self.settings, self.expression.all_cells
+        total, known = every.whole.count_depth()
+        return StreamedCountTest(
+            CellStream.of(every.blocks, total, known, design),
+            design,
+            self.task.regulators,
+            overdispersion=settings.overdispersion,
+            agree_below=self.rule.margin,
+            bound_from=(1 - NEAR) * self.rule.min_r2 if self.task.pairs is None else 0.0,
+            memory=settings.memory / 4,
+            run=Threads(settings.threads),
+            progress=report,
+        )
 
     def _nothing(self, engine: Engine, design: Design) -> str:
         """Why no pair can be tested, and the way out."""
@@ -265,12 +292,21 @@ class Analyst:
             "control": None if control is None else control.as_dict(),
         }
 
-    def _gene_table(self, engine: Engine, tally: Tally, design: Design) -> pd.DataFrame:
+    def _facts(self, engine: Engine, design: Design) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean, variance and share of zeros of every gene on the tested scale, depth divided out."""
         expression = self.expression
+        every = expression.all_cells
+        if every is not None and hasattr(engine, "gene_facts"):
+            return engine.gene_facts(every.whole.size_factors)
         rows = np.concatenate([level.rows for level in design.levels])
         factors = expression.size_factors
         facts = [_facts(expression.matrix, at, rows, factors) for at in _chunks(len(expression.genes))]
         mean, variance, zero = (np.concatenate([f[i] for f in facts]) for i in range(3))
+        return mean, variance, zero
+
+    def _gene_table(self, engine: Engine, tally: Tally, design: Design) -> pd.DataFrame:
+        expression = self.expression
+        mean, variance, zero = self._facts(engine, design)
         table = {
             "gene": expression.genes,
             "symbol": expression.symbols,
@@ -280,6 +316,10 @@ class Analyst:
             "status": pd.Categorical(engine.regulator_status, categories=names.PAIR_STATUSES),
         }
         return pd.DataFrame(table | tally.by_gene)
+
+
+def _known_already(n: int) -> None:
+    """Regulators of a screen whose pairs are looked up are not counted again."""
 
 
 def spread_pairs(result: Screen, genes: np.ndarray) -> np.ndarray:

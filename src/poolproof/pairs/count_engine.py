@@ -380,7 +380,7 @@ class CountTest:
         z: float | np.ndarray = Z_COUNTS
         if self.design.n_clusters:
             laws, statistic, pieces, tested, weak, df_bound = self._cluster_laws(
-                features, blocks, estimates, usable, line, bend, guard, sums_of
+                estimates, usable, line, bend, guard, sums_of
             )
             doubt |= weak
             z = stats.t.ppf(0.975, np.maximum(df_bound, 1))
@@ -443,8 +443,6 @@ class CountTest:
 
     def _cluster_laws(
         self,
-        features: CountBlock,
-        blocks: list[CountTargets],
         estimates: list[CountLevel],
         usable: np.ndarray,
         line: np.ndarray,
@@ -465,12 +463,10 @@ class CountTest:
         df_bound = np.full(shape, np.inf)
         bends: dict[int, np.ndarray] = {}
         lines: dict[int, np.ndarray] = {}
-        for i, (use, w, f, t, e, level, sizes, enough) in enumerate(
+        for i, (use, w, e, level, sizes, enough) in enumerate(
             zip(
                 usable,
                 self.weight,
-                features.levels,
-                blocks,
                 estimates,
                 self.levels,
                 self._donors,

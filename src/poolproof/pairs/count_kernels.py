@@ -233,7 +233,9 @@ def count_terms(x: np.ndarray, depth: CountDepth, level: Level, *, overdispersio
     )
     own_mean = own.mean(axis=2)
     own_centred = own - own_mean[:, :, None]
-    testable, degree = _enough(_n_high(x), own_mean, np.einsum("arn,brn->abr", own_centred, own_centred) / n, n)
+    testable, degree = _enough(
+        _n_high(x), own_mean, np.einsum("arn,brn->abr", own_centred, own_centred) / n, n
+    )
     return CountTerms(
         f=np.stack([kappa * (f[j] - mean[j] - slope[j] * (f[1] - mean[1])) for j in _ORDERS]),
         p=np.stack([kappa * (centred[j] - slope[j] * centred[1]) for j in _ORDERS]),
@@ -308,9 +310,7 @@ def _n_high(x: np.ndarray) -> np.ndarray:
     return (x >= 3).sum(axis=1)
 
 
-def _enough(
-    n_high: np.ndarray, mean: np.ndarray, cov: np.ndarray, n: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _enough(n_high: np.ndarray, mean: np.ndarray, cov: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Whether a regulator has counts enough (method 6.5), and up to which degree a bend can be sized."""
     error = np.sqrt(np.einsum("aar->ar", cov) / n)
     v1, n22, n23, n33 = mean[2], mean[3], mean[4], mean[5]

@@ -17,7 +17,7 @@ from .count_kernels import CountDepth
 from .design import Level
 from .score_kernels import Moments, level_bases, triangle
 from .stream_kernels import PRODUCTS, Cells
-from .stream_sums import CellStream, GeneSums
+from .stream_sums import CellStream, Fractions, GeneSums
 
 PAIRS = triangle(N_COLUMNS)
 N_FIRST = N_COLUMNS + len(PAIRS)
@@ -50,9 +50,7 @@ class SmoothBounds:
     stream: CellStream
     levels: tuple[Level, ...]
     sums: GeneSums
-    means: list[np.ndarray]
-    """Of every stratum: fractions' means, and sums of central powers; of all genes."""
-    unit: np.ndarray
+    fractions: Fractions
 
     def __call__(
         self, genes: np.ndarray, variance: np.ndarray, usable: np.ndarray, wanted: np.ndarray, memory: float
@@ -112,7 +110,7 @@ class SmoothBounds:
         result: list[dict[int, _Spline]] = [{} for _ in genes]
         values = self._fractions(genes)
         place = np.empty(self.stream.blocks.n_cells, dtype=np.int64)
-        for i, level in enumerate(projected):
+        for level in projected:
             place[level.rows] = np.arange(len(level.rows))
         dense = np.zeros(self.stream.blocks.n_cells)
         for row, (cells, fractions) in enumerate(values):
@@ -170,15 +168,13 @@ class SmoothBounds:
         for block in range(len(self.stream.blocks)):
             for piece in self.stream.pieces(block):
                 s, i = piece.stratum, int(self.stream.level_of[piece.stratum])
-                cells = Cells.of(
-                    piece.counts, piece.total, self.stream.known, self.unit, self.means[s][0]
-                )
+                unit, mean = self.fractions.unit, self.fractions.moments[s][0]
+                cells = Cells.of(piece.counts, piece.total, self.stream.known, unit, mean)
                 for row, of in enumerate(splines):
                     if i not in of:
                         continue
                     for rows, columns in _inside(of[i], s, piece.rows):
                         first, second = cells.products(rows, [columns[:, :N_FIRST], columns[:, N_FIRST:]])
-                        mean = self.means[s][0]
                         total = columns.sum(axis=0)
                         to = result[row, i]
                         to[0] += first.T - total[:N_FIRST, None] * mean
@@ -187,7 +183,7 @@ class SmoothBounds:
             spline = splines[row][i]
             for s in self.stream.strata(i):
                 empty = _columns(spline.empty[int(s)][:, None], spline.leverage[int(s)])[0]
-                to[1] += empty[N_FIRST:, None] * self.means[s][1]
+                to[1] += empty[N_FIRST:, None] * self.fractions.moments[s][1]
         return result
 
     def _moments(
@@ -196,7 +192,9 @@ class SmoothBounds:
         b = first[:1]
         moments = Moments(b, list(first[1:N_COLUMNS, None]))
         for p, pair in enumerate(PAIRS):
-            moments.variance[pair] = second[p][None] - 2 * b * first[N_COLUMNS + p] + spline.constant[p] * b**2
+            moments.variance[pair] = (
+                second[p][None] - 2 * b * first[N_COLUMNS + p] + spline.constant[p] * b**2
+            )
         return moments
 
 

@@ -20,6 +20,8 @@ from .count_kernels import CountDepth, factorial_moment
 from .design import Design
 from .stream_kernels import (
     CROSS,
+    CUBES,
+    FOURTHS,
     HIGH,
     MOMENTS,
     N_FIRST,
@@ -41,7 +43,9 @@ Result = TypeVar("Result")
 class Runner(Protocol):
     """Does tasks side by side."""
 
-    n_workers: int
+    @property
+    def n_workers(self) -> int:
+        """Tasks that are worked on at once."""
 
     def __call__(self, work: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:
         """Results in the order of the tasks."""
@@ -90,9 +94,10 @@ class CellStream:
     def of(blocks: Blocks, total: np.ndarray, known: bool, design: Design) -> CellStream:
         """Number the strata of all levels."""
         stratum = np.full(blocks.n_cells, -1, dtype=np.int32)
-        sizes, level_of, cluster_of = [], [], []
+        sizes: list[np.ndarray] = []
+        level_of, cluster_of = [], []
         for i, level in enumerate(design.levels):
-            stratum[level.rows] = level.strata + sum(map(len, sizes))
+            stratum[level.rows] = level.strata + sum(len(of) for of in sizes)
             of_level = np.bincount(level.strata)
             sizes.append(of_level)
             level_of.append(np.full(len(of_level), i))
@@ -252,7 +257,7 @@ def _edges(
     """Edge of the upper bin of F_1, whether it belongs to it, and the cells in it; see ``bursts``."""
     strata = stream.strata(level)
     sizes = stream.sizes[strata]
-    n, n_genes = int(sizes.sum()), first.shape[2]
+    n = int(sizes.sum())
     seen = first[strata, SEEN].astype(np.int64)
     nothing = -kappa[:, None] * mean[:, 0]  # F_1 of cells without a count
     place = UPPER_SHARE * (n - 1)
@@ -332,6 +337,37 @@ def _ranked(
     ends = np.cumsum(weights[order])
     low, high = (float(every[order[np.searchsorted(ends, rank, side="right")]]) for rank in ranks)
     return low, high
+
+
+@dataclass(frozen=True, eq=False)
+class Fractions:
+    """Genes as targets."""
+
+    unit: np.ndarray
+    """Standard deviation of every gene's fraction over all cells used, 1 where it is 0."""
+    moments: list[np.ndarray]
+    """Of every stratum, in that unit: the mean, and sums of central powers 2 to 4, shape ``(4, n_genes)``."""
+
+
+def fractions_of(stream: CellStream, sums: GeneSums) -> Fractions:
+    """Units and moments from the sums of the first pass."""
+    n_cells = stream.sizes.sum()
+    mean = sums.first[:, MOMENTS.start].sum(axis=0) / n_cells
+    square = sums.first[:, PRODUCTS.start].sum(axis=0) / n_cells
+    spread = np.sqrt(np.maximum(square - mean * mean, 0))
+    unit = np.where(spread > 1e-9 * mean, spread, 1.0)
+    moments = []
+    for of, n in zip(sums.first, stream.sizes, strict=True):
+        columns = enumerate((MOMENTS.start, PRODUCTS.start, CUBES, FOURTHS), start=1)
+        power = [of[column] / unit**j for j, column in columns]
+        mean = power[0] / n
+        central = (
+            power[1] - n * mean**2,
+            power[2] - 3 * mean * power[1] + 2 * n * mean**3,
+            power[3] - 4 * mean * power[2] + 6 * mean**2 * power[1] - 3 * n * mean**4,
+        )
+        moments.append(np.stack([mean, *central]))
+    return Fractions(unit, moments)
 
 
 def total_of(sums: GeneSums, stratum: int, columns: slice | int, n_cells: Any) -> np.ndarray:
