@@ -171,7 +171,8 @@ def _look(blocks: Blocks, rows: np.ndarray) -> _Seen:
         counts = counts and bool((whole & (values.data == np.floor(values.data))).all())
         bits = values.data.view(np.uint64)
         for mark, weight in zip(marks, weights, strict=True):
-            sums = np.concatenate([[0], np.cumsum(bits * weight[values.indices], dtype=np.uint64)])
+            ends = np.cumsum(bits * weight[values.indices], dtype=np.uint64)
+            sums = np.concatenate([np.zeros(1, dtype=np.uint64), ends])
             mark[at] = sums[values.indptr[1:]] - sums[values.indptr[:-1]]
         mine = rows[np.searchsorted(rows, at.start) : np.searchsorted(rows, at.stop)]
         drawn.append(values[mine - at.start])
