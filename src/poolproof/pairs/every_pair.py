@@ -232,7 +232,8 @@ def linearity(
     threads
         Threads; None: all processors.
     memory
-        Bytes that may be used for arrays of pairs or triples.
+        Bytes that may be used for arrays of pairs or triples. Counts of single cells in a file (AnnData in
+        backed mode) that would not fit beside them are read by blocks; see ``docs/how-to/large-data.md``.
     progress
         Show a progress bar.
     obs
