@@ -1,5 +1,11 @@
 """Pairs from blocks of cells: the numbers of the test in memory, whatever blocks, threads and memory."""
 
+import json
+import os
+import signal
+import sys
+import warnings
+
 import anndata
 import numpy as np
 import pandas as pd
@@ -10,13 +16,14 @@ import zarr
 import poolproof
 from poolproof import InputError
 from poolproof.data import blocks, large
-from poolproof.data.backed import open_backed
+from poolproof.data.backed import Place, open_backed
 from poolproof.data.blocks import Blocks
-from poolproof.pairs import count_engine, stream_sums
+from poolproof.pairs import count_engine, stream_sums, workers
 from poolproof.pairs.count_engine import CountTest
 from poolproof.pairs.design import make_design
 from poolproof.pairs.stream_engine import StreamedCountTest
-from poolproof.pairs.stream_sums import CellStream, Threads
+from poolproof.pairs.stream_sums import CellStream
+from poolproof.pairs.workers import DaskRunner, Threads, open_client
 
 N, M = 1200, 18
 MARGIN = 0.6
@@ -302,3 +309,138 @@ def test_blocks__keep_what_fits_and_read_the_rest_again(small_blocks):
             assert (sp.vstack(parts) != counts[:, genes]).nnz == 0
         rows = np.array([0, 5, 700, N - 1])
         assert (of.cells(rows) != counts[rows][:, genes]).nnz == 0
+
+
+def test_audit_command__leaves_cells_in_their_file(little_memory, small_blocks, tmp_path, call):
+    adata, path = saved(tmp_path)
+    held = poolproof.linearity(adata, kind="single-cell", population=False)
+    done = call(
+        *("audit", path, "--kind", "single-cell", "--memory", "100k", "--out", tmp_path / "audit"),
+        *("--triples", "none"),
+    )
+    assert done.code == 0, done.err
+    assert done.err.startswith(f"cells.h5ad: {N:,} x {M}, single-cell, counts\n")
+    assert f"{N:,} cells are more than --memory holds: they are read block by block" in done.err
+    pairs = pd.read_parquet(tmp_path / "audit" / "pairs.parquet")
+    by_name = [of.sort_values(["regulator", "target"])["call"].tolist() for of in (pairs, held.table)]
+    assert by_name[0] == by_name[1]
+    listed = json.loads((tmp_path / "audit" / "verdict.json").read_text())
+    assert listed["data"]["n_obs"] == N
+
+
+# --- Dask -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def of_dask():
+    """Dask's own warnings (a port in use, tasks that are large) are no errors of ours."""
+    pytest.importorskip("distributed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("n_workers", [1, 2, 4])
+def test_dask__any_number_of_workers_gives_the_same_bits(small_blocks, of_dask, n_workers, tmp_path):
+    _, path = saved(tmp_path)
+    counts, obs = make_cells()
+    total, design = counts.sum(axis=1), design_of(counts, obs)
+    first = streamed(Place(str(path), "X"), total, design)
+    with open_client(f"local:{n_workers}") as client:
+        found = streamed(Place(str(path), "X"), total, design, run=DaskRunner(client))
+    assert all_numbers(found) == all_numbers(first)
+
+
+class KillsItsWorker:
+    """Work that ends the first worker that does the task marked, once: the test's own process."""
+
+    def __init__(self, work, marked, mark):
+        self.work, self.marked, self.mark = work, marked, mark
+
+    def __call__(self, task):
+        if task == self.marked:
+            try:
+                self.mark.touch(exist_ok=False)
+            except FileExistsError:
+                return self.work(task)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.work(task)
+
+
+def double(task):
+    return 2 * task
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_dask__a_worker_that_is_killed_changes_nothing(small_blocks, of_dask, tmp_path):
+    _, path = saved(tmp_path)
+    counts, obs = make_cells()
+    total, design = counts.sum(axis=1), design_of(counts, obs)
+    first = streamed(Place(str(path), "X"), total, design)
+    mark = tmp_path / "killed"
+    with open_client("local:2") as client:
+
+        class Killing(DaskRunner):
+            def __call__(self, work, tasks):
+                last = tasks[-1]
+                return super().__call__(KillsItsWorker(work, last, mark) if len(tasks) > 1 else work, tasks)
+
+        found = streamed(Place(str(path), "X"), total, design, run=Killing(client))
+    assert mark.exists()
+    assert all_numbers(found) == all_numbers(first)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_dask__a_scheduler_that_goes_away_is_told_in_one_line(of_dask):
+    import distributed
+
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        client = distributed.Client(cluster, set_as_default=False)
+        assert DaskRunner(client)(double, [1, 2, 3]) == [2, 4, 6]
+    with pytest.raises(InputError, match=r"lost it .*nothing was written; start the cluster again"):
+        DaskRunner(client)(double, [1, 2])
+    client.close(timeout=1)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("local:0", "expected local:N with 1 to 256 workers; found 'local:0'"),
+        ("local:two", "expected local:N with 1 to 256 workers"),
+        ("tcp://127.0.0.1:9", "none answers at 'tcp://127.0.0.1:9'"),
+        ("nonsense\x1b[31m", "none answers at 'nonsense"),
+    ],
+)
+def test_dask__a_wrong_address_is_refused_in_one_line(of_dask, monkeypatch, tmp_path, call, where, said):
+    monkeypatch.setattr(workers, "PATIENCE", 1)
+    _, path = saved(tmp_path)
+    done = call("audit", path, "--dask", where, "--out", tmp_path / "audit")
+    assert done.code == 2
+    assert said in done.err
+    assert done.err.count("\n") == 1
+    assert "\x1b" not in done.err
+    assert not (tmp_path / "audit").exists()
+
+
+def test_dask__not_installed_is_refused_in_one_line(monkeypatch, tmp_path, call):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    _, path = saved(tmp_path)
+    done = call("audit", path, "--dask", "local:2", "--out", tmp_path / "audit")
+    assert done.code == 2
+    assert "pip install 'poolproof[dask]'" in done.err
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_audit_command__with_workers_calls_every_pair_as_without(small_blocks, of_dask, tmp_path, call):
+    adata, path = saved(tmp_path)
+    held = poolproof.linearity(adata, kind="single-cell", population=False)
+    done = call(
+        *("audit", path, "--kind", "single-cell", "--dask", "local:2", "--out", tmp_path / "audit"),
+        *("--triples", "none", "--curves", "none"),
+    )
+    assert done.code == 0, done.err
+    pairs = pd.read_parquet(tmp_path / "audit" / "pairs.parquet")
+    by_name = [of.sort_values(["regulator", "target"])["call"].tolist() for of in (pairs, held.table)]
+    assert by_name[0] == by_name[1]

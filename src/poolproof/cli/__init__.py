@@ -195,6 +195,12 @@ def commands() -> None:
     show_default=True,
     help="Squared CV of technical noise in counts beyond sampling.",
 )
+@click.option(
+    "--dask",
+    default=None,
+    metavar="ADDRESS",
+    help="Scheduler whose workers read counts of cells by blocks, tcp://HOST:8786; or local:N, N processes.",
+)
 @value_options
 @common_options
 def audit_command(
@@ -210,6 +216,7 @@ def audit_command(
     keep: str,
     memory: float,
     threads: int | None,
+    dask: str | None,
     quiet: bool,
     as_json: bool,
     discover: tuple[str, ...],
@@ -248,12 +255,21 @@ def audit_command(
                 options[option] = edges
                 of_edges += edges.attrs.get("warnings", [])
                 genes = [*genes, *edges["regulator"], *edges["target"]]
-        large = functools.partial(_left_in_file, layer=options["layer"], memory=memory, files=files)
+        if dask is not None:
+            from ..pairs.workers import open_client
+
+            options["client"] = files.enter_context(open_client(dask))
+        by_blocks = dask is not None
+        large = functools.partial(
+            _left_in_file, layer=options["layer"], memory=memory, files=files, by_blocks=by_blocks
+        )
         adata, name, notes, defaults = _load(source, orientation, modality, samples, genes, large)
         options = _fill_in(options, defaults)
         notes = [*notes, *of_edges]
         asked = ValueOptions(**{option: options.pop(option) for option in VALUE_OPTIONS})
-        expression, table = read_values(asked, adata, None, memory=memory, seed=options["seed"])
+        expression, table = read_values(
+            asked, adata, None, memory=memory, seed=options["seed"], by_blocks=by_blocks
+        )
         guesses: list[str] = []
 
         def announce(warnings: Sequence[str]) -> None:
@@ -373,17 +389,19 @@ def _load(
     return adata, printable(adata.uns["poolproof_read"]["path"], 255), notes, {}
 
 
-def _left_in_file(path: Path, *, layer: str | None, memory: float, files: contextlib.ExitStack) -> Any:
+def _left_in_file(
+    path: Path, *, layer: str | None, memory: float, files: contextlib.ExitStack, by_blocks: bool
+) -> Any:
     """An AnnData whose values stay in their file, where they would not fit into memory; else None."""
     from ..data.backed import open_backed, stays_on_disk
     from ..data.large import PLACE, bytes_on_disk, too_large
 
-    if not stays_on_disk(path) or bytes_on_disk(path) < memory / 1000:
+    if not stays_on_disk(path) or (not by_blocks and bytes_on_disk(path) < memory / 1000):
         return None
     opened = contextlib.ExitStack()
     try:
         adata, notes = opened.enter_context(open_backed(path))
-        large = too_large(adata, layer, memory)
+        large = too_large(adata, layer, memory, by_blocks)
     except InputError:  # the reader says what is wrong
         large = False
     files.enter_context(opened)

@@ -50,13 +50,15 @@ def held_bytes(n_cells: int, n_genes: int, stored: int) -> float:
     return BYTES_PER_VALUE * stored + 8.0 * n_cells * (min(n_genes, TARGETS) + COLUMNS)
 
 
-def too_large(adata: Any, layer: str | None, memory: float) -> bool:
-    """Whether the values of an AnnData lie in a file and would not fit into memory."""
+def too_large(adata: Any, layer: str | None, memory: float, by_blocks: bool = False) -> bool:
+    """Whether the values of an AnnData lie in a file and would not fit into memory, or are not to."""
     if not isinstance(adata, AnnData):
         return False
     matrix = _matrix(adata, layer)[0]
-    if not isinstance(matrix, DISK) or matrix.shape[0] <= SMALL:
+    if not isinstance(matrix, DISK):
         return False
+    if by_blocks or matrix.shape[0] <= SMALL:
+        return by_blocks
     n_cells, n_genes = matrix.shape
     return held_bytes(n_cells, n_genes, stored_values(matrix)) > memory
 
@@ -68,12 +70,15 @@ def read_values(
     *,
     memory: float,
     seed: int,
+    by_blocks: bool = False,
 ) -> tuple[Expression, pd.DataFrame]:
     """The values of an analysis and its table of samples; of too many cells on disk, those of a draw.
 
+    ``by_blocks`` has cells on disk read by blocks however few they are.
+
     Such an expression has ``all_cells``. Other values are read as :meth:`ValueOptions.read` does.
     """
-    if isinstance(adata, AnnData) and too_large(adata, options.layer, memory):
+    if isinstance(adata, AnnData) and too_large(adata, options.layer, memory, by_blocks):
         return _drawn(options, adata, memory, seed)
     return options.read(adata, obs)
 
@@ -114,6 +119,8 @@ def _drawn(
     expression = describe(some, **asdict(asked))
     settings = expression.settings | {"layer": layer}
     n = f"{blocks.n_cells:,} cells are more than --memory holds"
+    if n_drawn == blocks.n_cells:
+        n = f"{n_drawn:,} cells stay in their file"
     if expression.scale_tested != "counts" or not seen.counts:
         said = f"{n}: {n_drawn:,} were drawn; only counts can be read block by block"
         warnings = (said, *expression.warnings)

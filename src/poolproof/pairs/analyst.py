@@ -175,7 +175,8 @@ class Analyst:
     def streamed(self, design: Design, report: Callable[[int], Any]) -> Engine:
         """The corrected test of all cells, of which the expression holds a draw."""
         from .stream_engine import StreamedCountTest
-        from .stream_sums import CellStream, Threads
+        from .stream_sums import CellStream
+        from .workers import runner_of
 
         settings, every = self.settings, self.expression.all_cells
         total, known = every.whole.count_depth()
@@ -187,7 +188,7 @@ class Analyst:
             agree_below=self.rule.margin,
             bound_from=(1 - NEAR) * self.rule.min_r2 if self.task.pairs is None else 0.0,
             memory=settings.memory / 4,
-            run=Threads(settings.threads),
+            run=runner_of(settings.client, settings.threads),
             progress=report,
         )
 

@@ -174,6 +174,7 @@ def linearity(
     seed: int = 0,
     threads: int | None = None,
     memory: float = MEMORY,
+    client: Any = None,
     progress: bool = False,
     obs: pd.DataFrame | None = None,
     sink: Sink | None = None,
@@ -234,6 +235,9 @@ def linearity(
     memory
         Bytes that may be used for arrays of pairs or triples. Counts of single cells in a file (AnnData in
         backed mode) that would not fit beside them are read by blocks; see ``docs/how-to/large-data.md``.
+    client
+        ``distributed.Client`` of a Dask cluster. Counts of cells in a file are then read by blocks whatever
+        their number, by its workers, who must see the file under the same path; None: by threads.
     progress
         Show a progress bar.
     obs
@@ -270,7 +274,7 @@ def linearity(
     """
     limit, keep = check_options(fdr=fdr, margin=margin, min_r2=min_r2, keep=keep, max_rows=max_rows)
     asked = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column)
-    expression, obs = read_values(asked, adata, obs, memory=memory, seed=seed)
+    expression, obs = read_values(asked, adata, obs, memory=memory, seed=seed, by_blocks=client is not None)
     within, covariates = as_list(within), as_list(covariates)
     chosen_test = choose_test(expression, test)
     design = plan_design(expression, obs, chosen_test, within, replicate, covariates)
@@ -301,7 +305,7 @@ def linearity(
         "floor": floor,
         "dtype": np.dtype(dtype).name,
     }
-    computing = EngineSettings(chosen_test, overdispersion, k, dtype, threads, memory, seed)
+    computing = EngineSettings(chosen_test, overdispersion, k, dtype, threads, memory, seed, client)
     analyse = Analyst(expression, task, rule, computing)
 
     def run(

@@ -22,8 +22,9 @@ from .stream_agreement import SmoothBounds
 from .stream_genes import StreamedGenes
 from .stream_kernels import WITH_Y2
 from .stream_products import multiply, rows_of
-from .stream_sums import CellStream, Runner, Threads
+from .stream_sums import CellStream
 from .stream_together import Together
+from .workers import Runner, Threads
 
 ONE_BY_ONE = Threads(1)
 AT_ONCE = 16
@@ -86,11 +87,11 @@ class StreamedCountTest(StreamedGenes):
         super().__init__(stream, design, overdispersion, run)
         self.agree_below = agree_below
         self.bound_from = bound_from
-        self.memory = memory / run.n_workers
+        self.memory = memory / run.n_sharing
         tested = regulators[self.regulator_status[regulators] == names.OK]
         self.found = _Found(self.n_genes, tested, memory)
         task = _Work(self, tested)
-        groups = self._groups(len(tested), memory, run.n_workers)
+        groups = self._groups(len(tested), run.n_workers)
         for low in range(0, len(groups), run.n_workers):
             some = groups[low : low + run.n_workers]
             for group, part in zip(some, run(task, some), strict=True):
@@ -100,10 +101,10 @@ class StreamedCountTest(StreamedGenes):
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("found",)}
 
-    def _groups(self, n_regulators: int, memory: float, n_workers: int) -> list[slice]:
+    def _groups(self, n_regulators: int, n_workers: int) -> list[slice]:
         """Runs of regulators whose products fit into memory side by side."""
         per_pair = 8 * sum(WITH_Y2.stop + 1 + 3 * level.n_clusters for level in self.levels)
-        most = int(max(AT_ONCE, memory / n_workers / (per_pair * self.n_genes)))
+        most = int(max(AT_ONCE, self.memory / (per_pair * self.n_genes)))
         n_groups = -(-n_regulators // most)
         n_groups = -(-n_groups // n_workers) * n_workers
         size = max(1, -(-n_regulators // max(1, n_groups)))

@@ -26,7 +26,8 @@ from .stream_kernels import (
     SQUARES,
     SUM,
 )
-from .stream_sums import CellStream, Runner, fractions_of, gene_sums, total_of
+from .stream_sums import CellStream, fractions_of, gene_sums, total_of
+from .workers import Runner
 
 
 class StreamedGenes(CountTest):

@@ -6,14 +6,13 @@ Pass one takes the moments of every gene, pass two those of its columns; the pro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
-from .._arrays import in_threads
 from ..data.blocks import Blocks
 from .bursts import UPPER as UPPER_SHARE
 from .count_kernels import CountDepth, factorial_moment
@@ -35,31 +34,7 @@ from .stream_kernels import (
     second_columns,
     second_sums,
 )
-
-Task = TypeVar("Task")
-Result = TypeVar("Result")
-
-
-class Runner(Protocol):
-    """Does tasks side by side."""
-
-    @property
-    def n_workers(self) -> int:
-        """Tasks that are worked on at once."""
-
-    def __call__(self, work: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:
-        """Results in the order of the tasks."""
-
-
-@dataclass(frozen=True)
-class Threads:
-    """Tasks in threads of this process."""
-
-    n_workers: int = 1
-
-    def __call__(self, work: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:
-        """See :class:`Runner`."""
-        return in_threads(work, tasks, self.n_workers)
+from .workers import Runner
 
 
 class Piece(NamedTuple):

@@ -303,7 +303,8 @@ def audit(
     check_how(triples, curves, triple_margin)
     check_options(**{name: options[name] for name in CHECKED & options.keys()})
     asked = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column)
-    expression, obs = read_values(asked, adata, obs, memory=options.get("memory", MEMORY), seed=seed)
+    memory, by_blocks = options.get("memory", MEMORY), options.get("client") is not None
+    expression, obs = read_values(asked, adata, obs, memory=memory, seed=seed, by_blocks=by_blocks)
     if network is not None:
         if options.get("pairs") is not None or options.get("regulators") is not None:
             raise InputError("a network names its own pairs; leave out --pairs and --regulators")
