@@ -432,6 +432,12 @@ def test_dask__not_installed_is_refused_in_one_line(monkeypatch, tmp_path, call)
     assert "pip install 'poolproof[dask]'" in done.err
 
 
+def test_linearity__says_where_workers_have_nothing_to_do():
+    counts, _ = make_cells(n=100)
+    found = poolproof.linearity(pd.DataFrame(counts), kind="bulk", scale="additive", client=object())
+    assert any("the workers of Dask have nothing to do" in text for text in found.warnings)
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_audit_command__with_workers_calls_every_pair_as_without(small_blocks, of_dask, tmp_path, call):
     adata, path = saved(tmp_path)

@@ -75,6 +75,10 @@ class Blocks:
         if self._place is not None:
             self._matrix = self._place.open()
 
+    def limit(self, memory: float) -> None:
+        """Keep no more blocks than so many bytes hold, here and in other processes."""
+        self._memory = memory
+
     def __len__(self) -> int:
         return len(self.edges) - 1
 

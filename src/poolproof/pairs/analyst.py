@@ -180,6 +180,9 @@ class Analyst:
 
         settings, every = self.settings, self.expression.all_cells
         total, known = every.whole.count_depth()
+        run = runner_of(settings.client, settings.threads)
+        if settings.client is not None:  # whose workers each keep blocks of their own
+            every.blocks.limit(settings.memory / 4 / run.n_sharing)
         return StreamedCountTest(
             CellStream.of(every.blocks, total, known, design),
             design,
@@ -188,7 +191,7 @@ class Analyst:
             agree_below=self.rule.margin,
             bound_from=(1 - NEAR) * self.rule.min_r2 if self.task.pairs is None else 0.0,
             memory=settings.memory / 4,
-            run=runner_of(settings.client, settings.threads),
+            run=run,
             progress=report,
         )
 

@@ -36,6 +36,10 @@ from .settings import MEMORY, EngineSettings
 MAX_ROWS = 5_000_000
 LEVEL_ROWS = 200_000
 """Rows of the table of one level."""
+NO_WORK = (
+    "the workers of Dask have nothing to do: they read counts of cells in an h5ad or zarr file, for the "
+    "corrected test"
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -279,6 +283,8 @@ def linearity(
     chosen_test = choose_test(expression, test)
     design = plan_design(expression, obs, chosen_test, within, replicate, covariates)
     wide, wide_notes = _wide(expression, chosen_test, within, replicate, covariates)
+    if client is not None and wide is None:
+        wide_notes = (*wide_notes, NO_WORK)
     if chosen_test != "corrected":  # which compares cells inside strata of the covariates
         cleaned, names_of, _ = meant(obs, [], covariates)
         expression, design = at_common_means(expression, design, cleaned, names_of)
