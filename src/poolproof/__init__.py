@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from .theory.conditions import check
     from .triples.every_triple import screen_triples
     from .verdict.auditing import audit
+    from .verdict.preview import preview_audit
 
     __version__: str
 
@@ -72,6 +73,7 @@ __all__ = [
     "plan_design",
     "pool_cells",
     "pooling_curves",
+    "preview_audit",
     "read",
     "read_edges",
     "read_model",
@@ -108,6 +110,7 @@ _MODULE_OF = {
     "plan_design": "planning.choosing",
     "pool_cells": "pools.cells",
     "pooling_curves": "pools.curves",
+    "preview_audit": "verdict.preview",
     "read": "data.io",
     "read_edges": "data.networks",
     "read_model": "models.model_file",

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ._checks import InputError, printable
+from ._digits import shortened_table
 
 MARK = "verdict.json"
 FIGURES = "figures"
@@ -220,23 +221,37 @@ def replace_file(path: Path, text: str) -> Path:
     return path
 
 
-def write_parquet(table: pd.DataFrame, path: Path) -> None:
-    """Write one table."""
-    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), path, compression="zstd")
+def write_parquet(table: pd.DataFrame, path: Path, thresholds: Mapping[str, float] | None = None) -> None:
+    """Write one table; with ``thresholds`` in short numbers, see :func:`shortened_table`."""
+    content, how = _for_file(table, thresholds)
+    pq.write_table(content, path, compression="zstd", **how)
+
+
+def _for_file(
+    table: pd.DataFrame, thresholds: Mapping[str, float] | None
+) -> tuple[pa.Table, dict[str, list[str]]]:
+    """A table as the file has it, and how its columns are laid out."""
+    if thresholds is None:
+        return pa.Table.from_pandas(table, preserve_index=False), {}
+    numbers = [name for name in table.columns if table[name].dtype == np.float64]
+    content = pa.Table.from_pandas(shortened_table(table, thresholds), preserve_index=False)
+    names = [name for name in table.columns if name not in numbers]
+    return content, {"use_dictionary": names, "use_byte_stream_split": numbers}
 
 
 class ParquetStream:
     """Write a table part by part, without ever holding it whole."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, thresholds: Mapping[str, float] | None = None) -> None:
         self._path = path
+        self._thresholds = thresholds
         self._writer: pq.ParquetWriter | None = None
 
     def __call__(self, part: pd.DataFrame) -> None:
         """Append rows."""
-        table = pa.Table.from_pandas(part, preserve_index=False)
+        table, how = _for_file(part, self._thresholds)
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, table.schema, compression="zstd")
+            self._writer = pq.ParquetWriter(self._path, table.schema, compression="zstd", **how)
         self._writer.write_table(table.cast(self._writer.schema))
 
     def close(self) -> bool:

@@ -138,7 +138,7 @@ def test_api__every_parameter_of_a_function_is_shown_with_its_default(pages):
         assert f"    {parameter.name}: " in section
         assert re.search(rf"^- .*`{parameter.name}`", section, flags=re.MULTILINE)
     assert 'test: str = "auto",' in section
-    assert "max_rows: int = 5_000_000," in section
+    assert "max_rows: int = 2_000_000," in section
     assert "memory: float = 4e9," in section
 
 

@@ -1,8 +1,8 @@
 """The command line: parse, read, call one public function, save.
 
 The last room: it imports every other, and none imports it. Read this file (``audit``, ``report`` and what
-all commands share), then ``options``, ``pipes``, and a file for each family of commands: ``datasets``,
-``models``, ``pools``, ``study``, ``benchmark``, ``planning``.
+all commands share), then ``options``, ``reading``, ``pipes``, ``logs``, and a file for each family of
+commands: ``preview``, ``datasets``, ``models``, ``pools``, ``study``, ``benchmark``, ``planning``.
 """
 
 from __future__ import annotations
@@ -13,97 +13,24 @@ import logging
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from .._checks import InputError, PoolproofError, printable
-from .._names import KINDS, SCALES, TESTS
 from .benchmark import benchmark_command
 from .datasets import datasets_command
+from .logs import SAID, log_options, say
 from .models import check_command, simulate_command
-from .options import parse_memory, refuse_limit, split_names
+from .options import common_options, pair_options, refuse_limit, split_names, value_options
 from .pipes import outliving_pipes
 from .planning import depool_command, plan_command
 from .pools import pool_command
+from .preview import describe_command, show_preview
+from .reading import Large, read_input
 from .study import study_command
-
-VALUE_OPTIONS = ("layer", "kind", "scale", "log_base", "log_offset", "size_factors", "gene_column")
-"""Options that say how to read the values."""
-
-
-def common_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Options that every command with a result shares."""
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."),
-        click.option("--quiet", is_flag=True, help="Print nothing but the result and errors."),
-        click.option(
-            "--memory",
-            callback=parse_memory,
-            metavar="SIZE",
-            default="4G",
-            show_default=True,
-            help="Memory for pair arrays and cells; counts of more cells are read by blocks.",
-        ),
-        click.option(
-            "--threads", type=click.IntRange(1), default=None, help="Threads [default: all processors]."
-        ),
-        click.option(
-            "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of every random draw."
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def value_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Options that say how to read the values."""
-    for option in (
-        click.option(
-            "--gene-column", default=None, help="Column of var with names for matching and display."
-        ),
-        click.option(
-            "--size-factors",
-            default="auto",
-            show_default=True,
-            help="auto, none, total, median-ratio or obs:COLUMN.",
-        ),
-        click.option("--log-offset", type=float, default=None, help="A log goes back by BASE**v - OFFSET."),
-        click.option("--log-base", default=None, help="Base of the log: a number, or e."),
-        click.option(
-            "--scale",
-            type=click.Choice(["auto", *SCALES]),
-            default="auto",
-            show_default=True,
-            help="Of the values as they are in the file.",
-        ),
-        click.option(
-            "--kind",
-            type=click.Choice(["auto", *KINDS]),
-            default="auto",
-            show_default=True,
-            help="What a row is: a pool of cells, or one cell.",
-        ),
-        click.option("--modality", default=None, help="Of a MuData file [default: rna]."),
-        click.option("--layer", default=None, help="Layer of the AnnData to test, or raw."),
-        click.option(
-            "--samples",
-            type=click.Path(path_type=Path),
-            default=None,
-            help="Table with one row a sample (first column: its name), for --within and the like.",
-        ),
-        click.option(
-            "--orientation",
-            type=click.Choice(["auto", "genes-in-rows", "genes-in-columns"]),
-            default="auto",
-            show_default=True,
-            help="Of a text table.",
-        ),
-    ):
-        command = option(command)
-    return command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -119,28 +46,8 @@ def commands() -> None:
 @click.argument("source", metavar="INPUT")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
 @click.option("--force", is_flag=True, help="Replace an earlier result in that folder.")
-@click.option("--within", default=None, help="Columns of obs analysed level by level: cell_type[,batch].")
-@click.option("--replicate", default=None, help="Column of obs with the independent unit: donor.")
-@click.option("--covariates", default="", help="Columns of obs to project out: batch,sex.")
-@click.option(
-    "--regulators", type=click.Path(path_type=Path), default=None, help="File with regulators to test."
-)
-@click.option(
-    "--pairs", type=click.Path(path_type=Path), default=None, help="Table or GraphML of pairs to test."
-)
-@click.option(
-    "--network",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="As --pairs; equations and separations too. Also dataset:NAME.",
-)
-@click.option(
-    "--test",
-    type=click.Choice(["auto", *TESTS]),
-    default="auto",
-    show_default=True,
-    help="robust; corrected, for counts of molecules; classical, for comparison; auto chooses.",
-)
+@click.option("--dry-run", is_flag=True, help="Say what would be done and how long it takes; write nothing.")
+@pair_options
 @click.option("--fdr", type=float, default=0.05, show_default=True, help="False-discovery rate.")
 @click.option("--margin", type=float, default=0.1, show_default=True, help="Largest affine non-linear share.")
 @click.option(
@@ -184,7 +91,7 @@ def commands() -> None:
 @click.option(
     "--max-rows",
     type=click.IntRange(1),
-    default=5_000_000,
+    default=2_000_000,
     show_default=True,
     help="Most associated rows kept, strongest first.",
 )
@@ -203,10 +110,12 @@ def commands() -> None:
 )
 @value_options
 @common_options
+@log_options
 def audit_command(
     source: str,
     out: Path,
     force: bool,
+    dry_run: bool,
     samples: Path | None,
     orientation: str,
     modality: str | None,
@@ -230,10 +139,8 @@ def audit_command(
     Example: poolproof audit pbmc.h5ad --layer counts --within cell_type --out audit
     """
     from .._files import ParquetStream, result_folder, to_json
-    from ..data.datasets import load_network
-    from ..data.expression import ValueOptions
-    from ..data.large import read_values
-    from ..data.networks import read_edges, read_regulators
+    from .._phases import phase
+    from ..pairs.plan import pair_thresholds
     from ..report.audit_page import write_report
     from ..verdict.auditing import audit, write_result
 
@@ -242,48 +149,38 @@ def audit_command(
 
         for method in discover:
             find_method(method)  # refuses now, not after the audit
-    say = functools.partial(_say, quiet)
+    tell = functools.partial(say, quiet)
+    progress = not quiet and sys.stderr.isatty()
+    reading = functools.partial(
+        read_input, source, orientation, modality, samples, (regulators, pairs, network), options, progress
+    )
+    if dry_run:
+        with contextlib.ExitStack() as files:
+            given = reading(Large(options["layer"], memory, files))
+            show_preview(given, memory=memory, threads=threads, quiet=quiet, as_json=as_json)
+        return
     with result_folder(out, force=force) as place, contextlib.ExitStack() as files:
-        of_edges: list[str] = []
-        genes: list[str] = []
-        if regulators is not None:
-            options["regulators"] = genes = read_regulators(regulators)
-        for option, path in (("pairs", pairs), ("network", network)):
-            if path is not None:
-                listed = str(path).removeprefix("dataset:")
-                edges = read_edges(path) if listed == str(path) else load_network(listed)
-                options[option] = edges
-                of_edges += edges.attrs.get("warnings", [])
-                genes = [*genes, *edges["regulator"], *edges["target"]]
         if dask is not None:
             from ..pairs.workers import open_client
 
             options["client"] = files.enter_context(open_client(dask))
-        by_blocks = dask is not None
-        large = functools.partial(
-            _left_in_file, layer=options["layer"], memory=memory, files=files, by_blocks=by_blocks
-        )
-        adata, name, notes, defaults = _load(source, orientation, modality, samples, genes, large)
-        options = _fill_in(options, defaults)
-        notes = [*notes, *of_edges]
-        asked = ValueOptions(**{option: options.pop(option) for option in VALUE_OPTIONS})
-        expression, table = read_values(
-            asked, adata, None, memory=memory, seed=options["seed"], by_blocks=by_blocks
-        )
+        given = reading(Large(options["layer"], memory, files, by_blocks=dask is not None))
+        expression, name, notes, options = given.expression, given.name, given.notes, given.options
         guesses: list[str] = []
 
         def announce(warnings: Sequence[str]) -> None:
             """Say the guesses before the wait, so that a wrong one can be stopped."""
             n_obs, n_genes = expression.n_obs, len(expression.genes)
-            say(f"{name}: {n_obs:,} x {n_genes:,}, {expression.kind}, {expression.scale}")
+            tell(f"{name}: {n_obs:,} x {n_genes:,}, {expression.kind}, {expression.scale}")
             guesses.extend(dict.fromkeys([*notes, *warnings]))
             for guess in guesses:
-                say(f"note: {printable(guess, 400)}")
+                tell(f"note: {printable(guess, 400)}")
 
-        stream = ParquetStream(place / "pairs.parquet") if keep == "all" else None
+        thresholds = pair_thresholds(options["fdr"], options["margin"], options["min_r2"])
+        stream = ParquetStream(place / "pairs.parquet", thresholds) if keep == "all" else None
         result = audit(
             expression,
-            obs=table,
+            obs=given.obs,
             name=name,
             notes=tuple(notes),
             keep=keep,
@@ -291,18 +188,21 @@ def audit_command(
             command=shlex.join(["poolproof", *sys.argv[1:]]),
             memory=memory,
             threads=threads,
-            progress=not quiet and sys.stderr.isatty(),
+            progress=progress,
             announce=announce,
             **options,
         )
         written = stream.close() if stream is not None else False
         discovered = _discover(result, discover, place, quiet) if discover else None
-        write_result(result, place, pairs_written=written)
-        write_report(place)
+        with phase("tables", show=progress):
+            write_result(result, place, pairs_written=written)
+        with phase("report", show=progress):
+            write_report(place)
     data = result.data
     for warning in data["warnings"]:
         if warning not in guesses:
-            say(f"note: {printable(warning, 400)}")
+            tell(f"note: {printable(warning, 400)}")
+    SAID.info("Verdict: %s", result.verdict)
     if as_json:
         click.echo(to_json(result.summary))
     else:
@@ -312,8 +212,8 @@ def audit_command(
         for step in result.next_steps:
             click.echo(f"  Next: {step}")
         for sentence in [*result.findings(), *(discovered.summary["findings"] if discovered else ())]:
-            say(sentence)
-        say(f"Report: {printable(out / 'report.html', 400)}")
+            tell(sentence)
+        tell(f"Report: {printable(out / 'report.html', 400)}")
 
 
 def _discover(result: Any, methods: Sequence[str], place: Path, quiet: bool) -> Any:
@@ -327,6 +227,7 @@ def _discover(result: Any, methods: Sequence[str], place: Path, quiet: bool) -> 
     return found
 
 
+commands.add_command(describe_command)
 commands.add_command(pool_command)
 commands.add_command(check_command)
 commands.add_command(simulate_command)
@@ -351,87 +252,6 @@ def report_command(folder: Path) -> None:
     with hold(folder) if folder.is_dir() else contextlib.nullcontext():  # no audit moves in meanwhile
         page = write_report(folder)
     click.echo(printable(page, 400))
-
-
-def _load(
-    source: str,
-    orientation: str,
-    modality: str | None,
-    samples: Path | None,
-    genes: Sequence[str],
-    large: Callable[[Path], Any] = lambda path: None,
-) -> tuple[Any, str, list[str], dict[str, Any]]:
-    """Read the input: AnnData, its name, notes, and options that suit it.
-
-    ``large`` gives an AnnData whose values stay in their file, or None where they fit into memory.
-    """
-    if source.startswith("dataset:"):
-        from ..data.datasets import dataset_info, load_dataset, usable, usable_notes
-
-        entry = dataset_info(source.removeprefix("dataset:"))
-        adata = usable(load_dataset(entry.name), entry)
-        return adata, entry.name, usable_notes(adata), dict(entry.settings)
-    from ..data.io import read
-    from ..data.samples import read_samples, sample_names
-    from ..data.streams import whole_file
-
-    with contextlib.ExitStack() as open_ones:
-        table = None if samples is None else open_ones.enter_context(whole_file(samples))
-        known = [] if table is None else sample_names(table)
-        adata = None if modality or orientation == "genes-in-rows" else large(Path(source))
-        if adata is None:
-            adata = read(
-                source, orientation=orientation, modality=modality, known_genes=genes, known_samples=known
-            )
-        notes = list(adata.uns["poolproof_read"]["warnings"])
-        if table is not None:
-            notes += read_samples(table, adata)
-    return adata, printable(adata.uns["poolproof_read"]["path"], 255), notes, {}
-
-
-def _left_in_file(
-    path: Path, *, layer: str | None, memory: float, files: contextlib.ExitStack, by_blocks: bool
-) -> Any:
-    """An AnnData whose values stay in their file, where they would not fit into memory; else None."""
-    from ..data.backed import open_backed, stays_on_disk
-    from ..data.large import PLACE, bytes_on_disk, too_large
-
-    if not stays_on_disk(path) or (not by_blocks and bytes_on_disk(path) < memory / 1000):
-        return None
-    opened = contextlib.ExitStack()
-    try:
-        adata, notes = opened.enter_context(open_backed(path))
-        large = too_large(adata, layer, memory, by_blocks)
-    except InputError:  # the reader says what is wrong
-        large = False
-    files.enter_context(opened)
-    if not large:
-        opened.close()
-        return None
-    adata.uns |= {
-        PLACE: str(path.absolute()),
-        "poolproof_read": {
-            "path": path.name,
-            "format": "zarr" if path.is_dir() else "h5ad",
-            "orientation": "genes-in-columns",
-            "warnings": notes,
-        },
-    }
-    return adata
-
-
-def _fill_in(options: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """Options of the command line, with a data set's own settings where the user gave none."""
-    context = click.get_current_context()
-    given = click.core.ParameterSource.COMMANDLINE
-    return options | {
-        name: value for name, value in defaults.items() if context.get_parameter_source(name) != given
-    }
-
-
-def _say(quiet: bool, text: str) -> None:
-    if not quiet:
-        click.echo(text, err=True)
 
 
 def main() -> None:

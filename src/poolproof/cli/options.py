@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from .._checks import InputError, printable
+from .._names import KINDS, SCALES, TESTS
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -91,3 +93,113 @@ def whole_numbers(
     if not all(part.isdecimal() and len(part) < 10 and int(part) > 0 for part in parts):
         raise click.BadParameter(f"expected whole numbers such as 1,2,5,10; found {printable(value)!r}")
     return tuple(int(part) for part in parts)
+
+
+def common_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options that every command with a result shares."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."),
+        click.option("--quiet", is_flag=True, help="Print nothing but the result and errors."),
+        click.option(
+            "--memory",
+            callback=parse_memory,
+            metavar="SIZE",
+            default="4G",
+            show_default=True,
+            help="Memory for pair arrays and cells; counts of more cells are read by blocks.",
+        ),
+        click.option(
+            "--threads", type=click.IntRange(1), default=None, help="Threads [default: all processors]."
+        ),
+        click.option(
+            "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of every random draw."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def value_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options that say how to read the values."""
+    for option in (
+        click.option(
+            "--gene-column", default=None, help="Column of var with names for matching and display."
+        ),
+        click.option(
+            "--size-factors",
+            default="auto",
+            show_default=True,
+            help="auto, none, total, median-ratio or obs:COLUMN.",
+        ),
+        click.option("--log-offset", type=float, default=None, help="A log goes back by BASE**v - OFFSET."),
+        click.option("--log-base", default=None, help="Base of the log: a number, or e."),
+        click.option(
+            "--scale",
+            type=click.Choice(["auto", *SCALES]),
+            default="auto",
+            show_default=True,
+            help="Of the values as they are in the file.",
+        ),
+        click.option(
+            "--kind",
+            type=click.Choice(["auto", *KINDS]),
+            default="auto",
+            show_default=True,
+            help="What a row is: a pool of cells, or one cell.",
+        ),
+        click.option("--modality", default=None, help="Of a MuData file [default: rna]."),
+        click.option("--layer", default=None, help="Layer of the AnnData to test, or raw."),
+        click.option(
+            "--samples",
+            type=click.Path(path_type=Path),
+            default=None,
+            help="Table with one row a sample (first column: its name), for --within and the like.",
+        ),
+        click.option(
+            "--orientation",
+            type=click.Choice(["auto", "genes-in-rows", "genes-in-columns"]),
+            default="auto",
+            show_default=True,
+            help="Of a text table.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def pair_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options that say which pairs are tested, and how samples are compared."""
+    for option in (
+        click.option(
+            "--test",
+            type=click.Choice(["auto", *TESTS]),
+            default="auto",
+            show_default=True,
+            help="robust; corrected, for counts of molecules; classical, for comparison; auto chooses.",
+        ),
+        click.option(
+            "--network",
+            type=click.Path(path_type=Path),
+            default=None,
+            help="As --pairs; equations and separations too. Also dataset:NAME.",
+        ),
+        click.option(
+            "--pairs",
+            type=click.Path(path_type=Path),
+            default=None,
+            help="Table or GraphML of pairs to test.",
+        ),
+        click.option(
+            "--regulators",
+            type=click.Path(path_type=Path),
+            default=None,
+            help="File with regulators to test.",
+        ),
+        click.option("--covariates", default="", help="Columns of obs to project out: batch,sex."),
+        click.option("--replicate", default=None, help="Column of obs with the independent unit: donor."),
+        click.option(
+            "--within", default=None, help="Columns of obs analysed level by level: cell_type[,batch]."
+        ),
+    ):
+        command = option(command)
+    return command

@@ -112,13 +112,13 @@ def plan_command(
     """
     from .._files import to_json
     from ..planning.choosing import check_folder, plan_design
-    from . import _load
+    from .reading import load
 
     check_folder(out, force=force)
     adata = None
     notes: list[str] = []
     if pilot is not None:
-        adata, _, notes, defaults = _load(pilot, orientation, modality, samples, ())
+        adata, _, notes, defaults = load(pilot, orientation, modality, samples, ())
         for name in ("within", "replicate"):
             options[name] = options[name] or defaults.get(name)
     show = not quiet and sys.stderr.isatty()
@@ -205,7 +205,7 @@ def depool_command(
     """
     from .._files import to_json
     from ..planning.depooling import check_folder, depool
-    from . import _load
+    from .reading import load
 
     if cells_per_pool is None:
         raise InputError(
@@ -213,7 +213,7 @@ def depool_command(
             "none: without it nothing can be said of cells"
         )
     check_folder(out, force=force)
-    adata, _, notes, _ = _load(pools, orientation, modality, samples, ())
+    adata, _, notes, _ = load(pools, orientation, modality, samples, ())
     found = depool(adata, cells_per_pool=cells_per_pool_of(cells_per_pool), **options)
     found.save(out, force=force)
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,12 +14,13 @@ from scipy import special, stats
 from .. import _names as names
 from .._arrays import dense_columns
 from .._checks import InputError
+from .._phases import phase
 from ..data.expression import Expression
 from .calls import bh_adjust
 from .control import SplitControl, split_control
 from .count_engine import CountTest
 from .design import Design
-from .floor import AffineFloor, affine_floor
+from .floor import N_COPIES, AffineFloor, affine_floor
 from .outcome import Engine
 from .plan import Task
 from .population import Population, population_of, restricted
@@ -77,6 +79,7 @@ class Analyst:
     task: Task
     rule: Rule
     settings: EngineSettings
+    progress: bool = False
 
     def __call__(
         self,
@@ -88,31 +91,34 @@ class Analyst:
         control: bool = False,
         population: bool = False,
         floor: bool = False,
+        level: str = "",
         wide: Design | None = None,
-        report: Callable[[int], Any],
     ) -> Analysis:
-        """Analyse one design; ``report`` is told how many regulators are done.
+        """Analyse one design; ``level`` names it where it is one of several.
 
         ``wide`` is the design of all cells, where these are more than memory holds: pairs are tested on them.
         """
-        engine = self.engine(design) if wide is None else self.streamed(wide, report)
-        held = engine
-        if wide is not None:
-            report = _known_already
+        if wide is None:
+            with phase(f"bases of {level or 'genes'}", show=self.progress, part=bool(level)):
+                engine = held = self.engine(design)
+        else:
+            with self._phase("pairs of all cells", level) as done:
+                engine = self.streamed(wide, done)
             held = self.engine(design) if control or population or floor else engine
         split = self._control(held, design) if control else None
         associations = None
         genes = self.expression.genes
-        if self.task.pairs is not None:
-            columns, cut = list_columns(engine, self.task.pairs, self.rule, self.settings.threads)
-            report(len(self.task.regulators))
-            tally = tally_list(columns, len(genes))
-        else:
-            result = self.screen(engine, report)
-            cut = result.bend_cut.p_value
-            associations = Associations.of(result)
-            tally = tally_screen(result, len(genes), self.task.directed)
-            columns = self._columns(result, engine, keep, limit, sink)
+        with self._phase("pairs", level) as done:
+            if self.task.pairs is not None:
+                columns, cut = list_columns(engine, self.task.pairs, self.rule, self.settings.threads)
+                done(len(self.task.regulators))
+                tally = tally_list(columns, len(genes))
+            else:
+                result = self.screen(engine, done)
+                cut = result.bend_cut.p_value
+                associations = Associations.of(result)
+                tally = tally_screen(result, len(genes), self.task.directed)
+                columns = self._columns(result, engine, keep, limit, sink)
         if tally.n_tested == 0:
             raise NothingTestable(self._nothing(engine, wide or design))
         columns = sort_rows(columns, genes, engine.cuts_r2)
@@ -126,7 +132,7 @@ class Analyst:
             summary=self._summary(tally, columns, typical, cut, engine, split),
             control=split,
             associations=associations,
-            population=self.population(held, design) if population else None,
+            population=self._population(held, design, level) if population else None,
             floor=self._floor(held) if floor and not self.task.directed else None,
             sensitivity=self._sensitivity(held) if floor else None,
         )
@@ -135,19 +141,34 @@ class Analyst:
         if not isinstance(engine, CountTest):
             return None
         settings = self.settings
-        return share_sensitivity(
-            engine,
-            self.expression.genes,
-            margin=self.rule.margin,
-            seed=settings.seed,
-            threads=settings.threads,
-        )
+        with phase("what is technical", show=self.progress):
+            return share_sensitivity(
+                engine,
+                self.expression.genes,
+                margin=self.rule.margin,
+                seed=settings.seed,
+                threads=settings.threads,
+            )
 
     def _floor(self, engine: Engine) -> AffineFloor:
         settings = self.settings
-        return affine_floor(engine, self.expression.genes, seed=settings.seed, threads=settings.threads)
+        with phase("affine floor", 1 + N_COPIES, unit="copy", show=self.progress) as done:
+            return affine_floor(
+                engine, self.expression.genes, seed=settings.seed, threads=settings.threads, progress=done
+            )
 
-    def population(self, engine: Engine, design: Design) -> Population:
+    def _population(self, engine: Engine, design: Design, level: str) -> Population:
+        with self._phase("bend share", level) as done:
+            return self.population(engine, design, done)
+
+    def _phase(self, name: str, level: str) -> AbstractContextManager[Callable[[int], Any]]:
+        """A phase that goes through the regulators, of one level where it is named."""
+        named = f"{name} of {level}" if level else name
+        return phase(named, len(self.task.regulators), show=self.progress, part=bool(level))
+
+    def population(
+        self, engine: Engine, design: Design, progress: Callable[[int], object] = lambda n: None
+    ) -> Population:
         """The bend share of all pairs together."""
 
         def half(of: Design, genes: np.ndarray) -> Engine:
@@ -165,6 +186,7 @@ class Analyst:
             dtype=self.settings.dtype,
             seed=self.settings.seed,
             threads=self.settings.threads,
+            progress=progress,
         )
 
     def engine(self, design: Design) -> Engine:
@@ -216,7 +238,8 @@ class Analyst:
             return None
         total, _ = self.expression.count_depth()
         seed, threads = self.settings.seed, self.settings.threads
-        return split_control(engine, total, self.expression.genes, design, seed, threads=threads)
+        with phase("split-count control", show=self.progress):
+            return split_control(engine, total, self.expression.genes, design, seed, threads=threads)
 
     def screen(self, engine: Engine, report: Callable[[int], Any]) -> Screen:
         """Screen all pairs."""
@@ -320,10 +343,6 @@ class Analyst:
             "status": pd.Categorical(engine.regulator_status, categories=names.PAIR_STATUSES),
         }
         return pd.DataFrame(table | tally.by_gene)
-
-
-def _known_already(n: int) -> None:
-    """Regulators of a screen whose pairs are looked up are not counted again."""
 
 
 def spread_pairs(result: Screen, genes: np.ndarray) -> np.ndarray:

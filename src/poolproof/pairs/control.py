@@ -27,6 +27,8 @@ from .score_engine import ScoreTest
 LEVEL = 0.05
 LARGEST_SIZE = 0.09
 """Size of the corrected test that its calibration allows (method 6.3: .03 to .10, mean .06)."""
+MAX_GENES = 1000
+"""Most genes that are split."""
 MIN_PAIRS = 500
 MAX_SPLITS = 10
 BATCH = 16
@@ -74,7 +76,7 @@ def split_control(
     design: Design,
     seed: int,
     *,
-    max_genes: int = 1000,
+    max_genes: int = MAX_GENES,
     threads: int = 1,
 ) -> SplitControl | None:
     """Run the control on the genes that the engine can test.

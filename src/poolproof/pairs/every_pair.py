@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from tqdm.auto import tqdm
 
 from .._checks import check_share, check_threads, printable
 from .._docs import texts_of
 from .._notebook import summary_html
+from .._phases import phase
 from ..basis import N_COLUMNS
 from ..data.expression import Expression, ValueOptions, describe
 from ..data.labels import meant
@@ -33,7 +32,7 @@ from .screening import Associations, Rule
 from .sensitivity import Sensitivity
 from .settings import MEMORY, EngineSettings
 
-MAX_ROWS = 5_000_000
+MAX_ROWS = 2_000_000
 LEVEL_ROWS = 200_000
 """Rows of the table of one level."""
 NO_WORK = (
@@ -312,13 +311,12 @@ def linearity(
         "dtype": np.dtype(dtype).name,
     }
     computing = EngineSettings(chosen_test, overdispersion, k, dtype, threads, memory, seed, client)
-    analyse = Analyst(expression, task, rule, computing)
+    analyse = Analyst(expression, task, rule, computing, progress)
 
     def run(
-        of: Design, warnings: tuple[str, ...], levels: dict[str, Linearity], name: str, **rows: Any
+        of: Design, warnings: tuple[str, ...], levels: dict[str, Linearity], level: str, **rows: Any
     ) -> Linearity:
-        with progress_bar(progress, len(task.regulators), name) as report:
-            found = analyse(of, report=report, **rows)
+        found = analyse(of, level=level, **rows)
         return Linearity(
             table=found.table,
             genes=found.genes,
@@ -345,7 +343,7 @@ def linearity(
         design,
         warnings,
         {},
-        "pairs",
+        "",
         keep=keep,
         limit=limit,
         sink=sink,
@@ -362,13 +360,15 @@ def linearity(
         return result
     levels: dict[str, Linearity] = {}
     skipped = []
-    for level in every.levels:
-        alone = Design((level,), n_present(level), design.numeric_covariates, ())
-        of_all = {} if wide is None else {"wide": alone}
-        try:
-            levels[level.name] = run(alone, (), {}, level.name, limit=min(limit, LEVEL_ROWS), **of_all)
-        except NothingTestable:
-            skipped.append(printable(level.name, 40))
+    with phase("levels alone", len(every.levels), unit="level", show=progress) as done:
+        for level in every.levels:
+            alone = Design((level,), n_present(level), design.numeric_covariates, ())
+            of_all = {} if wide is None else {"wide": alone}
+            try:
+                levels[level.name] = run(alone, (), {}, level.name, limit=min(limit, LEVEL_ROWS), **of_all)
+            except NothingTestable:
+                skipped.append(printable(level.name, 40))
+            done(1)
     if skipped:
         warnings = (*warnings, f"levels without testable genes of their own: {', '.join(skipped)}")
     return replace(result, levels=levels, warnings=warnings)
@@ -426,10 +426,3 @@ def check_options(
     for name, share in (("fdr", fdr), ("margin", margin), ("min_r2", min_r2)):
         check_share(name, share)
     return check_keep(keep, max_rows)
-
-
-@contextmanager
-def progress_bar(show: bool, total: int, name: str) -> Iterator[Callable[[int], Any]]:
-    """Show a progress bar that counts regulators, if asked for."""
-    with tqdm(total=total, desc=name[:20], unit="gene", disable=not show, leave=False) as bar:
-        yield bar.update

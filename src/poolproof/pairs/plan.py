@@ -89,6 +89,11 @@ def check_keep(keep: str, max_rows: int) -> tuple[int, str]:
     return int(max_rows), keep
 
 
+def pair_thresholds(fdr: float, margin: float, min_r2: float) -> dict[str, float]:
+    """What the columns of a table of pairs are compared with for their calls."""
+    return {"q_value": fdr, "nonlinear_share_upper": margin, "r2_spline": min_r2}
+
+
 def as_list(value: str | Sequence[str] | None) -> list[str]:
     """Names of columns, from a list or from a text with commas."""
     if value is None:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from tqdm.auto import tqdm
 
 from .. import _names as names
 from .._checks import InputError, check_column, check_share, check_whole, printable
 from .._docs import texts_of
 from .._notebook import summary_html
+from .._phases import phase
 from ..data.expression import Expression, ValueOptions, describe
 from ..pairs.every_pair import linearity
 from ..pairs.plan import as_list, choose_test
@@ -360,9 +360,9 @@ def _measure(meter: Meter, plans: list[Plan], repeats: int, seed: int, progress:
     """Measure every drawing of every regime: one row per measure."""
     total = sum(len(plan.sizes) * repeats + (plan.regime == BETWEEN) for plan in plans)
     rows: list[dict[str, Any]] = []
-    with tqdm(total=total, desc="pooling curves", unit="drawing", disable=not progress, leave=False) as bar:
+    with phase("pooling curves", total, unit="drawing", show=progress) as done:
         for plan in plans:
-            rows += _measure_regime(meter, plan, repeats, seed, bar.update)
+            rows += _measure_regime(meter, plan, repeats, seed, done)
     table = pd.DataFrame(rows, columns=[column.name for column in names.CURVE_COLUMNS])
     return table.astype({column.name: column.dtype for column in names.CURVE_COLUMNS})
 

@@ -219,7 +219,7 @@ class Meter:
             analyse = Analyst(
                 expression, task, self.rule, EngineSettings(test, threads=threads, memory=MEMORY)
             )
-            found = analyse(design, keep="top", limit=1, report=lambda n: None).summary
+            found = analyse(design, keep="top", limit=1, level="pools").summary
         except NothingTestable:
             found = {SHARE_NONLINEAR: None, SHARE_AFFINE: None, N_ASSOCIATED: 0}
         shares = {name: _number(found[name]) for name in (SHARE_NONLINEAR, SHARE_AFFINE)}

@@ -17,11 +17,12 @@ from .._arrays import in_threads
 from .._checks import InputError, check_choice, check_threads, check_whole, printable
 from .._docs import texts_of
 from .._notebook import summary_html
+from .._phases import phase
 from ..basis import N_COLUMNS
 from ..data.expression import Expression, ValueOptions, describe
 from ..pairs.count_engine import CountTest
 from ..pairs.design import Design
-from ..pairs.every_pair import linearity, progress_bar
+from ..pairs.every_pair import linearity
 from ..pairs.plan import as_list, choose_test, plan_design
 from .choice import middle_genes
 from .count_gram import CountGram
@@ -248,7 +249,7 @@ def distortion_of(
     gram = _gram(expression, matrix, design, correction, overdispersion, k, dtype, memory, seed)
     wanted = np.sort(place if middle is None else place[middle])
     blocks = gram.blocks(wanted[gram.status[wanted] == names.OK], BLOCK)
-    with progress_bar(progress, len(wanted), "middle genes") as report:
+    with phase("distortion", len(wanted), unit="middle gene", show=progress) as report:
 
         def work(block: np.ndarray) -> tuple[Sums, np.ndarray]:
             found = gram.sums(block)

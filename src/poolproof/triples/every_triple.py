@@ -17,6 +17,7 @@ from .._checks import InputError, check_choice, check_threads, check_whole, prin
 from .._docs import texts_of
 from .._files import write_parquet
 from .._notebook import summary_html
+from .._phases import phase
 from .._random import stream
 from ..basis import N_COLUMNS
 from ..data.expression import Expression, ValueOptions, describe
@@ -25,7 +26,7 @@ from ..pairs.batches import at_common_means
 from ..pairs.calls import bh_adjust
 from ..pairs.count_engine import CountTest
 from ..pairs.design import Design
-from ..pairs.every_pair import check_options, linearity, progress_bar
+from ..pairs.every_pair import check_options, linearity
 from ..pairs.plan import Task, as_list, choose_test, plan_design
 from ..pairs.screening import Associations, Rule
 from ..pairs.settings import EngineSettings
@@ -252,7 +253,7 @@ def screen_triples(
         EngineSettings(test, overdispersion, k, dtype, options.threads, memory, seed),
     )
     chosen, sentence = middle_genes(expression, middle)
-    with progress_bar(progress, len(expression.genes), "pairs") as report:
+    with phase("pairs", len(expression.genes), show=progress) as report:
         found = analyst.screen(analyst.engine(design), report)
     return screen_associated(expression, design, Associations.of(found), chosen, options, settings, sentence)
 
@@ -310,7 +311,7 @@ def screen_associated(
     if most is not None:
         drawn = stream(options.seed, "middle genes").permutation(middle)
         middle = np.sort(drawn[: max(1, int((np.cumsum(n_triples[drawn]) <= most).sum()))])
-    with progress_bar(options.progress, len(middle), "triples") as report:
+    with phase("triples", len(middle), unit="middle gene", show=options.progress) as report:
         found = screen_triples_of(
             conditioner,
             ends_of,

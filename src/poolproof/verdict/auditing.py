@@ -18,6 +18,7 @@ from .._checks import InputError
 from .._docs import texts_of
 from .._files import FIGURES, result_folder, write_json, write_parquet
 from .._notebook import summary_html
+from .._phases import phase
 from ..basis import N_COLUMNS
 from ..data.expression import Expression, ValueOptions, describe
 from ..data.large import read_values
@@ -26,6 +27,7 @@ from ..data.suspicions import suspicions_of
 from ..pairs.anndata_slots import annotate
 from ..pairs.every_pair import CHECKED, Linearity, check_options, linearity
 from ..pairs.figures import figure_data
+from ..pairs.plan import pair_thresholds
 from ..pairs.settings import MEMORY
 from ..pools.curves import PoolingCurves
 from ..pools.likeness import Likeness, pool_likeness
@@ -186,12 +188,14 @@ class Audit:
 
 def write_result(audit: Audit, place: Path, *, pairs_written: bool = False) -> None:
     """Write the files of an audit into a folder that is ready for them."""
+    settings = audit.linearity.settings
+    thresholds = pair_thresholds(settings["fdr"], settings["margin"], settings["min_r2"])
     if not pairs_written:
-        write_parquet(audit.linearity.table, place / "pairs.parquet")
+        write_parquet(audit.linearity.table, place / "pairs.parquet", thresholds)
     write_parquet(audit.linearity.genes, place / "genes.parquet")
     if audit.linearity.levels:
         parts = [part.table.assign(level=name) for name, part in audit.linearity.levels.items()]
-        write_parquet(pd.concat(parts, ignore_index=True), place / "levels.parquet")
+        write_parquet(pd.concat(parts, ignore_index=True), place / "levels.parquet", thresholds)
     if audit.linearity.population is not None:
         write_parquet(audit.linearity.population.table, place / "population.parquet")
     if audit.equations is not None:
@@ -313,9 +317,11 @@ def audit(
     likeness = None if assignment is None else pool_likeness(expression, obs, assignment, seed=seed)
     result = linearity(expression, obs=obs, seed=seed, **{"floor": True} | options)
     equations = claims = None
+    progress = bool(options.get("progress", False))
     if network is not None:
-        equations = _equations(result, network, options)
-        claims = _claims(result, network, equations, triple_margin, options)
+        with phase("equations and claims of the network", show=progress):
+            equations = _equations(result, network, options)
+            claims = _claims(result, network, equations, triple_margin, options)
     survival = survival_of(
         result,
         obs,
@@ -324,9 +330,12 @@ def audit(
         curves=curves,
         threads=options.get("threads"),
         memory=options.get("memory", MEMORY),
-        progress=options.get("progress", False),
+        progress=progress,
     )
-    shape = shape_of(result) if _may_be_compatible(result) else None
+    shape = None
+    if _may_be_compatible(result):
+        with phase("products and spreads", show=progress):
+            shape = shape_of(result)
     evidence = Evidence(
         result.summary,
         None if result.population is None else result.population.summary,
