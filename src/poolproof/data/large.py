@@ -22,7 +22,7 @@ from .not_genes import leave_out
 
 SMALL = 20_000
 """Up to so many cells are always held in memory."""
-DRAWN = 25_000
+DRAWN = 50_000
 """Cells that are drawn for what needs all values of a cell, or all cells of a gene, at once."""
 LEAST_DRAWN = 2_000
 BYTES_PER_VALUE = 24
