@@ -216,10 +216,11 @@ def second_sums(
         lengths = np.diff(counts.indptr[low : high + 1])
         genes = np.repeat(np.arange(low, high), lengths)
         at = moments_of(counts.data[entries], total[counts.indices[entries]], known)
-        columns = second_columns(at, of.take(genes)) - empty[:, genes]
+        columns = second_columns(at, of.take(genes))
         filled = np.flatnonzero(lengths)
         starts = (counts.indptr[low:high] - counts.indptr[low])[filled]
-        result[:, low + filled] = np.add.reduceat(columns, starts, axis=1)
+        mine = low + filled
+        result[:, mine] = np.add.reduceat(columns, starts, axis=1) - lengths[filled] * empty[:, mine]
     return result
 
 

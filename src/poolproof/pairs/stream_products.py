@@ -93,9 +93,8 @@ def _columns(
         place = np.repeat(np.arange(low, high), np.diff(counts.indptr[low : high + 1]))
         cells = counts.indices[entries]
         at = moments_of(counts.data[entries], piece.total[cells], known)
-        columns = second_columns(at, of.take(place), products_only=True) - empty[:, place]
-        columns = np.ascontiguousarray(columns.T)
+        columns = np.ascontiguousarray(second_columns(at, of.take(place), products_only=True).T)
         for i in range(low, high):
             mine = slice(int(counts.indptr[i]) - entries.start, int(counts.indptr[i + 1]) - entries.start)
             if mine.stop > mine.start:
-                yield i, cells[mine], columns[mine]
+                yield i, cells[mine], columns[mine] - empty[:, i]
