@@ -166,6 +166,7 @@ TABLE_OF = {
     "ASSIGNMENT_COLUMNS": "assignment.parquet",
     "CURVE_COLUMNS": "pooling_curves.parquet",
     "STUDY_COLUMNS": "study.parquet",
+    "COLLECTED_COLUMNS": "collected.parquet",
 }
 """File whose columns a registry of ``poolproof._names`` lists."""
 
@@ -481,6 +482,7 @@ PICTURES = {
 """Meaning of every table of figures/."""
 
 
+COLLECTED_INTRO = "One row an audit: what `poolproof collect` writes."
 STUDY_INTRO = "Of [a study](../how-to/study.md), not of an audit: one row per data set, step and setting."
 
 
@@ -515,6 +517,7 @@ def files_page() -> str:
     parts += ["## figures/", _table(["file", "content", "columns"], _figure_rows())]
     parts += ["## verdict.json", *_schema_parts()]
     parts += ["## study.parquet", STUDY_INTRO, columns_of(names.STUDY_COLUMNS)]
+    parts += ["## collected.parquet", COLLECTED_INTRO, columns_of(names.COLLECTED_COLUMNS)]
     return _join(parts)
 
 

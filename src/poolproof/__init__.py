@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .pools.cells import pool_cells
     from .pools.curves import pooling_curves
     from .report.audit_page import write_report
+    from .report.collecting import collect
     from .report.model_page import write_model_page
     from .study.running import run_study
     from .theory.conditions import check
@@ -56,6 +57,7 @@ __all__ = [
     "PoolproofError",
     "audit",
     "check",
+    "collect",
     "dataset_info",
     "depool",
     "describe",
@@ -93,6 +95,7 @@ _MODULE_OF = {
     "SCM": "models.scm",
     "audit": "verdict.auditing",
     "check": "theory.conditions",
+    "collect": "report.collecting",
     "dataset_info": "data.datasets",
     "depool": "planning.depooling",
     "describe": "data.expression",

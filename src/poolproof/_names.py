@@ -316,3 +316,30 @@ STUDY_COLUMNS = (
 
 SHARES = ("share_nonlinear", "share_affine", "share_inconclusive", "share_contradicting")
 """Shares of an analysis of pairs that the study compares."""
+
+COLLECTED_COLUMNS = (
+    Column("audit", "str", "folder of the audit, without what all have in common"),
+    Column("data", "str", "name of the data"),
+    Column("verdict", "str", "contradicted, compatible or inconclusive"),
+    Column("kind", "str", "bulk or single-cell"),
+    Column("test", "str", "robust, corrected or classical"),
+    Column("n_obs", "int64", "samples or cells"),
+    Column("n_genes", "int64", "genes"),
+    Column("n_pairs", "int64", "ordered pairs tested"),
+    Column("n_associated", "int64", "of them associated"),
+    Column("bend_share", "float64", "bend share of all pairs together"),
+    Column("low", "float64", "lower end of its 95 % interval"),
+    Column("high", "float64", "upper end"),
+    Column("margin", "float64", "largest share that counts as affine"),
+    Column("floor_of_same_genes", "float64", "share that affine equations would show in some of the genes"),
+    Column("share_of_same_genes", "float64", "bend share of those genes"),
+    Column("share_nonlinear", "float64", "associated pairs called non-linear"),
+    Column("share_affine", "float64", "associated pairs called affine"),
+    Column("control_bend_share", "float64", "bend share of the split-count control"),
+    Column("within", "str", "columns whose levels were analysed apart"),
+    Column("replicate", "str", "column of the independent unit"),
+    Column("version", "str", "of poolproof"),
+    Column("created", "str", "when, UTC"),
+    Column("seed", "int64", "of every random draw"),
+    Column("reason", "str", "first reason of the verdict"),
+)

@@ -2,7 +2,8 @@
 
 The last room: it imports every other, and none imports it. Read this file (``audit``, ``report`` and what
 all commands share), then ``options``, ``reading``, ``pipes``, ``logs``, and a file for each family of
-commands: ``preview``, ``datasets``, ``models``, ``pools``, ``study``, ``benchmark``, ``planning``.
+commands: ``preview``, ``collect``, ``datasets``, ``models``, ``pools``, ``study``, ``benchmark``,
+``planning``.
 """
 
 from __future__ import annotations
@@ -21,10 +22,19 @@ import click
 
 from .._checks import InputError, PoolproofError, printable
 from .benchmark import benchmark_command
+from .collect import collect_command
 from .datasets import datasets_command
 from .logs import SAID, log_options, say
 from .models import check_command, simulate_command
-from .options import common_options, pair_options, refuse_limit, split_names, value_options
+from .options import (
+    common_options,
+    fail_on_option,
+    fail_where,
+    pair_options,
+    refuse_limit,
+    split_names,
+    value_options,
+)
 from .pipes import outliving_pipes
 from .planning import depool_command, plan_command
 from .pools import pool_command
@@ -108,6 +118,7 @@ def commands() -> None:
     metavar="ADDRESS",
     help="Scheduler whose workers read counts of cells by blocks, tcp://HOST:8786; or local:N, N processes.",
 )
+@fail_on_option
 @value_options
 @common_options
 @log_options
@@ -129,6 +140,7 @@ def audit_command(
     quiet: bool,
     as_json: bool,
     discover: tuple[str, ...],
+    fail_on: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Test every pair of genes of INPUT and give a verdict.
@@ -214,6 +226,7 @@ def audit_command(
         for sentence in [*result.findings(), *(discovered.summary["findings"] if discovered else ())]:
             tell(sentence)
         tell(f"Report: {printable(out / 'report.html', 400)}")
+    fail_where(fail_on, [result.verdict])
 
 
 def _discover(result: Any, methods: Sequence[str], place: Path, quiet: bool) -> Any:
@@ -228,6 +241,7 @@ def _discover(result: Any, methods: Sequence[str], place: Path, quiet: bool) -> 
 
 
 commands.add_command(describe_command)
+commands.add_command(collect_command)
 commands.add_command(pool_command)
 commands.add_command(check_command)
 commands.add_command(simulate_command)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from .._checks import InputError, printable
-from .._names import KINDS, SCALES, TESTS
+from .._names import KINDS, SCALES, TESTS, VERDICTS
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -93,6 +94,34 @@ def whole_numbers(
     if not all(part.isdecimal() and len(part) < 10 and int(part) > 0 for part in parts):
         raise click.BadParameter(f"expected whole numbers such as 1,2,5,10; found {printable(value)!r}")
     return tuple(int(part) for part in parts)
+
+
+FAILED = 3
+"""Exit code where a verdict is one of those that --fail-on names."""
+
+
+def _verdicts(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Verdicts, separated by commas."""
+    found = split_names(context, parameter, value)
+    unknown = [word for word in found if word not in VERDICTS]
+    if unknown:
+        known = ", ".join(VERDICTS)
+        raise click.BadParameter(f"expected verdicts ({known}); found {printable(unknown[0])!r}")
+    return found
+
+
+fail_on_option = click.option(
+    "--fail-on",
+    callback=_verdicts,
+    metavar="VERDICT[,...]",
+    help="Exit code 3 where the verdict is one of these (results are written): for unattended checks.",
+)
+
+
+def fail_where(fail_on: tuple[str, ...], verdicts: Sequence[str]) -> None:
+    """End the command where a verdict is one of those named."""
+    if set(fail_on) & set(verdicts):
+        sys.exit(FAILED)
 
 
 def common_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -21,7 +21,7 @@ import numpy as np
 from scipy import special
 
 from .calls import minus_log_sf
-from .score_kernels import MaskedColumns
+from .masked_kernels import Masked
 
 SQUARES = (0.05, 0.2, 0.6, 2.0)
 """Variance (c + t)^2, t the distance to an end of x: these c."""
@@ -284,28 +284,29 @@ def lower_block(
         value[row, at] = lowered(value[row, at], second, doubt, len(columns), replicates=replicates)
 
 
-def lower_incomplete(value: np.ndarray, x: np.ndarray, masked: MaskedColumns, *, replicates: bool) -> None:
+def lower_incomplete(value: np.ndarray, x: np.ndarray, masked: Masked, *, replicates: bool) -> None:
     """Lower scores (see :func:`lowered`) of one regulator and targets with holes, in place, ``(m,)``.
 
     Every pair has samples of its own, and is looked at by itself.
     """
-    mask: np.ndarray = masked.mask > 0
-    leverage = (masked.own[:, 1:] ** 2).sum(axis=1)
+    usable = (masked.turn[:, masked.n_nuisance :] != 0).any(axis=2)
+    n_columns = usable.sum(axis=1)
+    high = np.flatnonzero((value > least(n_columns, replicates=replicates)) & (n_columns > 1))
+    every = masked.columns(high)
+    own, nuisance = every[:, masked.n_nuisance :], every[:, : masked.n_nuisance]
+    leverage = (own[:, 1:] ** 2).sum(axis=1)
     whole = leverage.sum(axis=1)
     narrow = (leverage**2).sum(axis=1) / np.where(whole > 0, whole, 1.0)
-    kurtosis = mask.sum(axis=1) * (masked.values**4).sum(axis=1)
-    usable: np.ndarray = np.any(masked.own != 0, axis=2)
-    n_columns = usable.sum(axis=1)
-    wanted = value > least(n_columns, replicates=replicates)
-    wanted = np.asarray(wanted & (narrow * kurtosis > BURSTY) & (n_columns > 1))
+    kurtosis = masked.mask[high].sum(axis=1) * (masked.values[high] ** 4).sum(axis=1)
     known = x[masked.known]
-    for pair in np.flatnonzero(wanted).tolist():
-        at = mask[pair]
-        columns = masked.own[pair][usable[pair]][:, at]
-        nuisance = masked.nuisance[pair]
-        nuisance = nuisance[nuisance.any(axis=1)][:, at].T
+    for place in np.flatnonzero(narrow * kurtosis > BURSTY).tolist():
+        pair = high[place]
+        at = masked.mask[pair] > 0
+        columns = own[place][usable[pair]][:, at]
+        covariates = nuisance[place]
+        covariates = covariates[covariates.any(axis=1)][:, at].T
         one = slice(pair, pair + 1)
-        second = weighted_statistics(known[at], columns, nuisance, masked.values[one, at])
+        second = weighted_statistics(known[at], columns, covariates, masked.values[one, at])
         value[one] = lowered(value[one], *second, len(columns), replicates=replicates)
 
 

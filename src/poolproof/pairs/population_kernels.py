@@ -221,7 +221,7 @@ def _cluster_sums(columns: ScoreColumns, y: np.ndarray, level: Level, weights: l
         fitted = np.matmul(gram.astype(y.dtype), scores.transpose(1, 0, 2)).transpose(1, 0, 2)
         rest = of_y - fitted
         information[code] = np.einsum("rkk->kr", gram)
-        share = _cluster_weight(gram)
+        share = cluster_weight(gram)
         square = rest * rest * share.astype(y.dtype)[:, :, None]
         variance += square
         explained = scores * (of_y + rest)
@@ -239,7 +239,7 @@ def _cluster_sums(columns: ScoreColumns, y: np.ndarray, level: Level, weights: l
     return LevelSums(squares[1:].sum(axis=0), squares[0], own)
 
 
-def _cluster_weight(gram: np.ndarray) -> np.ndarray:
+def cluster_weight(gram: np.ndarray) -> np.ndarray:
     """g_jj / (g_jj - sum_m g_jm^2) of one replicate, shape ``(k, R)``; 0 where it knows nothing."""
     own = np.einsum("rkk->kr", gram)
     left = own - np.einsum("rkl,rkl->kr", gram, gram)
@@ -272,61 +272,3 @@ def score_target_influences(
 
     by_line = explained(1)
     return explained(k) - by_line, by_line
-
-
-def masked_sums(
-    own: np.ndarray,
-    nuisance: np.ndarray,
-    values: np.ndarray,
-    mask: np.ndarray,
-    clusters: np.ndarray | None,
-    n_clusters: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """One regulator against m targets in one level, every pair on the samples that it has.
-
-    Parameters
-    ----------
-    own, nuisance
-        Orthonormal columns of x and of covariates on the samples of each pair, shape ``(m, k, n)``, 0 where
-        a value is missing.
-    values
-        Targets, covariates projected out, shape ``(m, n)``, 0 where missing; unit norm over all levels.
-    mask
-        1 on the samples of each pair, shape ``(m, n)``.
-    clusters
-        Code of the replicate of each sample, shape ``(n,)``; None: samples are independent.
-    n_clusters
-        How many codes there are.
-
-    Returns
-    -------
-    B and L of every pair, each ``(m,)``, and the influences of samples (or replicates) on them, each
-    ``(m, n)`` (or ``(m, D)``), the term of the norm of y left out.
-    """
-    scores = np.einsum("mkn,mn->mk", own, values)
-    by_column = own * scores[:, :, None]
-    rest = values - by_column.sum(axis=1)
-    by_line = by_column[:, 0] * (2 * values - by_column[:, 0])
-    by_bend = values**2 - rest**2 - by_line
-    if clusters is None:
-        leverage = (nuisance**2).sum(axis=1) + (own**2).sum(axis=1)
-        square = own**2 * (mask * rest**2 / (1 - np.minimum(leverage, MAX_LEVERAGE)))[:, None]
-        information = own**2
-    else:
-        member = (clusters[:, None] == np.arange(n_clusters)).astype(np.float64)
-        by_line, by_bend = by_line @ member, by_bend @ member
-        square, information = np.zeros((2, *own.shape[:2], n_clusters))
-        for code in np.unique(clusters):
-            part = own[:, :, clusters == code]
-            gram = np.matmul(part, part.transpose(0, 2, 1))
-            left = np.einsum("mkn,mn->mk", part, rest[:, clusters == code])
-            square[:, :, code] = left**2 * _cluster_weight(gram).T
-            information[:, :, code] = np.einsum("mkk->mk", gram)
-    variance = square.sum(axis=2)
-    by_variance = information * variance[:, :, None] - square
-    return (
-        (scores[:, 1:] ** 2 - variance[:, 1:]).sum(axis=1),
-        scores[:, 0] ** 2 - variance[:, 0],
-        by_bend + by_variance[:, 1:].sum(axis=1),
-        by_line + by_variance[:, 0],
-    )

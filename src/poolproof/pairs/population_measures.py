@@ -15,6 +15,7 @@ from .. import _names as names
 from .._arrays import as_slice
 from .count_engine import CountTest
 from .design import Level
+from .masked_kernels import mask_pairs, masked_sums
 from .outcome import Engine
 from .population_counts import (
     CountColumns,
@@ -26,15 +27,13 @@ from .population_counts import (
 from .population_kernels import (
     LevelSums,
     ScoreColumns,
-    masked_sums,
     score_columns,
     score_sums,
     score_target_influences,
 )
 from .score_engine import ScoreTest
-from .score_kernels import masked_columns
 
-MISSING_AT_ONCE = 64
+MISSING_AT_ONCE = 512
 """Targets with missing values that are done together."""
 
 
@@ -149,12 +148,14 @@ class ScoreMeasure:
         parts = zip(of_level, self.levels, self._engine.targets.slices, strict=True)
         found = [score_sums(of, y[:, rows], level, complete) for of, level, rows in parts]
         if incomplete.any():
-            for row in np.flatnonzero(incomplete.any(axis=1)):
-                at = np.flatnonzero(incomplete[row])
-                for low in range(0, len(at), MISSING_AT_ONCE):
-                    self._fill(
-                        found, int(regulators[row]), int(row), genes, at[low : low + MISSING_AT_ONCE], weights
-                    )
+            wanted = np.flatnonzero(incomplete.any(axis=0))
+            for low in range(0, len(wanted), MISSING_AT_ONCE):
+                at = wanted[low : low + MISSING_AT_ONCE]
+                y_raw, present = self._engine.known_values(genes[at])
+                for row in np.flatnonzero(incomplete[:, at].any(axis=1)):
+                    mine = np.flatnonzero(incomplete[row, at])
+                    held = y_raw[mine], present[mine]
+                    self._fill(found, int(regulators[row]), int(row), at[mine], held, weights)
         return found
 
     def _fill(
@@ -162,19 +163,16 @@ class ScoreMeasure:
         found: list[LevelSums],
         regulator: int,
         row: int,
-        genes: np.ndarray,
         at: np.ndarray,
+        held: tuple[np.ndarray, np.ndarray],
         weights: list[np.ndarray],
     ) -> None:
-        """Redo pairs with missing values on the samples that they have."""
+        """Redo pairs with missing values on the samples that they have; ``held``: values, and where known."""
         values = self._engine.targets
         x = values.raw(np.array([regulator]))[:, 0]
-        y = values.raw(genes[at]).T
-        present = ~np.isnan(y)
-        y = np.where(present, y, 0.0)
-        y = y - (y.sum(axis=1) / np.maximum(present.sum(axis=1), 1))[:, None]
+        y, present = held
         parts = [
-            masked_columns(x[rows], y[:, rows], present[:, rows], level, self._engine.k)
+            mask_pairs(x[rows], y[:, rows], present[:, rows], level, self._engine.k)
             for level, rows in zip(self.levels, values.slices, strict=True)
         ]
         whole = np.sqrt(sum(part.norm**2 for part in parts))
@@ -182,14 +180,7 @@ class ScoreMeasure:
             usable = (part.n_columns > 1) & (part.mask.sum(axis=1) >= part.n_columns + 5)
             scale = np.where(usable & (whole > 0), part.norm / np.where(whole > 0, whole, 1.0), 0.0)
             clusters = None if level.clusters is None else level.clusters[part.known]
-            bend, line, by_bend, by_line = masked_sums(
-                part.own,
-                part.nuisance,
-                part.values * scale[:, None],
-                part.mask,
-                clusters,
-                level.n_clusters,
-            )
+            bend, line, by_bend, by_line = masked_sums(part, scale, clusters, level.n_clusters)
             sums.bend[row, at], sums.line[row, at] = bend, line
             places = part.known if clusters is None else slice(None)
             for weight, own in zip(weights, sums.own, strict=True):

@@ -18,6 +18,7 @@ from .calls import Z_UPPER, minus_log_sf, share_upper
 from .design import Design, Level, n_effective, n_present
 from .growing_noise import BURSTY, Regulators, concentration, least, lower_block, lower_incomplete
 from .line_law import common_line
+from .masked_kernels import mask_pairs, masked_moments
 from .outcome import Either, NullLaw, Outcome
 from .replicate_kernels import spread_of
 from .score_kernels import (
@@ -30,8 +31,6 @@ from .score_kernels import (
     columns_for,
     level_features,
     level_moments,
-    masked_columns,
-    masked_moments,
     quadratic_form,
 )
 from .settings import EngineSettings
@@ -41,6 +40,8 @@ HIGH_LEVERAGE = 0.9
 
 MIN_EFFECTIVE = 3.0
 """Effective number of replicates below which few large ones decide, and the level is lost."""
+MISSING_AT_ONCE = 512
+"""Targets with missing values that are done together."""
 SHARED = 1e-3
 """Variance of a coefficient over its square by replicates, below which float32 is not enough."""
 
@@ -445,11 +446,14 @@ class ScoreTest:
         bend = result.bend.minus_log_p().copy()
         association = result.association.minus_log_p().copy()
         result.bend, result.association = NullLaw(bend, None), NullLaw(association, None)
-        for r, regulator in enumerate(regulators):
-            columns = np.flatnonzero(incomplete[r])
-            for start in range(0, len(columns), 256):
-                at = columns[start : start + 256]
-                filled = self._incomplete_row(int(regulator), genes[at])
+        wanted = np.flatnonzero(incomplete.any(axis=0))
+        for low in range(0, len(wanted), MISSING_AT_ONCE):
+            chunk = wanted[low : low + MISSING_AT_ONCE]
+            y, present = self.known_values(genes[chunk])
+            for r in np.flatnonzero(incomplete[:, chunk].any(axis=1)):
+                mine = np.flatnonzero(incomplete[r, chunk])
+                at = chunk[mine]
+                filled = self._incomplete_row(int(regulators[r]), y[mine], present[mine])
                 for name in ("r2_linear", "gain", "share_upper", "statistic"):
                     getattr(result, name)[r, at] = getattr(filled, name)[0]
                 bend[r, at] = filled.bend.minus_log_p()[0]
@@ -457,31 +461,38 @@ class ScoreTest:
                 result.n[r, at] = filled.n[0]
                 result.tested[r, at] = np.broadcast_to(filled.tested, (1, len(at)))[0]
 
-    def _incomplete_row(self, regulator: int, genes: np.ndarray) -> Outcome:
-        x = self.targets.raw(np.array([regulator]))[:, 0]
-        y = self.targets.raw(genes).T
+    def known_values(self, genes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Values of genes less the mean of those that are known, 0 where missing, and which are known.
+
+        Both have the shape ``(len(genes), n)``; the latter holds 0 and 1.
+        """
+        y = np.ascontiguousarray(self.targets.raw(genes).T)
         present = ~np.isnan(y)
-        y = np.where(present, y, 0.0)
-        y = y - (y.sum(axis=1) / np.maximum(present.sum(axis=1), 1))[:, None]
+        y[~present] = 0.0
+        y -= (y.sum(axis=1) / np.maximum(present.sum(axis=1), 1))[:, None]
+        return y, present.astype(np.float64)
+
+    def _incomplete_row(self, regulator: int, y: np.ndarray, present: np.ndarray) -> Outcome:
+        x = self.targets.raw(np.array([regulator]))[:, 0]
         masked = [
-            masked_columns(x[rows], y[:, rows], present[:, rows], level, self.k)
+            mask_pairs(x[rows], y[:, rows], present[:, rows], level, self.k)
             for level, rows in zip(self.levels, self.targets.slices, strict=True)
         ]
         parts = [
             masked_moments(of, level, test=self.test) for of, level in zip(masked, self.levels, strict=True)
         ]
-        whole = np.sqrt(add(norm**2 for _, _, _, norm in parts))
+        whole = np.sqrt(add(of.norm**2 for of in masked))
         size = np.abs(y).max(axis=1)
         levels, varies = [], []
-        n = np.zeros(len(genes), dtype=np.int64)
-        for moments, n_level, n_columns, norm in parts:
-            scale = norm / np.where(whole > 0, whole, 1.0)
+        n = np.zeros(len(y), dtype=np.int64)
+        for (moments, n_level), of in zip(parts, masked, strict=True):
+            scale = of.norm / np.where(whole > 0, whole, 1.0)
             moments.rescale(scale[None])
             levels.append(moments)
-            enough = n_level >= n_columns + 5
-            varies.append((norm > 1e-9 * size * np.sqrt(np.maximum(n_level, 1))) & enough)
+            enough = n_level >= of.n_columns + 5
+            varies.append((of.norm > 1e-9 * size * np.sqrt(np.maximum(n_level, 1))) & enough)
             n = n + n_level
-        columns = np.array([[[n_columns]] for _, _, n_columns, _ in parts])
+        columns = np.array([[[of.n_columns]] for of in masked])
 
         def ask(level: int, value: np.ndarray, _: np.ndarray | None) -> None:
             rows = self.targets.slices[level]

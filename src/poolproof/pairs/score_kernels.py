@@ -21,7 +21,7 @@ from scipy import special
 from .._arrays import add, as_slice, dense_columns
 from ..basis import N_COLUMNS, conditioning_bases, orthonormalise, spline_bases
 from .design import Level
-from .replicate_kernels import Influence, influences, leave_out_maps, masked_influences
+from .replicate_kernels import Influence, influences, leave_out_maps
 
 Tri = dict[tuple[int, int], np.ndarray]
 
@@ -234,90 +234,6 @@ def level_moments(features: LevelFeatures, y: np.ndarray, level: Level, *, test:
         variance += features.constant[p][:, None] * b2
         moments.variance[pair] = variance
     return moments
-
-
-@dataclass(frozen=True, eq=False)
-class MaskedColumns:
-    """One regulator and m targets on the samples that each pair has."""
-
-    known: np.ndarray
-    """Samples of the regulator, shape ``(n_level,)``, bool; n of them."""
-    own: np.ndarray
-    """Orthonormal columns of the regulator, shape ``(m, k, n)``, 0 where a value is missing."""
-    nuisance: np.ndarray
-    """Orthonormal columns of the covariates, shape ``(m, p, n)``."""
-    values: np.ndarray
-    """Targets, covariates projected out, unit norm, shape ``(m, n)``."""
-    mask: np.ndarray
-    """1 on the samples of each pair, shape ``(m, n)``."""
-    norm: np.ndarray
-    """Centred norm of each target before, shape ``(m,)``."""
-    n_columns: int
-    """Columns of the regulator's basis."""
-
-
-def masked_columns(x: np.ndarray, y: np.ndarray, present: np.ndarray, level: Level, k: int) -> MaskedColumns:
-    """Columns and targets of one regulator where values are missing.
-
-    Parameters
-    ----------
-    x
-        The regulator in this level, shape ``(n,)``; NaN where missing.
-    y
-        The targets, shape ``(m, n)``, any finite value where missing.
-    present
-        Where the target is known, shape ``(m, n)``.
-    """
-    known = ~np.isnan(x)
-    basis, n_columns = spline_bases(x[known][:, None], columns_for(int(known.sum()), k))
-    basis = np.pad(basis, ((0, 0), (0, k - basis.shape[1]), (0, 0)))
-    mask = present[:, known].astype(np.float64)
-    design = np.concatenate([level.covariates[known], basis[0].T], axis=1)
-    n_nuisance = level.covariates.shape[1]
-    columns = design.T[None] * mask[:, None]
-    q = np.zeros_like(columns)
-    for j in range(columns.shape[1]):
-        column = columns[:, j].copy()
-        before = np.sqrt((column**2).sum(axis=1))
-        for _ in range(2):
-            column -= np.matmul(np.matmul(column[:, None], q[:, :j].transpose(0, 2, 1)), q[:, :j])[:, 0]
-        after = np.sqrt((column**2).sum(axis=1))
-        q[:, j] = np.where((after > 1e-6 * before)[:, None], column / np.maximum(after, 1e-300)[:, None], 0)
-    values = np.where(mask > 0, y[:, known], 0.0)
-    nuisance, own = q[:, :n_nuisance], q[:, n_nuisance:]
-    values = values - np.matmul(np.matmul(values[:, None], nuisance.transpose(0, 2, 1)), nuisance)[:, 0]
-    norm = np.sqrt((values**2).sum(axis=1))
-    values = values / np.where(norm > 0, norm, 1.0)[:, None]
-    return MaskedColumns(known, own, nuisance, values, mask, norm, int(n_columns[0]))
-
-
-def masked_moments(
-    masked: MaskedColumns, level: Level, *, test: str
-) -> tuple[Moments, np.ndarray, int, np.ndarray]:
-    """Scores of one regulator against targets with missing values: every pair on its complete samples.
-
-    Returns
-    -------
-    The moments (shape ``(1, m)``), the samples of each pair ``(m,)``, the columns of the basis, and
-    the centred norm of each target on its pair's samples ``(m,)``. The basis is built on the samples of
-    the regulator and made orthonormal again on those of the pair; float64 throughout.
-    """
-    own, nuisance, values, mask = masked.own, masked.nuisance, masked.values, masked.mask
-    score = np.matmul(own, values[:, :, None])[:, :, 0].T  # (k, m)
-    moments = Moments(score[:1], [row[None] for row in score[1:]])
-    residual = values - score[0][:, None] * own[:, 0]
-    if level.clusters is not None:
-        moments.clusters = masked_influences(own, values, score, level.clusters[masked.known])
-    elif test == "robust":
-        leverage = (nuisance**2).sum(axis=1) + own[:, 0] ** 2
-        weight = mask / np.maximum(1 - leverage, 1e-3) ** 2
-        for name, power in (("variance", residual), ("variance_null", values)):
-            weighted = own * (weight * power**2)[:, None]
-            full = np.matmul(weighted, own.transpose(0, 2, 1))
-            setattr(moments, name, {(j, m): full[None, :, j, m] for j, m in triangle(own.shape[1])})
-        moments.fourth = (own[:, 0] ** 4).sum(axis=1)[None]
-    n = mask.sum(axis=1).astype(np.int64)
-    return moments, n, masked.n_columns, masked.norm
 
 
 def quadratic_form(

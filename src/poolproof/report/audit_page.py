@@ -129,7 +129,7 @@ def write_report(folder: str | Path) -> Path:
     'report.html'
     """
     folder = Path(folder)
-    verdict = _read_verdict(folder)
+    verdict = read_verdict(folder)
     genes = _read_table(folder / "genes.parquet")
     figures = {
         name: _read_table(path)
@@ -258,7 +258,8 @@ def _table(
 # --- reading ---------------------------------------------------------------------------------------
 
 
-def _read_verdict(folder: Path) -> dict[str, Any]:
+def read_verdict(folder: Path) -> dict[str, Any]:
+    """The content of verdict.json in the folder of an audit."""
     path = folder / MARK
     try:
         verdict = json.loads(path.read_text(encoding="utf-8"))
