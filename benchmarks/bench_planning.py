@@ -117,7 +117,8 @@ def engine_of(x: np.ndarray, y: np.ndarray, donor: np.ndarray, case: Case) -> Sc
     design = make_design(obs, replicate="donor" if inside else None)
     values = np.hstack([x, y])
     if case.counted:
-        return CountTest(values, np.full(case.n, float(case.n_cells)), True, design)
+        depth = np.full(case.n, float(case.n_cells))
+        return CountTest(values, depth, True, design, agree_below=MARGIN)
     return ScoreTest(values, None, design)
 
 

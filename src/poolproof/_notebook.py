@@ -25,6 +25,20 @@ PAIR_COLUMNS = (
 """Columns of a table of pairs that a notebook shows."""
 
 
+class Spoken:
+    """A result that one sentence tells: it is printed as that sentence."""
+
+    @property
+    def sentence(self) -> str:
+        """The result in one sentence."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return self.sentence
+
+    __repr__ = __str__
+
+
 def summary_html(
     title: str,
     sentences: Sequence[str],

@@ -355,6 +355,21 @@ def test_version(call):
     done = call("--version")
     assert done.code == 0
     assert "0.1.0" in done.out
+    assert len(done.out.splitlines()) == 1
+
+
+def test_version__with_what_matters(call):
+    done = call("--version", "-v")
+    assert done.code == 0
+    for text in ("Python 3.", "numpy ", "anndata ", "scipy ", "threads"):
+        assert text in done.out
+    assert "is missing" not in done.out
+
+
+def test_verbose__before_the_command_is_told_where_it_belongs(call):
+    done = call("-v", "datasets", "list")
+    assert done.code == 2
+    assert "poolproof datasets -v" in done.err
 
 
 # --- what is refused ---------------------------------------------------------------------------------

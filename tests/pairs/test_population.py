@@ -349,42 +349,44 @@ def test_share_of__by_hand() -> None:
 # --- influences against the jackknife by brute force -------------------------------------------------------
 
 
+def clear_counts(n: int, n_genes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Counts of genes under one regulator of about 60, whose degree 3 is clear in any 19 of 20 blocks."""
+    rng = np.random.default_rng(seed)
+    z = rng.uniform(0.1, 2, n)
+    part = rng.uniform(0.3, 1, n_genes)
+    rate = rng.lognormal(1, 0.5, n_genes) * ((1 - part) + part * (2 * z**3 / (1 + z**3))[:, None])
+    rate[:, 0] = 60 * z
+    depth = rng.gamma(10, 0.1, (n, 1))
+    counts = rng.poisson(rate * rng.gamma(8, 1 / 8, rate.shape) * depth).astype(float)
+    return counts, counts.sum(axis=1) + rng.poisson(3000 * depth[:, 0])
+
+
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("kind", ["independent", "levels", "replicates", "counts", "counts_of_donors"])
-def test_influences_give_the_jackknife_by_brute_force(kind: str) -> None:
+def test_influences_give_the_jackknife_by_brute_force(kind: str, seed: int) -> None:
     """Twenty blocks of samples left out in turn; the same blocks of influences give the same error."""
-    ratios = []
-    for seed in range(5 if "counts" in kind else 3):
-        n = 2000 if kind in ("levels", "counts", "counts_of_donors") else 1000
-        values, total = counts_of(n, 8, seed) if "counts" in kind else (bent(n, 3, 4, seed), np.zeros(n))
-        regulators = np.arange(1 if "counts" in kind else 3)
-        blocks = np.arange(n) % N_BLOCKS
-        labels: dict[str, np.ndarray] = {}
-        if kind in ("replicates", "counts_of_donors"):
-            blocks = np.sort(blocks)
-            labels = {"donor": np.array([f"d{i:02d}" for i in blocks])}
-        if kind == "levels":
-            labels = {"type": np.where(np.arange(n) < 900, "a", "b")}  # which is the order of the axis too
+    n = 4000
+    values, total = clear_counts(n, 8, seed) if "counts" in kind else (bent(n, 3, 4, seed), np.zeros(n))
+    regulators = np.arange(1 if "counts" in kind else 3)
+    blocks = np.arange(n) % N_BLOCKS
+    labels: dict[str, np.ndarray] = {}
+    if kind in ("replicates", "counts_of_donors"):
+        blocks = np.sort(blocks)
+        labels = {"donor": np.array([f"d{i:02d}" for i in blocks])}
+    if kind == "levels":
+        labels = {"type": np.where(np.arange(n) < 1800, "a", "b")}  # which is the order of the axis too
 
-        def make(rows: np.ndarray) -> Measure:
-            here = {name: of[rows] for name, of in labels.items()}  # noqa: B023
-            if "counts" in kind:
-                return count_measure(values[rows], total[rows], **here)  # noqa: B023
-            return score_measure(values[rows], **here)  # noqa: B023
+    def make(rows: np.ndarray) -> Measure:
+        here = {name: of[rows] for name, of in labels.items()}
+        if "counts" in kind:
+            return count_measure(values[rows], total[rows], **here)
+        return score_measure(values[rows], **here)
 
-        share, influence = share_and_influence(summed(make(np.arange(n)), regulators))
-        without = np.array(
-            [
-                share_and_influence(summed(make(np.flatnonzero(blocks != b)), regulators))[0]
-                for b in range(N_BLOCKS)
-            ]
-        )
-        brute = np.sqrt((N_BLOCKS - 1) / N_BLOCKS * ((without - without.mean()) ** 2).sum())
-        if len(influence) == n:
-            influence = np.bincount(blocks, influence)
-        assert 0.02 < share < 0.5
-        ratios.append(np.sqrt(variances(influence, influence)[0]) / brute)
-    if "counts" in kind:  # degree 3 may be resolved with all samples and not without a block
-        assert np.median(ratios) == pytest.approx(1.0, abs=0.1)
-    else:
-        assert np.mean(ratios) == pytest.approx(1.0, abs=0.1)
-        assert np.ptp(ratios) < 0.6
+    share, influence = share_and_influence(summed(make(np.arange(n)), regulators))
+    kept = (np.flatnonzero(blocks != block) for block in range(N_BLOCKS))
+    without = np.array([share_and_influence(summed(make(rows), regulators))[0] for rows in kept])
+    brute = np.sqrt((N_BLOCKS - 1) / N_BLOCKS * ((without - without.mean()) ** 2).sum())
+    if len(influence) == n:
+        influence = np.bincount(blocks, influence)
+    assert 0.02 < share < 0.5
+    assert np.sqrt(variances(influence, influence)[0]) == pytest.approx(brute, rel=0.06)

@@ -27,7 +27,7 @@ NUMBERS = {"r2": 0.1, "bend_share": 0.3, "molecules": 2.0, "depth": 4000.0}
 
 @pytest.fixture(scope="module")
 def plan():
-    return plan_design(numbers=NUMBERS, goal="verdict", cells_per_pool=[1, 10, 50])
+    return plan_design(numbers=NUMBERS, goal="verdict", sizes=[1, 10, 50])
 
 
 def test_plan__the_cheapest_design_reaches_the_power_and_a_smaller_one_does_not(plan):
@@ -84,14 +84,14 @@ def test_plan__draws_its_surface(plan):
 
 
 def test_plan__a_budget_that_is_too_small_says_so():
-    found = plan_design(numbers=NUMBERS, goal="shape", budget=30, cells_per_pool=[1, 10])
+    found = plan_design(numbers=NUMBERS, goal="shape", budget=30, sizes=[1, 10])
     assert not found.summary["reached"]
     assert "No design within the limits" in found.sentence
     assert (found.table.query("part == 'same_money'")["cost"] <= 30).all()
 
 
 def test_plan__depends_on_the_seed_alone():
-    first, second = (plan_design(like="sc_mixology_10x_3lines", cells_per_pool=[1, 25]).table for _ in "ab")
+    first, second = (plan_design(like="sc_mixology_10x_3lines", sizes=[1, 25]).table for _ in "ab")
     pd.testing.assert_frame_equal(first, second)
 
 
@@ -172,7 +172,7 @@ def test_plan__from_a_pilot_of_cells():
         goal="edges",
         replicate="donor",
         donors=[8, 20],
-        cells_per_pool=[1, 10],
+        sizes=[1, 10],
         threads=1,
     )
     assert found.summary["pilot"]["n_cells"] == 600
@@ -227,7 +227,7 @@ def test_plan_command__writes_a_plan_and_refuses_what_is_there(tmp_path):
         "plan",
         "--numbers",
         "r2=0.1,bend_share=0.3",
-        "--cells-per-pool",
+        "--sizes",
         "1,10",
         "--out",
         str(tmp_path / "p"),

@@ -8,8 +8,10 @@ from poolproof.planning.powers import (
     affine_power,
     association_power,
     bend_power,
+    column_kurtosis,
     false_edges,
     fdr_cut,
+    sample_kurtosis,
     score_power,
     triple_power,
     wald_power,
@@ -76,10 +78,12 @@ def test_affine_power__is_the_law_of_the_bound():
 )
 def test_triple_power__is_the_law_of_two_errors(given, n):
     rng = np.random.default_rng(3)
-    margin, shared = 0.1, 0.9
+    margin, rho = 0.1, np.array(given)
+    bend = abs(rho[0] - rho[1])
+    shared = min(1 - bend, 0.999)
     errors = rng.multivariate_normal([0, 0], [[1, shared], [shared, 1]], size=40_000) / np.sqrt(n)
-    rho = np.array(given)
-    at, z = rho + errors * (1 - rho**2), 1.645 * (1 - rho**2) / np.sqrt(n)
+    line = np.sqrt(1 + bend**2 * (float(sample_kurtosis(15.0, n)) - 1))  # a bend of a normal regulator
+    at, z = rho + errors * (1 - rho**2), 1.645 * np.array([1.0, line]) / np.sqrt(n)
     small, large = np.abs(at) + z < margin, np.abs(at) - z > margin
     found = {
         "separated": small[:, 0],
@@ -90,6 +94,13 @@ def test_triple_power__is_the_law_of_two_errors(given, n):
     }
     for name, power in triple_power(*given, n, margin).items():
         assert float(power) == pytest.approx(found[name].mean(), abs=0.02), name
+
+
+def test_column_kurtosis__is_that_of_the_bend_of_a_gamma_law():
+    x = np.random.default_rng(6).gamma(8.0, size=1_000_000)
+    z = (x - x.mean()) / x.std()
+    q = z**2 - 1 - np.mean(z**3) * z
+    assert column_kurtosis(2 + 2 / 8.0) == pytest.approx(np.mean(q**4) / np.mean(q**2) ** 2, rel=0.1)
 
 
 def test_false_edges__are_what_a_test_of_distorted_triples_finds():

@@ -15,7 +15,7 @@ from poolproof.pairs.design import make_design
 from poolproof.triples import pooling_distortion, score_gram
 from poolproof.triples.distortion import mean_square
 from poolproof.triples.folds import bases_of, content_rank, draw_folds, folds_of
-from poolproof.triples.gram import TILE, four_folds, same_end
+from poolproof.triples.gram import TILE, four_folds, powers_of_two, same_end
 from poolproof.triples.score_gram import ScoreGram
 
 
@@ -206,9 +206,26 @@ def test_laws__some_middle_genes_alone(data, result):
     assert part.summary["n_triples"] == 2 * 55
 
 
-def test_same_end__fourth_powers_of_float32_do_not_overflow():
-    s = np.full((1, 4, 1, 3), 1e12, dtype=np.float32)
-    assert same_end(s)[0] == pytest.approx(same_end(np.ones((1, 4, 1, 3)))[0] * 1e48, rel=1e-6)
+def test_same_end__slopes_of_any_size_in_a_fold():
+    """A fold's size taken out changes nothing, also where fourth powers do not fit into float32."""
+    s = stream(21, "sizes").normal(size=(3, 5, 2, 40)) * 10.0 ** np.array([0, 3, -4, 1, 2])[:, None, None]
+    size = powers_of_two(s)
+    assert (np.log2(size) == np.ceil(np.log2(size))).all()
+    assert same_end(s / size[:, :, None, None], size) == pytest.approx(same_end(s), rel=1e-12)
+    ones = np.ones((1, 4, 1, 3), dtype=np.float32)
+    assert same_end(ones, np.full((1, 4), 2.0**40)) == pytest.approx(same_end(ones) * 2.0**160)
+
+
+def test_bases__what_rounding_leaves_in_a_cell_is_no_bend():
+    """On in two samples of different folds: inside each a line has it all, and elsewhere it is constant."""
+    rng = stream(22, "rare")
+    for _ in range(20):
+        y = np.zeros((60, 1))
+        y[[3, 17]] = rng.gamma(1.0, 1.0, (2, 1))
+        folds = folds_of(np.arange(60) % 5, np.array([0]), np.arange(60))
+        bases = bases_of([conditioning_bases(y + 0.1)[0]], folds)
+        assert bases.n_bends.sum() > 0
+        assert not bases.bends.any()
 
 
 def test_laws__float32_is_near_float64(result, data, monkeypatch):

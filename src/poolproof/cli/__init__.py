@@ -1,9 +1,9 @@
 """The command line: parse, read, call one public function, save.
 
 The last room: it imports every other, and none imports it. Read this file (``audit``, ``report`` and what
-all commands share), then ``options``, ``reading``, ``pipes``, ``logs``, and a file for each family of
-commands: ``preview``, ``collect``, ``datasets``, ``models``, ``pools``, ``study``, ``benchmark``,
-``planning``.
+all commands share), then ``options``, ``reading``, ``pipes``, ``logs``, ``versions``, and a file for each
+family of commands: ``preview``, ``collection``, ``datasets``, ``models``, ``pools``, ``study``,
+``benchmark``, ``planning``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import click
 
 from .._checks import InputError, PoolproofError, printable
 from .benchmark import benchmark_command
-from .collect import collect_command
+from .collection import collect_command
 from .datasets import datasets_command
 from .logs import SAID, log_options, say
 from .models import check_command, simulate_command
@@ -43,13 +43,28 @@ from .reading import Large, read_input
 from .study import study_command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="poolproof")
-def commands() -> None:
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    invoke_without_command=True,
+    no_args_is_help=True,
+)
+@click.option("--version", is_flag=True, help="Print the version and end; with -v those of libraries too.")
+@click.option("-v", "--verbose", is_flag=True, help="With --version.")
+@click.pass_context
+def commands(context: click.Context, version: bool, verbose: bool) -> None:
     """Say whether causal relations among genes can be recovered from pooled expression data.
 
     Example: poolproof audit pbmc.h5ad --within cell_type --out audit
     """
+    if version:
+        from .versions import told_versions
+
+        click.echo("\n".join(told_versions() if verbose else told_versions()[:1]))
+        context.exit()
+    if verbose and context.invoked_subcommand is not None:
+        raise click.UsageError(f"-v belongs after the command: poolproof {context.invoked_subcommand} -v")
+    if context.invoked_subcommand is None:
+        raise click.UsageError("Missing command.")
 
 
 @commands.command(name="audit")

@@ -124,11 +124,23 @@ def fail_where(fail_on: tuple[str, ...], verdicts: Sequence[str]) -> None:
         sys.exit(FAILED)
 
 
-def common_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Options that every command with a result shares."""
+def answer_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options of every command that draws and prints an answer."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."),
         click.option("--quiet", is_flag=True, help="Print nothing but the result and errors."),
+        click.option(
+            "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of every random draw."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def common_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options that every command with a result of pairs shares."""
+    for option in (
+        answer_options,
         click.option(
             "--memory",
             callback=parse_memory,
@@ -140,8 +152,28 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--threads", type=click.IntRange(1), default=None, help="Threads [default: all processors]."
         ),
+    ):
+        command = option(command)
+    return command
+
+
+def file_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options that say how to read a file, and which of its values."""
+    for option in (
+        click.option("--modality", default=None, help="Of a MuData file [default: rna]."),
+        click.option("--layer", default=None, help="Layer of the AnnData to take, or raw."),
         click.option(
-            "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of every random draw."
+            "--samples",
+            type=click.Path(path_type=Path),
+            default=None,
+            help="Table with one row a sample (first column: its name), for --within and the like.",
+        ),
+        click.option(
+            "--orientation",
+            type=click.Choice(["auto", "genes-in-rows", "genes-in-columns"]),
+            default="auto",
+            show_default=True,
+            help="Of a text table.",
         ),
     ):
         command = option(command)
@@ -176,21 +208,7 @@ def value_options(command: Callable[..., None]) -> Callable[..., None]:
             show_default=True,
             help="What a row is: a pool of cells, or one cell.",
         ),
-        click.option("--modality", default=None, help="Of a MuData file [default: rna]."),
-        click.option("--layer", default=None, help="Layer of the AnnData to test, or raw."),
-        click.option(
-            "--samples",
-            type=click.Path(path_type=Path),
-            default=None,
-            help="Table with one row a sample (first column: its name), for --within and the like.",
-        ),
-        click.option(
-            "--orientation",
-            type=click.Choice(["auto", "genes-in-rows", "genes-in-columns"]),
-            default="auto",
-            show_default=True,
-            help="Of a text table.",
-        ),
+        file_options,
     ):
         command = option(command)
     return command

@@ -10,7 +10,7 @@ import click
 from tqdm import tqdm
 
 from .._checks import InputError, printable
-from .options import whole_numbers
+from .options import answer_options, file_options, whole_numbers
 
 GOALS = ("edges", "shape", "triples", "verdict")
 
@@ -57,8 +57,12 @@ def _system(context: click.Context, parameter: click.Parameter, value: str | Non
 @click.option("--budget", type=click.FloatRange(0, min_open=True), default=None, help="Money that there is.")
 @click.option("--max-cells", type=click.IntRange(1), default=None, help="Cells that there are.")
 @click.option("--donors", callback=whole_numbers, metavar="N[,N...]", help="Numbers of donors to try.")
+@click.option("--sizes", callback=whole_numbers, metavar="K[,K...]", help="Sizes of pools to try; 1: cells.")
 @click.option(
-    "--cells-per-pool", callback=whole_numbers, metavar="K[,K...]", help="Sizes of pools to try; 1: cells."
+    "--cells-per-pool",
+    default=None,
+    metavar="COLUMN|N",
+    help="PILOT holds pools: cells in each, a number or the column of obs that holds it.",
 )
 @click.option(
     "--saturation",
@@ -73,26 +77,14 @@ def _system(context: click.Context, parameter: click.Parameter, value: str | Non
 @click.option(
     "--min-r2", type=float, default=0.02, show_default=True, help="Smallest r2 of a pair that counts."
 )
-@click.option("--layer", default=None, help="Layer with the counts, or raw.")
-@click.option(
-    "--samples", type=click.Path(path_type=Path), default=None, help="Table with one row a cell, for labels."
-)
-@click.option(
-    "--orientation",
-    type=click.Choice(["auto", "genes-in-rows", "genes-in-columns"]),
-    default="auto",
-    show_default=True,
-    help="Of a text table.",
-)
-@click.option("--modality", default=None, help="Of a MuData file [default: rna].")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of every random draw.")
+@file_options
 @click.option("--threads", type=click.IntRange(1), default=None, help="Threads [default: all processors].")
 @click.option("--force", is_flag=True, help="Replace an earlier plan in that folder.")
-@click.option("--quiet", is_flag=True, help="Print nothing but the result and errors.")
-@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON on standard output.")
+@answer_options
 def plan_command(
     pilot: str | None,
     out: Path,
+    cells_per_pool: str | None,
     samples: Path | None,
     orientation: str,
     modality: str | None,
@@ -103,18 +95,19 @@ def plan_command(
 ) -> None:
     """Plan how many pools or cells to measure, of how many cells, read how deep, of how many donors.
 
-    PILOT holds counts of single cells: an h5ad, zarr, csv, tsv, parquet or 10x file, or dataset:NAME. Without
-    one give --like or --numbers.
+    PILOT holds counts of single cells, or of pools of known size (--cells-per-pool): an h5ad, zarr, csv, tsv,
+    parquet or 10x file, or dataset:NAME. Without one give --like or --numbers.
 
     Example: poolproof plan pilot.h5ad --goal edges --within cell_type --replicate donor --out plan
 
     Example: poolproof plan --like sc_kang_pbmc_8donors --goal shape --budget 20000 --out plan
     """
     from .._files import to_json
-    from ..planning.choosing import check_folder, plan_design
+    from ..planning.choosing import FILES, plan_design
+    from ..planning.folder import check_folder
     from .reading import load
 
-    check_folder(out, force=force)
+    check_folder(out, FILES, force=force)
     adata = None
     notes: list[str] = []
     if pilot is not None:
@@ -128,7 +121,7 @@ def plan_command(
             bar.total = of
             bar.update(done - bar.n)
 
-        found = plan_design(adata, report=report, **options)
+        found = plan_design(adata, cells_per_pool=cells_per_pool_of(cells_per_pool), report=report, **options)
     found.save(out, force=force)
     if as_json:
         click.echo(to_json(found.summary))
@@ -140,15 +133,15 @@ def plan_command(
         click.echo(f"Page: {printable(out / 'plan.html', 400)}", err=True)
 
 
-def cells_per_pool_of(text: str) -> str | int:
-    """A number, or the name of a column.
+def cells_per_pool_of(text: str | None) -> str | int | None:
+    """A number, the name of a column, or neither.
 
     Raises
     ------
     InputError
         The number is below 1.
     """
-    if text.isdecimal():
+    if text is not None and text.isdecimal():
         if not 0 < int(text) < 10**6:
             raise InputError(
                 f"--cells-per-pool: expected a number of at least 1; found {printable(text, 20)}"
@@ -167,22 +160,9 @@ def cells_per_pool_of(text: str) -> str | int:
     help="Cells in each pool: a number, or the column of obs that holds it.",
 )
 @click.option("--within", default=None, help="Columns of obs whose levels are taken apart by themselves.")
-@click.option("--layer", default=None, help="Layer with the sums, or raw.")
-@click.option(
-    "--samples", type=click.Path(path_type=Path), default=None, help="Table with one row a pool, for labels."
-)
-@click.option(
-    "--orientation",
-    type=click.Choice(["auto", "genes-in-rows", "genes-in-columns"]),
-    default="auto",
-    show_default=True,
-    help="Of a text table.",
-)
-@click.option("--modality", default=None, help="Of a MuData file [default: rna].")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of every random draw.")
+@file_options
 @click.option("--force", is_flag=True, help="Replace an earlier result in that folder.")
-@click.option("--quiet", is_flag=True, help="Print nothing but the result and errors.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+@answer_options
 def depool_command(
     pools: str,
     out: Path,
@@ -204,17 +184,19 @@ def depool_command(
     Example: poolproof depool pools.h5ad --cells-per-pool psbulk_cells --within cell_type --out cells
     """
     from .._files import to_json
-    from ..planning.depooling import check_folder, depool
+    from ..planning.depooling import FILES, depool
+    from ..planning.folder import check_folder
     from .reading import load
 
-    if cells_per_pool is None:
+    size = cells_per_pool_of(cells_per_pool)
+    if size is None:
         raise InputError(
             "expected --cells-per-pool: a number, or the column of obs with the cells of each pool; found "
             "none: without it nothing can be said of cells"
         )
-    check_folder(out, force=force)
+    check_folder(out, FILES, force=force)
     adata, _, notes, _ = load(pools, orientation, modality, samples, ())
-    found = depool(adata, cells_per_pool=cells_per_pool_of(cells_per_pool), **options)
+    found = depool(adata, cells_per_pool=size, **options)
     found.save(out, force=force)
     if as_json:
         click.echo(to_json(found.summary))

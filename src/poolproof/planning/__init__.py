@@ -3,9 +3,11 @@
 Imports the hall, data, pairs, triples and report; the command line imports it, and nothing else does. Read
 ``laws`` (what pools leave of a pair) and ``powers`` (what tests see of it), ``system`` (pairs of genes as a
 pilot, a data set or numbers give them), ``designs`` (one design judged by the laws), ``mixture`` (true
-effects behind noisy ones), ``pilot`` (a system from the user's own cells), ``prediction`` (what more cells
-like these will show), ``presets``, ``costs`` (what money buys), ``search`` (which designs), ``words``,
-``choosing`` (the public function) and ``page``; then ``cumulants`` and ``depooling``.
+effects behind noisy ones), ``measured`` and ``donor_variance``, ``pilot`` (a system from the user's own
+cells), ``pool_pilot`` (from pools of known size), ``prediction`` (what more cells like these will show),
+``presets``, ``costs`` (what money buys), ``search`` (which designs), ``drawing`` (designs drawn from the
+pilot and tested), ``words``, ``folder`` (how results are written), ``choosing`` (the public function) and
+``page``; then ``cumulants`` and ``depooling``.
 """
 
 from __future__ import annotations

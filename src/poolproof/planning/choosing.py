@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,13 +14,17 @@ import pandas as pd
 from anndata import AnnData
 
 from .._checks import InputError, check_choice, check_share, check_threads, check_whole, printable
-from .._files import not_written, replace_file, to_json, write_parquet
-from .._notebook import summary_html
+from .._files import replace_file, to_json, write_parquet
+from .._notebook import Spoken, summary_html
 from ..data.expression import Expression, ValueOptions
 from ..pairs.plan import as_list
 from .costs import price_of, prices_of
 from .designs import Design
-from .pilot import Pilot, measure_pilot
+from .drawing import Reach, reach_of, with_draws
+from .folder import save_files
+from .measured import Measured
+from .pilot import measure_pilot
+from .pool_pilot import measure_pools
 from .presets import preset
 from .search import DEPTHS, DONORS, GOALS, SIZES, Task, curves, for_money, frontier, surface
 from .system import System, by_hand
@@ -38,7 +40,7 @@ EMPTY = ("part", "reading", "n_units", "n_cells", "n_donors", "depth", "reads", 
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DesignPlan:
+class DesignPlan(Spoken):
     """Which designs reach a power, what they cost, and what else the money buys."""
 
     table: pd.DataFrame
@@ -57,11 +59,6 @@ class DesignPlan:
         """The answer in one sentence."""
         return str(self.summary["answer"])
 
-    def __str__(self) -> str:
-        return self.sentence
-
-    __repr__ = __str__
-
     def _repr_html_(self) -> str:
         shown = self.table[self.table["part"].isin([FRONTIER, SAME])].reset_index(drop=True)
         columns = (
@@ -74,6 +71,7 @@ class DesignPlan:
             "power",
             "n_edges",
             "share_error",
+            "basis",
         )
         return summary_html(
             "Plan", [self.sentence], shown, self.summary["unknown"], columns=columns, rows="first"
@@ -89,33 +87,12 @@ class DesignPlan:
         """
         from .page import plan_page
 
-        place = Path(folder)
-        check_folder(place, force=force)
-        try:
-            place.mkdir(exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".plan.", dir=place) as aside:
-                write_parquet(self.table, Path(aside) / FILES[0])
-                replace_file(Path(aside) / FILES[1], plan_page(self.table, self.summary))
-                replace_file(Path(aside) / FILES[2], to_json(self.summary) + "\n")
-                for name in FILES:
-                    os.replace(Path(aside) / name, place / name)
-        except OSError as error:
-            raise not_written(place, error) from error
-        return place
-
-
-def check_folder(folder: Path, *, force: bool) -> None:
-    """Refuse a folder that holds a plan, or is none, before the work is done."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--out {printable(folder, 400)} is a file; name a folder")
-    if not folder.absolute().parent.is_dir():
-        raise InputError(f"--out {printable(folder, 400)} is in a folder that does not exist; make it first")
-    present = [name for name in FILES if (folder / name).exists()]
-    if present and not force:
-        raise InputError(
-            f"--out {printable(folder, 400)} holds an earlier plan ({present[0]}); name another folder, or "
-            "pass --force"
-        )
+        writers: dict[str, Callable[[Path], object]] = {
+            FILES[0]: lambda place: write_parquet(self.table, place),
+            FILES[1]: lambda place: replace_file(place, plan_page(self.table, self.summary)),
+            FILES[2]: lambda place: replace_file(place, to_json(self.summary) + "\n"),
+        }
+        return save_files(folder, writers, force=force)
 
 
 def plan_design(
@@ -129,7 +106,8 @@ def plan_design(
     budget: float | None = None,
     max_cells: int | None = None,
     donors: Sequence[int] | None = None,
-    cells_per_pool: Sequence[int] | None = None,
+    sizes: Sequence[int] | None = None,
+    cells_per_pool: int | str | None = None,
     saturation: float | None = None,
     within: str | Sequence[str] | None = None,
     replicate: str | None = None,
@@ -151,7 +129,8 @@ def plan_design(
     Parameters
     ----------
     pilot
-        Counts of single cells, cells x genes. Give this, ``like`` or ``numbers``.
+        Counts of single cells, cells x genes, or of pools (``cells_per_pool``). Give this, ``like`` or
+        ``numbers``.
     goal
         What is planned for: ``edges`` (to find associated pairs), ``shape`` (to call a pair non-linear or
         affine), ``triples`` (to tell kept separations from distorted ones) or ``verdict`` (to tell on which
@@ -171,8 +150,10 @@ def plan_design(
         Cells that there are; None: as many as needed.
     donors
         Numbers of donors to try; None: 8, 16 and 40 where a pilot tells how donors differ, else one.
-    cells_per_pool
+    sizes
         Sizes of pools to try, 1 meaning single cells.
+    cells_per_pool
+        Where the pilot holds pools of known size: cells in each, a number or the column of obs that holds it.
     saturation
         Of the pilot's sequencing, 1 - molecules / reads; None: not known.
     within, replicate
@@ -206,7 +187,7 @@ def plan_design(
 
     Examples
     --------
-    >>> plan = plan_design(numbers={"r2": 0.1, "bend_share": 0.3}, goal="shape", cells_per_pool=[1, 10])
+    >>> plan = plan_design(numbers={"r2": 0.1, "bend_share": 0.3}, goal="shape", sizes=[1, 10])
     >>> plan.table.query("part == 'frontier'")["n_cells"].tolist()
     [1, 10]
     """
@@ -214,25 +195,35 @@ def plan_design(
     for name, value in (("power", power), ("fdr", fdr), ("margin", margin), ("min_r2", min_r2)):
         check_share(name, value)
     prices = prices_of(cost)
-    sizes = _whole("cells_per_pool", cells_per_pool, SIZES)
-    measured: Pilot | None = None
+    tried_sizes = _whole("sizes", sizes, SIZES)
+    measured: Measured | None = None
+    reach: Reach | None = None
     system, error = _given(pilot, like, numbers)
     if system is None:
         options = ValueOptions(
             layer=layer, kind=kind, scale=scale, size_factors=size_factors, gene_column=gene_column
         )
         expression, obs = options.read(pilot, obs)
-        measured = measure_pilot(
-            expression,
-            obs,
-            within=as_list(within),
-            replicate=replicate,
-            saturation=saturation,
-            min_r2=min_r2,
-            seed=seed,
-            threads=check_threads(threads),
+        of_pilot: dict[str, Any] = {
+            "within": as_list(within),
+            "replicate": replicate,
+            "saturation": saturation,
+            "seed": seed,
+        }
+        if cells_per_pool is None:
+            measured = pilot_of_cells = measure_pilot(
+                expression, obs, min_r2=min_r2, threads=check_threads(threads), **of_pilot
+            )
+            reach = reach_of(expression, obs, pilot_of_cells, as_list(within), replicate)
+        else:
+            measured = measure_pools(expression, obs, cells_per_pool, goal=goal, **of_pilot)
+        system = measured.system
+        error = measured.line_error if goal == "edges" else measured.error_factor
+    elif cells_per_pool is not None:
+        raise InputError(
+            "--cells-per-pool says how many cells the pools of a pilot hold; found no pilot; name sizes to "
+            "try by --sizes"
         )
-        system, error = measured.system, measured.error_factor
     if saturation is not None:
         if not 0 <= saturation < 1:
             raise InputError(f"expected --saturation from 0 to below 1; found {saturation:g}")
@@ -247,13 +238,13 @@ def plan_design(
         max_cells=float("inf") if max_cells is None else check_whole("max_cells", max_cells, 1),
         budget=float("inf") if budget is None else float(budget),
         donors=tried,
-        sizes=sizes,
+        sizes=tried_sizes,
         depths=DEPTHS if system.counted else (1.0,),
         fdr=fdr,
         margin=margin,
         min_r2=min_r2,
     )
-    n_tried = len(sizes) * len(tried) * len(task.depths)
+    n_tried = len(tried_sizes) * len(tried) * len(task.depths)
     done = [0]
 
     def step(n: int) -> None:
@@ -263,6 +254,7 @@ def plan_design(
 
     table, best = _table(task, step)
     table = _with_interval(table, task, error, measured)
+    table, checks = with_draws(table, task, reach, (FRONTIER, SAME), seed)
     settings: dict[str, Any] = {
         "goal": goal,
         "power": power,
@@ -272,7 +264,8 @@ def plan_design(
         "budget": budget,
         "max_cells": max_cells,
         "donors": list(tried),
-        "cells_per_pool": list(sizes),
+        "sizes": list(tried_sizes),
+        "cells_per_pool": cells_per_pool,
         "saturation": saturation,
         "within": as_list(within),
         "replicate": replicate,
@@ -280,7 +273,7 @@ def plan_design(
         "margin": margin,
         "min_r2": min_r2,
     }
-    summary = _summary(task, table, best, settings, seed, measured)
+    summary = _summary(task, table, best, settings, seed, measured, checks)
     return DesignPlan(table, summary, settings, seed)
 
 
@@ -315,7 +308,7 @@ def _whole(name: str, given: Sequence[int] | None, default: tuple[int, ...]) -> 
     return found
 
 
-def _donors_of(system: System, measured: Pilot | None) -> tuple[int, ...]:
+def _donors_of(system: System, measured: Measured | None) -> tuple[int, ...]:
     known = measured.n_donors > 1 if measured is not None else bool((system.between_x > 0).any())
     return DONORS if known else (1,)
 
@@ -350,11 +343,11 @@ def _table(task: Task, report: Callable[[int], object]) -> tuple[pd.DataFrame, D
     return pd.concat(parts, ignore_index=True), best
 
 
-def _with_interval(table: pd.DataFrame, task: Task, error: float, measured: Pilot | None) -> pd.DataFrame:
+def _with_interval(table: pd.DataFrame, task: Task, error: float, measured: Measured | None) -> pd.DataFrame:
     """Power if pairs explained less or more, by 80 %, the further beyond the pilot the wider."""
     low, high = np.full(len(table), np.nan), np.full(len(table), np.nan)
     if error > 0 and "n_units" in table:
-        n_pilot = measured.n_cells if measured is not None else 4000.0
+        n_pilot = measured.n_units if measured is not None else 4000.0
         rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
         for i, row in enumerate(rows):
             if row["part"] not in (FRONTIER, SAME):
@@ -381,7 +374,8 @@ def _summary(
     best: Design | None,
     settings: dict[str, Any],
     seed: int,
-    measured: Pilot | None,
+    measured: Measured | None,
+    checks: list[dict[str, Any]],
 ) -> dict[str, Any]:
     system = task.system
     rows = table[table["part"].isin([FRONTIER, SAME])] if len(table) else table
@@ -408,16 +402,27 @@ def _summary(
             "cv2": float(np.median(system.cv2_x)),
             "n22": float(np.median(system.n22)),
             "between": float(np.median(system.between_x)),
-            "distortion": system.distortion,
-            "dependence": system.dependence,
+            "distortion": system.distortion if np.isfinite(system.distortion) else None,
+            "dependence": system.dependence if np.isfinite(system.dependence) else None,
             "genes_error": system.genes_error,
         },
         "pilot": None
         if measured is None
-        else {"n_cells": measured.n_cells, "n_donors": measured.n_donors, "n_genes": len(measured.genes)},
-        "designs": [
-            {k: (None if isinstance(v, float) and not np.isfinite(v) else v) for k, v in row.items()}
-            for row in rows.to_dict("records")
-        ],
+        else {
+            "n_cells": measured.n_cells,
+            "n_units": measured.n_units,
+            "n_donors": measured.n_donors,
+            "n_genes": len(measured.genes),
+        },
+        "designs": _plain(rows.to_dict("records")),
+        "checks": _plain(checks),
         "unknown": list(system.unknown),
     }
+
+
+def _plain(rows: list[dict[Any, Any]]) -> list[dict[Any, Any]]:
+    """Rows as JSON has them: no number for what is none."""
+    return [
+        {k: (None if isinstance(v, float) and not np.isfinite(v) else v) for k, v in row.items()}
+        for row in rows
+    ]

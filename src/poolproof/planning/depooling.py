@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -17,8 +15,8 @@ from scipy import stats
 
 from .._arrays import dense_columns
 from .._checks import InputError, check_column, check_whole, printable
-from .._files import not_written, replace_file, to_json, write_parquet
-from .._notebook import summary_html
+from .._files import replace_file, to_json, write_parquet
+from .._notebook import Spoken, summary_html
 from .._random import stream
 from ..data.scale import is_sparse
 from ..data.taking import genes_only, take
@@ -33,6 +31,7 @@ from .cumulants import (
     jackknife,
     shrunk_n22,
 )
+from .folder import save_files
 
 MIN_POOLS = 40
 """Pools below which blocks of them hold one each."""
@@ -49,7 +48,7 @@ FILES = ("depooled_genes.parquet", "depooled_pairs.parquet", "depooled.json")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Depooled:
+class Depooled(Spoken):
     """What the cells of pools are like."""
 
     table: pd.DataFrame
@@ -66,11 +65,6 @@ class Depooled:
         """The bend share of the cells, or why there is none."""
         return str(self.summary["sentence"])
 
-    def __str__(self) -> str:
-        return self.sentence
-
-    __repr__ = __str__
-
     def _repr_html_(self) -> str:
         columns = ("regulator", "target", "covariance", "covariance_error", "correlation", "third")
         return summary_html(
@@ -79,31 +73,12 @@ class Depooled:
 
     def save(self, folder: str | Path, *, force: bool = False) -> Path:
         """Write depooled.json and the two tables into a folder."""
-        place = Path(folder)
-        check_folder(place, force=force)
-        try:
-            place.mkdir(exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".depool.", dir=place) as aside:
-                write_parquet(self.genes, Path(aside) / FILES[0])
-                write_parquet(self.table, Path(aside) / FILES[1])
-                replace_file(Path(aside) / FILES[2], to_json(self.summary) + "\n")
-                for name in FILES:
-                    os.replace(Path(aside) / name, place / name)
-        except OSError as error:
-            raise not_written(place, error) from error
-        return place
-
-
-def check_folder(folder: Path, *, force: bool) -> None:
-    """Refuse a folder that holds a result, or is none."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--out {printable(folder, 400)} is a file; name a folder")
-    present = [name for name in FILES if (folder / name).exists()]
-    if present and not force:
-        raise InputError(
-            f"--out {printable(folder, 400)} holds an earlier result ({present[0]}); name another folder, "
-            "or pass --force"
-        )
+        writers: dict[str, Callable[[Path], object]] = {
+            FILES[0]: lambda place: write_parquet(self.genes, place),
+            FILES[1]: lambda place: write_parquet(self.table, place),
+            FILES[2]: lambda place: replace_file(place, to_json(self.summary) + "\n"),
+        }
+        return save_files(folder, writers, force=force)
 
 
 def depool(
@@ -158,7 +133,7 @@ def depool(
     """
     taken = genes_only(take(pools, layer))
     matrix, names_of = taken.matrix, taken.var.index.to_numpy().astype(str)
-    n_cells = _sizes(pools, cells_per_pool)
+    n_cells = sizes_of(pools.obs, cells_per_pool)
     if matrix.shape[0] < MIN_POOLS:
         raise InputError(
             f"expected at least {MIN_POOLS} pools; found {matrix.shape[0]:,}; no moment of cells can be told "
@@ -166,18 +141,15 @@ def depool(
         )
     counted = _check_values(matrix)
     total = np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
-    strata = _strata(pools, as_list(within))
+    strata = strata_of(pools.obs, as_list(within), "--within")
     keep = (total > 0) & (strata >= 0)
     chosen = _genes(matrix, names_of, genes, seed)
     values = dense_columns(matrix, chosen).astype(np.float64)[keep]
     total, n_cells, strata = total[keep], n_cells[keep], strata[keep]
-    expected = _expected(values, total, strata)
-    order = stream(seed, "depool blocks").permutation(len(values))
-    block = np.empty(len(values), dtype=np.int64)
-    block[order] = np.arange(len(values)) % N_BLOCKS
-    sums = block_sums(values, expected, n_cells, block, counted=counted)
+    expected = expected_of(values, total, strata)
+    sums = block_sums(values, expected, n_cells, blocks_of(len(values), seed), counted=counted)
     notes = _notes(n_cells, counted, strata)
-    found = _share(sums, n_cells)
+    found = share_of_cells(sums)
     gene_table = _gene_table(sums, values, n_cells, names_of[chosen], found["n22"])
     summary = {
         "schema_version": 1,
@@ -188,7 +160,7 @@ def depool(
         "counted": counted,
         "n_genes": len(chosen),
         **{key: found[key] for key in ("status", "bend_share", "standard_error", "low", "high", "needed")},
-        "sentence": _sentence(found, len(values)),
+        "sentence": share_sentence(found, len(values)),
         "notes": notes,
         "seed": seed,
     }
@@ -201,17 +173,24 @@ def depool(
     return Depooled(_pair_table(sums, names_of[chosen]), gene_table, summary, settings, seed)
 
 
-def _sizes(pools: AnnData, cells_per_pool: int | str) -> np.ndarray:
+def sizes_of(obs: pd.DataFrame, cells_per_pool: int | str) -> np.ndarray:
+    """Cells in each pool, from a number or a column of obs.
+
+    Raises
+    ------
+    InputError
+        There is no such column, or a pool has no whole number of at least 1.
+    """
     if isinstance(cells_per_pool, str):
         check_column(
-            pools.obs.columns.astype(str),
+            obs.columns.astype(str),
             cells_per_pool,
             where="the table of pools (obs)",
             option="--cells-per-pool",
         )
-        values = pd.to_numeric(pools.obs[cells_per_pool], errors="coerce").to_numpy(dtype=float)
+        values = pd.to_numeric(obs[cells_per_pool], errors="coerce").to_numpy(dtype=float)
     else:
-        values = np.full(pools.n_obs, float(check_whole("cells_per_pool", cells_per_pool, 1)))
+        values = np.full(len(obs), float(check_whole("cells_per_pool", cells_per_pool, 1)))
     bad = ~(np.isfinite(values) & (values >= 1) & (values == np.rint(values)))
     if bad.any():
         raise InputError(
@@ -237,14 +216,12 @@ def _check_values(matrix: Any) -> bool:
     return counted
 
 
-def _strata(pools: AnnData, within: list[str]) -> np.ndarray:
+def strata_of(obs: pd.DataFrame, columns: list[str], option: str) -> np.ndarray:
     """Code of the level of each pool; -1: in a level of fewer than 10, or without one."""
-    codes = np.zeros(pools.n_obs, dtype=np.int64)
-    for column in within:
-        check_column(
-            pools.obs.columns.astype(str), column, where="the table of pools (obs)", option="--within"
-        )
-        own = pd.factorize(pools.obs[column].astype(object))[0]
+    codes = np.zeros(len(obs), dtype=np.int64)
+    for column in columns:
+        check_column(obs.columns.astype(str), column, where="the table of pools (obs)", option=option)
+        own = pd.factorize(obs[column].astype(object))[0]
         codes = np.where((codes < 0) | (own < 0), -1, codes * (own.max() + 1) + own)
     _, codes_of, sizes = np.unique(codes, return_inverse=True, return_counts=True)
     return np.where((sizes[codes_of] >= 10) & (codes >= 0), codes_of, -1)
@@ -269,7 +246,14 @@ def _genes(matrix: Any, names_of: np.ndarray, genes: Sequence[str] | None, seed:
     return np.sort(stream(seed, "depool genes").choice(order, MAX_GENES, replace=False))
 
 
-def _expected(values: np.ndarray, total: np.ndarray, strata: np.ndarray) -> np.ndarray:
+def blocks_of(n: int, seed: int) -> np.ndarray:
+    """Block of each pool, drawn by the seed, shape ``(n,)``."""
+    block = np.empty(n, dtype=np.int64)
+    block[stream(seed, "depool blocks").permutation(n)] = np.arange(n) % N_BLOCKS
+    return block
+
+
+def expected_of(values: np.ndarray, total: np.ndarray, strata: np.ndarray) -> np.ndarray:
     """Share of a gene in its level times the total of the pool."""
     member = (strata == np.unique(strata)[:, None]).astype(np.float64)
     share = (member @ values) / (member @ total)[:, None]
@@ -277,8 +261,8 @@ def _expected(values: np.ndarray, total: np.ndarray, strata: np.ndarray) -> np.n
     return np.asarray(share[at] * total[:, None])
 
 
-def _share(sums: BlockSums, n_cells: np.ndarray) -> dict[str, Any]:
-    """Bend share of the cells, its error, and whether it can be had."""
+def share_of_cells(sums: BlockSums) -> dict[str, Any]:
+    """Bend share of the cells, its error, and whether it can be had; n22 of genes; error of all explained."""
     n_blocks = len(sums.n)
     every = np.ones(n_blocks, dtype=bool)
     left = [np.arange(n_blocks) != b for b in range(n_blocks)]
@@ -296,6 +280,7 @@ def _share(sums: BlockSums, n_cells: np.ndarray) -> dict[str, Any]:
     # a relative error of n22 is one of the bends
     share_error = float(np.hypot(share_error, share * (1 - share) * of_mean / max(centre, 0.1)))
     clear = whole > CLEAR * whole_error and of_mean < 0.5 * centre
+    of_all = {"n22": n22, "whole_error": whole_error / whole if whole > 0 else float("inf")}
     n = int(sums.n.sum())
     if clear and share_error <= MAX_ERROR:
         reach = float(stats.t.ppf(0.975, n_blocks - 1)) * share_error
@@ -306,7 +291,7 @@ def _share(sums: BlockSums, n_cells: np.ndarray) -> dict[str, Any]:
             "low": share - reach,
             "high": share + reach,
             "needed": None,
-            "n22": n22,
+            **of_all,
         }
     return {
         "status": TOO_FEW,
@@ -315,7 +300,7 @@ def _share(sums: BlockSums, n_cells: np.ndarray) -> dict[str, Any]:
         "low": None,
         "high": None,
         "needed": _needed(n, bend_error, whole, whole_error, of_mean / max(centre, 1e-9)),
-        "n22": n22,
+        **of_all,
     }
 
 
@@ -328,7 +313,8 @@ def _needed(n: int, share_error: float, whole: float, whole_error: float, of_n22
     return int(np.ceil(most / 10) * 10)
 
 
-def _sentence(found: dict[str, Any], n: int) -> str:
+def share_sentence(found: dict[str, Any], n: int) -> str:
+    """The bend share of the cells from n pools, or why there is none."""
     if found["status"] == OK:
         return (
             f"Bend share of the cells {found['bend_share']:.1%} (95 % interval {found['low']:.1%} to "

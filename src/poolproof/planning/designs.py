@@ -15,6 +15,7 @@ from .powers import (
     affine_power,
     association_power,
     bend_power,
+    column_kurtosis,
     columns_of,
     false_edges,
     fdr_cut,
@@ -32,11 +33,13 @@ TAILS = 20.0
 """Units for each unit of kurtosis below which far values decide."""
 STRONG_BEND = 0.15
 """Bend over what the line leaves from which the power of a bend depends on its form."""
-N_QUANTILES = 80
+N_QUANTILES = 160
 """Pairs by which a system is judged."""
 SPLINE = 0.96
 """Part of the square of a nearly normal regulator that natural splines reproduce (.98 normal, .94 gamma of
 shape 4): they are straight beyond their outer knots."""
+SPLINE_BENDS = 4
+"""Bends of a spline basis."""
 EDGE_LEVEL = 0.01
 """Level at which false edges are expected: that of the skeleton of pooling curves (method 9)."""
 
@@ -65,6 +68,8 @@ class Seen:
     bend: np.ndarray
     of_line: np.ndarray
     """What part of the line of the cells is seen."""
+    of_square: np.ndarray
+    """What part of a squared correlation of levels counts show."""
     of_bend: np.ndarray
     n: np.ndarray
     """Independent units."""
@@ -121,6 +126,7 @@ def seen(system: System, design: Design) -> Seen:
         line=line,
         bend=bend,
         of_line=of_x,
+        of_square=1 / ((1 + noise_x / (between_x + 1 / k)) * (1 + noise_y / (between_y + 1 / k))),
         of_bend=factor * of_x**2,
         n=np.maximum(n, 4.0),
         n_replicates=replicates,
@@ -153,6 +159,17 @@ def associated(of: Seen, cut: float) -> np.ndarray:
     return association_power(of.line, of.bend, of.n, cut, noise=of.spread, kurtosis=of.kurtosis)
 
 
+def listed(of: Seen, found: np.ndarray, min_r2: float) -> np.ndarray:
+    """Probability that each pair is found and its r2, as estimated, is at least so large.
+
+    r2 as estimated holds the noise of bends: of counts about one part in n of what is seen of each.
+    """
+    noise = of.n_bends / (of.n * of.of_square * of.of_line) if of.counted else 0.0
+    least = np.maximum(min_r2 - of.bend - noise, 0.0) * of.of_square
+    z, root = (np.sqrt(of.n * r2 / np.maximum(1 - r2, 0.02)) for r2 in (least, of.line))
+    return np.minimum(found, special.ndtr(root - z) + special.ndtr(-root - z))
+
+
 def bent(of: Seen, cut: float) -> np.ndarray:
     """Power to find the bend of each pair at a p-value."""
     ncp = of.n * of.bend / np.maximum((1 - of.line) * of.spread, 0.02)
@@ -164,26 +181,27 @@ def bent(of: Seen, cut: float) -> np.ndarray:
 
 
 def straight(of: Seen, margin: float) -> np.ndarray:
-    """Power to call each pair affine: in units of the cells, where the margin is meant."""
-    z = Z_UPPER
-    if of.counted:
-        z = Z_UPPER_COUNTS
-    if of.n_replicates:
-        z = float(stats.t.ppf(0.95, of.n_replicates - 1))
-    # counts: the robust bound has to agree, with all columns of a spline
-    n_bends = 4 if of.counted and not of.n_replicates else of.n_bends
+    """Power to call each pair affine: in units of the cells, where the margin is meant.
+
+    Counts have to pass two bounds (method 7.2): the corrected one along two bends, and the robust one of
+    observed fractions, whose bends are enlarged by the reliability of x to the power -4 against the line.
+    Noise beyond its mean lies along the bend of degree 2 and, by half, along the four of a spline.
+    """
     # r and b are seen by these parts of the cells': the margin is moved instead
     moved = margin / (1 - margin) * of.of_bend / of.of_line
-    return affine_power(
-        of.line,
-        of.bend,
-        of.n,
-        moved / (1 + moved),
-        n_bends=n_bends,
-        noise=of.spread,
-        kurtosis=of.kurtosis,
-        z=z,
-    )
+    z = float(stats.t.ppf(0.95, of.n_replicates - 1)) if of.n_replicates else Z_UPPER
+
+    def below(odds: np.ndarray, n_bends: int, noise: np.ndarray, z: float) -> np.ndarray:
+        share = odds / (1 + odds)
+        return affine_power(
+            of.line, of.bend, of.n, share, n_bends=n_bends, noise=noise, kurtosis=of.kurtosis, z=z
+        )
+
+    if not of.counted:
+        return below(moved, of.n_bends, of.spread, z)
+    corrected = below(moved, of.n_bends, of.spread, max(z, Z_UPPER_COUNTS))
+    robust = below(moved * of.of_line**3, SPLINE_BENDS, 1 + (of.spread - 1) / 2, Z_UPPER)
+    return np.minimum(corrected, robust)
 
 
 @dataclass(frozen=True)
@@ -193,7 +211,7 @@ class Judged:
     edges_power: float
     """Mean power to find a pair associated, of the pairs that explain at least `min_r2` in cells."""
     n_edges: float
-    """Associated pairs to expect."""
+    """Associated pairs to expect: significant, and r2 at least `min_r2` as estimated."""
     shape_power: float
     """Mean probability that such a pair is called non-linear or affine."""
     nonlinear_power: float
@@ -247,12 +265,12 @@ def judge(
     nonlinear = bent(of, fdr_cut(lambda p: float(bent(of, p).mean()), fdr, system.n_pairs))
     affine = straight(of, margin)
     told = 1 - (1 - nonlinear) * (1 - affine)
-    triples = _triples(few, of, design, margin)
+    triples = _triples(few, of, design, margin, min_r2)
     share, error = few.bend_share, _share_error(system, few, of)
     distance = abs(share - margin)
     return Judged(
         edges_power=_mean(found, real),
-        n_edges=float(np.where(real, found, 0.0).mean() * system.n_pairs),
+        n_edges=float(listed(of, found, min_r2).mean() * system.n_pairs),
         shape_power=_mean(told * found, real),
         nonlinear_power=_mean(nonlinear * found, real),
         affine_power=_mean(affine * found, real),
@@ -273,18 +291,31 @@ def _mean(values: np.ndarray, chosen: np.ndarray) -> float:
     return float(values[chosen].mean()) if chosen.any() else 0.0
 
 
-def _triples(few: System, of: Seen, design: Design, margin: float) -> tuple[float, float]:
+def _triples(few: System, of: Seen, design: Design, margin: float, min_r2: float) -> tuple[float, float]:
     """Power of the calls kept and distorted, for typical ends."""
-    # residual correlations are those of the cells' levels: counting noise enlarges their errors
-    noise = float(np.median(1 / np.maximum(of.of_line, 1e-6)) ** 2) if of.counted else 1.0
-    n = of.n_replicates * 4 if of.n_replicates else float(np.median(of.n))
-    n = min(n, float(np.median(of.n)))
-    left = 1 - float(
-        np.median(bend_factor(few.n22, design.n_cells))
-    )  # distortion that a curve in pools keeps
+    n = float(np.median(of.n))
+    n = min(of.n_replicates * 4, n) if of.n_replicates else n
+    noise = _noise_of_ends(few, of, min_r2) if of.counted else 1.0
+    n22 = float(np.median(few.n22))
+    left = 1 - float(bend_factor(np.asarray(n22), design.n_cells))  # distortion that a curve in pools keeps
+    tails = column_kurtosis(2 + (n22 - 2) / design.n_cells)
     kept = triple_power(0.0, 0.0, n, margin, noise=noise)["kept"]
-    distorted = triple_power(2 * margin * left, 2 * margin, n, margin, noise=noise)["distorted"]
-    return float(kept), float(distorted)
+    of_distorted = triple_power(2 * margin * left, 2 * margin, n, margin, noise=noise, tails=tails)
+    return float(kept), float(of_distorted["distorted"])
+
+
+def _noise_of_ends(few: System, of: Seen, min_r2: float) -> float:
+    """By how much counting enlarges the variance of the product of two residuals.
+
+    Of an end, the middle gene explains L; the residual holds the noise of the end, and L times that of the
+    middle: (1 - L + (1 / r - 1) + L (1 / r_y - 1)) / (1 - L), squared for two ends.
+    """
+    real = few.line + few.bend >= min_r2
+    line = float(np.median(few.line[real])) if real.any() else 0.0
+    middle = float(np.median(of.of_line))
+    end = float(np.median(of.of_square / of.of_line))
+    rest = max(1 - line, 0.05)
+    return ((rest + (1 / max(end, 1e-3) - 1) + line * (1 / max(middle, 1e-3) - 1)) / rest) ** 2
 
 
 def _share_error(system: System, few: System, of: Seen) -> float:
@@ -323,5 +354,5 @@ def flags(of: Seen, design: Design) -> tuple[str, ...]:
     if n < TAILS * float(np.median(sample_kurtosis(of.kurtosis, n))):
         found.append("few units for such tails: power may be off by .1 and more")
     if of.counted:
-        found.append("counts: affine calls may be off by .4, errors by 40 %")
+        found.append("counts: affine calls may be off by .1, errors by 40 %, distorted triples by .3")
     return tuple(found)

@@ -20,15 +20,25 @@ COLUMNS = {
     "n_units": "Units",
     "n_cells": "Cells each",
     "n_donors": "Donors",
-    "depth": "Molecules a cell",
+    "depth": "Molecules",
     "cost": "Cost",
     "power": "Power",
-    "interval": "80 % interval",
-    "n_edges": "Associated pairs",
-    "share_error": "Error of the bend share",
+    "interval": "80 %",
+    "n_edges": "Pairs found",
+    "share_error": "Share ±",
+    "basis": "From",
     "shape_power": "Shape told",
-    "false_edges": "False edges at 1 %",
+    "false_edges": "False edges",
     "flags": "Where the law may fail",
+}
+CHECKS = {
+    "n_units": "Units",
+    "n_cells": "Cells each",
+    "n_edges": "Pairs, drawn",
+    "n_edges_law": "Pairs, by the law",
+    "share_error": "Error, drawn",
+    "share_error_law": "Error, by the law",
+    "said": "Where they disagree",
 }
 
 
@@ -52,6 +62,8 @@ def plan_page(table: pd.DataFrame, summary: Mapping[str, Any]) -> str:
         heads=list(COLUMNS.values()),
         frontier=_rows(table, "frontier"),
         same=_rows(table, "same_money"),
+        checks=[[_cell(row, column) for column in CHECKS] for row in summary["checks"]],
+        check_heads=list(CHECKS.values()),
         csv=csv_address(designs),
     )
 
@@ -75,14 +87,14 @@ def _curves(table: pd.DataFrame) -> dict[str, Any] | None:
         part = points[points["n_cells"] == k]
         style: dict[str, Any] = {"color": LEVEL_COLOURS[i % 6], "marker": LEVEL_MARKERS[i % 6]}
         label = "single cells" if k == 1 else f"pools of {k:,}"
-        ax.plot(part["n_units"], part["power"], ms=4, lw=1.4, label=label, **style)
+        ax.plot(part["n_units"], part["power"], ms=8 - 2 * min(i, 3), lw=1.4, label=label, **style)
     ax.axhline(0.8, color=SOFT, lw=0.8, ls=":")
     ax.set_xscale("log")
     ax.set_ylim(-0.02, 1.02)
     ax.set_xlabel("units (pools, or single cells)")
     ax.set_ylabel("power")
     legend_above(ax, ncols=4)
-    note = "Donors and depth as in the best design; the dotted line is at .8."
+    note = "Donors and depth as in the best design; equal curves lie on each other; the dotted line is at .8."
     return _picture(
         ax, "Power against units", note, points[["n_units", "n_cells", "power"]], "plan_curves.csv"
     )
@@ -108,10 +120,12 @@ def _cell(row: Mapping[Any, Any], column: str) -> str:
         low, high = row.get("power_low", np.nan), row.get("power_high", np.nan)
         return "–" if pd.isna(low) else f"{low:.2f} to {high:.2f}"
     value = row[column]
-    if column == "flags":
+    if column in ("flags", "basis", "said"):
         return text_of(value) or "–"
     if pd.isna(value):
         return "–"
-    if column in ("power", "share_error", "shape_power", "false_edges"):
-        return f"{value:.3f}" if column == "share_error" else f"{value:.2f}"
+    if column.startswith("share_error"):
+        return f"{value:.3f}"
+    if column in ("power", "shape_power", "false_edges"):
+        return f"{value:.2f}"
     return f"{value:,.0f}"

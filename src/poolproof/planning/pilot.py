@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from .. import _names as names
 from .._arrays import dense_columns
@@ -20,12 +20,15 @@ from ..pairs.count_engine import CountTest
 from ..pairs.count_kernels import MIN_HIGH, MIN_SEEN, MIN_TOGETHER, count_terms
 from ..pairs.design import Design as Levels
 from ..pairs.design import part_of
+from ..pairs.outcome import Either
 from ..pairs.plan import plan_design as levels_of
 from ..pairs.population import population_of, restricted
 from ..pairs.settings import EngineSettings
 from ..triples.distortion import distortion_of
 from .designs import Design, seen, share_variance_over_samples
+from .donor_variance import MIN_DONORS, DonorVariance, donor_means, no_donors, variance_of_donors
 from .laws import reliability
+from .measured import Measured
 from .mixture import draw_effects, fit_effects
 from .system import System, split_explained
 
@@ -35,30 +38,24 @@ MAX_GENES = 100
 """Genes whose pairs are measured, drawn by the seed: they stand for all that can be tested."""
 MAX_CELLS = 4000
 """Cells that are measured, drawn by the seed in equal parts of all levels."""
+DOUBT = 0.25
+"""Standard deviation of the logarithm of a prediction over its truth at the size of the pilot; it grows by
+half of itself with every doubling. Chosen on thirds of real cells (method 7c)."""
 MIN_GENES = 10
-MIN_DONORS = 5
-"""Donors from which variance between them is told."""
+MIN_CELLS_OF_DONOR = 20
+"""Cells of a donor from which it has a mean."""
 
 
 @dataclass(frozen=True, eq=False)
-class Pilot:
-    """What a pilot says."""
+class Pilot(Measured):
+    """What a pilot of cells says."""
 
-    system: System
-    n_cells: int
-    """Cells measured."""
-    n_donors: int
-    """Donors among them; 0: not known."""
-    genes: np.ndarray
-    """Names of the genes whose pairs were measured."""
     z: np.ndarray
-    """Association of every measured pair over its standard error, shape ``(m,)``."""
+    """Line of every measured pair over its standard error, shape ``(m,)``."""
     effects: tuple[np.ndarray, np.ndarray]
     """Law of the true effects: see :func:`~poolproof.planning.mixture.fit_effects`."""
     share: dict[str, Any]
     """Bend share with its parts: entry of verdict.json."""
-    error_factor: float
-    """Relative standard error of what the line explains in all pairs."""
     genes_variance: tuple[float, float]
     """g and h: the variance of the share over genes is g + h / n."""
     r2: np.ndarray
@@ -95,17 +92,22 @@ def check_pilot(expression: Expression) -> None:
             "alone neither the size of pools nor their depth can be planned; give a pilot of cells, "
             "--cells-per-pool, or --like a data set"
         )
+    check_counted(expression)
+    if n_cells < MIN_CELLS:
+        raise InputError(
+            f"expected a pilot of at least {MIN_CELLS} cells; found {n_cells:,}; give more, or plan "
+            "--like a data set"
+        )
+
+
+def check_counted(expression: Expression) -> None:
+    """Refuse values that are no counts."""
     if expression.scale != "counts":
         where = expression.counts_elsewhere
         way = f"--layer {printable(where[0], 40)}" if where else "the layer of counts (--layer)"
         raise InputError(
             f"expected counts of molecules; found values on the {expression.scale} scale: the noise of "
             f"counting cannot be told from them; give {way}"
-        )
-    if n_cells < MIN_CELLS:
-        raise InputError(
-            f"expected a pilot of at least {MIN_CELLS} cells; found {n_cells:,}; give more, or plan "
-            "--like a data set"
         )
 
 
@@ -152,7 +154,7 @@ def measure_pilot(
     levels = _fewer(levels, seed, max_cells)
     settings = EngineSettings("corrected", threads=threads, seed=seed)
     testable = _testable(expression, levels, settings)
-    drawn = _drawn(expression, testable, seed)
+    drawn = drawn_genes(expression.genes, testable, seed)
     if genes is not None:
         drawn = np.flatnonzero(np.isin(expression.genes, np.asarray(genes)))
     small = restricted(expression, drawn)
@@ -160,24 +162,23 @@ def measure_pilot(
     facts = _facts(small, engine)
     n = engine.n_samples
     x, y = (at.ravel() for at in np.indices((len(drawn), len(drawn))))
-    p, r2, tested = _associations(engine)
-    kept = tested.ravel() & (x != y)
+    found = associations_of(engine)
+    kept = found.tested.ravel() & (x != y)
     x, y = x[kept], y[kept]
     if len(x) < MIN_GENES * (MIN_GENES - 1):
         raise InputError(
             f"expected at least {MIN_GENES} genes with counts enough to be tested in pairs; found fewer "
             f"({n:,} cells of {float(np.median(small.totals)):,.0f} molecules); give deeper or more cells"
         )
-    z = stats.norm.isf(np.exp(-p.ravel()[kept]) / 2)
-    z = np.minimum(np.abs(z), 40.0)
+    z = np.abs(special.ndtri_exp(-found.line.ravel()[kept] - np.log(2)))
     effects = fit_effects(z)
     theta = draw_effects(z, *effects, stream(seed, "pilot effects"))
     reliable = reliability(facts["mean"], facts["cv2"])
-    explained = np.minimum(theta**2 / (n * reliable[x] * reliable[y]), 0.9)
-    share = _share(small, levels, settings, min_r2, seed)
+    of_lines = theta**2 / (n * reliable[x] * reliable[y])
+    share = share_of_pairs(small, levels, settings, min_r2, seed)
     genes_variance = _over_genes(small, levels, settings, min_r2, seed, share)
     bend_share = min(max(share["bend_share"] or 0.0, 0.0), 0.9)
-    line, bend = split_explained(explained, bend_share)
+    line, bend = split_explained(np.minimum(of_lines / (1 - bend_share), 0.9), bend_share)
     donors = _donors(small, obs, replicate, levels)
     unknown = _unknown(share, donors, saturation)
     n_testable = len(testable)
@@ -189,9 +190,9 @@ def measure_pilot(
         cv2_x=facts["cv2"][x],
         cv2_y=facts["cv2"][y],
         n22=facts["n22"][x],
-        between_x=donors["between"][x],
-        between_y=donors["between"][y],
-        line_between=_spread_over(donors["line"], len(x), seed),
+        between_x=donors.between[x],
+        between_y=donors.between[y],
+        line_between=donors.line_of(len(x), seed),
         n_pairs=float(n_testable * (n_testable - 1)),
         depth=float(np.median(np.concatenate([d.total for d in engine.depth]))),
         saturation=0.0 if saturation is None else saturation,
@@ -202,18 +203,20 @@ def measure_pilot(
         source=f"a pilot of {n:,} cells",
     )
     system = replace(system, dependence=_dependence(system, share, n, len(x)))
-    error = share["samples_error"] or 0.0
+    error = float(min((share["samples_error"] or 0.0) / max(bend_share, 0.02), 1.0))
     return Pilot(
         system=system,
         n_cells=n,
-        n_donors=donors["n"],
+        n_units=n,
+        n_donors=donors.n,
         genes=small.genes,
         z=z,
         effects=effects,
         share=share,
-        error_factor=float(min(error / max(bend_share, 0.02), 1.0)),
+        error_factor=error,
+        line_error=error,
         genes_variance=genes_variance,
-        r2=np.minimum(r2.ravel()[kept], 1.0),
+        r2=np.minimum(found.r2.ravel()[kept], 1.0),
         reliable=reliable[:, None] * reliable,
         at=(x, y),
         enough=facts["enough"],
@@ -238,11 +241,11 @@ def _fewer(levels: Levels, seed: int, max_cells: int) -> Levels:
     return replace(levels, levels=tuple(kept))
 
 
-def _drawn(expression: Expression, testable: np.ndarray, seed: int) -> np.ndarray:
+def drawn_genes(names_of: np.ndarray, testable: np.ndarray, seed: int) -> np.ndarray:
     """At most `MAX_GENES` genes, drawn by the seed, whatever their order."""
     if len(testable) <= MAX_GENES:
         return testable
-    order = testable[np.argsort(expression.genes[testable].astype(str), kind="stable")]
+    order = testable[np.argsort(names_of[testable].astype(str), kind="stable")]
     return np.sort(stream(seed, "pilot genes").choice(order, MAX_GENES, replace=False))
 
 
@@ -279,19 +282,38 @@ def _facts(small: Expression, engine: CountTest) -> dict[str, np.ndarray]:
     }
 
 
-def _associations(engine: CountTest) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """-ln p of the association of all pairs, their r2 as estimated, and which were tested."""
+@dataclass(frozen=True, eq=False)
+class Associations:
+    """All pairs of genes, each array of shape ``(G, G)``."""
+
+    association: np.ndarray
+    """-ln p of the association, by line or bends."""
+    line: np.ndarray
+    """-ln p of the line."""
+    r2: np.ndarray
+    """What x explains of y, as estimated."""
+    tested: np.ndarray
+
+
+def associations_of(engine: CountTest) -> Associations:
+    """Test all pairs."""
     every = np.arange(engine.n_genes)
-    p, r2, tested = [], [], []
+    parts: list[tuple[np.ndarray, ...]] = []
     for low in range(0, len(every), 32):
         found = engine.outcome(engine.features(every[low : low + 32]), slice(None), np.float32, exact=False)
-        p.append(found.association.minus_log_p())
-        r2.append(found.r2_spline.astype(np.float64))
-        tested.append(np.broadcast_to(found.tested, p[-1].shape))
-    return np.concatenate(p), np.concatenate(r2), np.concatenate(tested)
+        either = cast(Either, found.association)
+        parts.append(
+            (
+                either.minus_log_p(),
+                either.laws[1].minus_log_p(),
+                found.r2_spline.astype(np.float64),
+                np.broadcast_to(found.tested, found.gain.shape),
+            )
+        )
+    return Associations(*(np.concatenate(of) for of in zip(*parts, strict=True)))
 
 
-def _share(
+def share_of_pairs(
     small: Expression, levels: Levels, settings: EngineSettings, min_r2: float, seed: int
 ) -> dict[str, Any]:
     """Bend share of all pairs of these genes."""
@@ -331,12 +353,12 @@ def _over_genes(
         return max((share["standard_error"] or 0.0) ** 2 - (share["samples_error"] or 0.0) ** 2, 0.0)
 
     n, now = whole["n_axis"], of_genes(whole)
-    halves = [_share(small, half, settings, min_r2, seed) for half in _halves(levels, seed)]
+    halves = [share_of_pairs(small, half, settings, min_r2, seed) for half in _halves(levels, seed)]
     known = [of_genes(share) for share in halves if share["standard_error"] is not None]
     if not known:
         return now / 2, now / 2 * n
     h = min(max((float(np.mean(known)) - now) * n, 0.0), now * n)
-    return now - h / n, h
+    return max(now - h / n, 0.0), h
 
 
 def _halves(levels: Levels, seed: int) -> list[Levels]:
@@ -354,43 +376,19 @@ def _halves(levels: Levels, seed: int) -> list[Levels]:
     return [replace(levels, levels=tuple(of)) for of in halves if of]
 
 
-def _donors(small: Expression, obs: pd.DataFrame, replicate: str | None, levels: Levels) -> dict[str, Any]:
+def _donors(small: Expression, obs: pd.DataFrame, replicate: str | None, levels: Levels) -> DonorVariance:
     """Variance of genes between donors over that inside them, and what lines explain between donors."""
-    nothing = np.zeros(len(small.genes))
     if replicate is None:
-        return {"n": 0, "between": nothing, "line": 0.0}
+        return no_donors(len(small.genes))
     level = max(levels.levels, key=lambda of: len(of.rows))  # of one cell type, lest composition count
     labels = obs[replicate].to_numpy()[level.rows].astype(str)
     total = np.asarray(small.totals, dtype=float)[level.rows]
     fraction = dense_columns(small.matrix, np.arange(len(small.genes)))[level.rows] / total[:, None]
-    names_of, codes = np.unique(labels, return_inverse=True)
-    sizes = np.bincount(codes).astype(float)
-    big = sizes >= 20
-    if big.sum() < MIN_DONORS:
-        return {"n": len(names_of), "between": nothing, "line": 0.0}
-    member = (codes[:, None] == np.flatnonzero(big)).astype(float)
-    mean = member.T @ fraction / sizes[big][:, None]
-    square = member.T @ fraction**2 / sizes[big][:, None]
-    error = (square - mean**2) / (sizes[big][:, None] - 1)
-    between = np.maximum(mean.var(axis=0, ddof=1) - error.mean(axis=0), 0.0)
+    codes = np.unique(labels, return_inverse=True)[1]
+    mean, spread, sizes = donor_means(fraction, codes, MIN_CELLS_OF_DONOR)
     counting = fraction.mean(axis=0) * (1 / total).mean()
-    inside = np.maximum((square - mean**2).mean(axis=0) - counting, 0.05 * counting)
-    varies = mean.std(axis=0) > 0
-    r = np.corrcoef(mean[:, varies].T)
-    d = int(big.sum())
-    adjusted = 1 - (1 - r[np.triu_indices(len(r), 1)] ** 2) * (d - 1) / (d - 2)
-    line = float(max(adjusted.mean(), 0.0)) if adjusted.size else 0.0
-    return {
-        "n": d,
-        "between": np.where(inside > 0, between / np.where(inside > 0, inside, 1), 0.0),
-        "line": line,
-    }
-
-
-def _spread_over(mean: float, n: int, seed: int) -> np.ndarray:
-    """An exponential law of explained shares with this mean, in an order drawn by the seed."""
-    values = stream(seed, "pilot donors").exponential(size=n) * mean
-    return np.asarray(np.minimum(values, 0.9))
+    inside = np.maximum(spread.mean(axis=0) - counting if len(mean) else counting, 0.05 * counting)
+    return variance_of_donors(mean, spread / (sizes[:, None] - 1), inside, int(codes.max()) + 1)
 
 
 def _dependence(system: System, share: dict[str, Any], n: int, n_pairs: int) -> float:
@@ -402,24 +400,31 @@ def _dependence(system: System, share: dict[str, Any], n: int, n_pairs: int) -> 
 
 
 def _distortion(small: Expression, levels: Levels, seed: int, threads: int) -> float:
-    """Root mean square of what pooling adds to partial correlations; 0 where it cannot be told."""
+    """Root mean square of what pooling adds to partial correlations; NaN where it cannot be told."""
     try:
         found = distortion_of(small, levels, correction="poisson", seed=seed, threads=threads)
     except InputError:
-        return 0.0
-    return float(found.summary["rms_distortion"]["estimate"] or 0.0)
+        return float("nan")
+    estimate = found.summary["rms_distortion"]["estimate"]
+    return float("nan") if estimate is None else float(estimate)
 
 
-def _unknown(share: dict[str, Any], donors: dict[str, Any], saturation: float | None) -> list[str]:
+def _unknown(share: dict[str, Any], donors: DonorVariance, saturation: float | None) -> list[str]:
     """What the pilot could not tell."""
     found = []
     if share["bend_share"] is None:
         found.append("The pairs of this pilot explain nothing beyond chance: bends were taken as none.")
-    if donors["n"] == 0:
+    return found + doubts_of(donors, saturation)
+
+
+def doubts_of(donors: DonorVariance, saturation: float | None) -> list[str]:
+    """What is not known of donors and of sequencing."""
+    found = []
+    if donors.n == 0:
         found.append("No donors were named (--replicate): cells are planned as of one donor.")
-    elif donors["n"] < MIN_DONORS:
+    elif donors.n < MIN_DONORS:
         found.append(
-            f"{donors['n']} donors are too few to tell how donors differ: differences were taken as none."
+            f"{donors.n} donors are too few to tell how donors differ: differences were taken as none."
         )
     if saturation is None:
         found.append(

@@ -8,13 +8,10 @@ from scipy import stats
 from .._random import stream
 from .designs import Design, seen, share_variance_over_samples
 from .mixture import draw_effects, share_beyond
-from .pilot import Pilot
+from .pilot import DOUBT, Pilot
 from .powers import fdr_cut
 
 Z80 = 1.2816
-DOUBT = 0.25
-"""Standard deviation of the logarithm of a prediction over its truth at the size of the pilot; it grows by
-half of itself with every doubling. Chosen on thirds of real cells (method 7c)."""
 
 
 def reach_of(pilot: Pilot, n: float) -> float:
@@ -42,6 +39,11 @@ def predict_share_error(pilot: Pilot, n: float) -> tuple[float, float, float]:
     return estimate, estimate / float(reach), estimate * float(reach)
 
 
+def _cut_of(p: float) -> float:
+    """Z of a line from which the association, line or bends, has this p-value."""
+    return float(stats.norm.isf(p / 4))
+
+
 def predict_associated(
     pilot: Pilot, n: float, *, fdr: float = 0.05, min_r2: float = 0.02, draws: int = 4, seed: int = 0
 ) -> tuple[float, float, float]:
@@ -58,9 +60,9 @@ def predict_associated(
     n_pairs = len(pilot.z) + len(new)
 
     def rejected(p: float) -> float:
-        return share_beyond(scales, weights, ratio, float(stats.norm.isf(p / 2)))
+        return share_beyond(scales, weights, ratio, _cut_of(p))
 
-    cut = float(stats.norm.isf(fdr_cut(rejected, fdr, n_pairs) / 2))
+    cut = _cut_of(fdr_cut(rejected, fdr, n_pairs))
     reliable = np.concatenate([pilot.reliable[pilot.at], new])
     # what r2 holds beside the effect is noise of bends, and falls with the samples
     beside = np.maximum(pilot.r2 - pilot.z**2 / (pilot.n_cells * pilot.reliable[pilot.at]), 0.0)

@@ -45,13 +45,13 @@ class System:
     """Of the sequencing at that depth: 1 - molecules / reads."""
     dependence: float = 1.0
     """By how much the errors of pairs hang together: measured variance of the bend share over that of
-    independent pairs."""
+    independent pairs; NaN: not known, and the error of the share is not either."""
     n_measured: float = 10_000.0
     """Pairs to which `dependence` belongs: more pairs share the samples, and narrow the share no further."""
     genes_error: float = 0.0
     """Standard error of the bend share over genes, which more samples do not lessen."""
     distortion: float = 0.0
-    """Root mean square of what pooling adds to a partial correlation."""
+    """Root mean square of what pooling adds to a partial correlation; NaN: not known."""
     higher: float = 0.0
     """Part of the bends beyond degree 2, which pools lose faster."""
     spread: float = 1.0
@@ -73,12 +73,13 @@ class System:
         return float(self.bend.sum()) / whole if whole > 0 else float("nan")
 
     def at_quantiles(self, n: int) -> System:
-        """At most n of the pairs, at even steps of what they explain."""
+        """At most n of the pairs, at even steps of what counts of both show of the line."""
         m = len(self.line)
         if m <= n:
             return self
-        order = np.argsort(self.line + self.bend, kind="stable")
-        at = order[np.round(np.linspace(0, m - 1, n)).astype(int)]
+        noise = (1 + 1 / (self.molecules_x * self.cv2_x)) * (1 + 1 / (self.molecules_y * self.cv2_y))
+        order = np.argsort(self.line / noise, kind="stable")
+        at = order[((np.arange(n) + 0.5) * m / n).astype(int)]
         arrays = {f.name: getattr(self, f.name)[at] for f in fields(self) if _is_array(getattr(self, f.name))}
         return replace(self, **arrays)
 

@@ -56,10 +56,15 @@ def answer_of(task: Task, table: pd.DataFrame, best: Design | None, reached: boo
         )
     found = (
         f"{words}, for {money:,.0f}, {GOAL_WORDS[task.goal]} with power {task.power_of(best):.2f}"
-        f" (bend share to within {2 * judged.share_error:.2f})"
+        f"{_within(judged.share_error)}"
     )
     other = _other(task, table, best, judged.n_edges)
     return found[0].upper() + found[1:] + (f"; {other}." if other else ".")
+
+
+def _within(error: float) -> str:
+    """How well the bend share would be known; nothing where that cannot be told."""
+    return f" (bend share to within {2 * error:.2f})" if np.isfinite(error) else ""
 
 
 def _other(task: Task, table: pd.DataFrame, best: Design, n_edges: float) -> str:
@@ -68,13 +73,13 @@ def _other(task: Task, table: pd.DataFrame, best: Design, n_edges: float) -> str
     rows = rows[rows["n_cells"] > 1] if best.n_cells == 1 else rows[rows["n_cells"] == 1]
     if rows.empty:
         return ""
-    row = rows.sort_values(["n_edges", "power"], ascending=False, kind="stable").iloc[0]
+    row = rows.sort_values(["n_edges_law", "power"], ascending=False, kind="stable").iloc[0]
     design = Design(row["n_units"], row["n_cells"], row["n_donors"], row["depth"])
-    times = row["n_edges"] / n_edges if n_edges > 0 else np.nan
+    times = row["n_edges_law"] / n_edges if n_edges > 0 else np.nan
     edges = f"finds {times:.2g} x the associated pairs"
     if not times > HARDLY_ANY:
         edges = "finds hardly any associated pairs"
-    error = " and no shape"
-    if row["share_error"] < NO_SHAPE:
+    error = " and no shape" if np.isfinite(row["share_error_law"]) else ""
+    if row["share_error_law"] < NO_SHAPE:
         error = f" and the bend share to within {2 * row['share_error']:.2f}"
     return f"as {design_words(task, design)} the same money {edges}{error}"

@@ -16,7 +16,7 @@ from .._checks import InputError, printable
 from .._files import MARK, replace_file, to_json, write_parquet
 from .._notebook import summary_html
 from .audit_page import REPORT, read_verdict
-from .collect_page import collect_page
+from .audits_page import collect_page
 from .page import text_of
 from .tables import safe_csv
 

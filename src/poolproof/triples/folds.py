@@ -21,6 +21,8 @@ KEPT = 0.9
 _CHUNK = 256
 _LOOKED_AT = 20_000_000
 _MULTIPLIER = np.uint64(6364136223846793005)  # Knuth's, of linear congruential generators
+_ROUNDING = 1e-9
+"""A column of length 1 in its level that is not larger inside a cell is constant there, but for rounding."""
 _TOLERANCE = 1e-4
 """A column that the ones before it explain up to this share of its length is dropped."""
 
@@ -238,6 +240,7 @@ def bases_of(
                 raw = np.concatenate([_unit_columns(absent, rows, n_absent), raw], axis=1)
             if raw.shape[2]:
                 raw = raw - raw.mean(axis=2, keepdims=True)
+                raw[np.abs(raw).max(axis=2) < _ROUNDING] = 0.0
             found = orthonormal(raw)
             bends[:, fold, at] = raw[:, first:] @ found[:, first:].transpose(0, 2, 1)
             line_df[:, fold] += max(raw.shape[2] - 1, 0) - (found[:, :first] ** 2).sum(axis=(1, 2))

@@ -60,7 +60,7 @@ class Totals:
         return Totals(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Totals)))
 
 
-def tile_totals(left: np.ndarray, rest: np.ndarray, s: np.ndarray) -> Totals:
+def tile_totals(left: np.ndarray, rest: np.ndarray, s: np.ndarray, size: np.ndarray | None = None) -> Totals:
     """Sums over some ends.
 
     Parameters
@@ -69,13 +69,15 @@ def tile_totals(left: np.ndarray, rest: np.ndarray, s: np.ndarray) -> Totals:
         What the line, and the curve, leave of the variance of each end in each fold, ``(Y, B, ends)``.
     s
         Products of the bends, shape ``(Y, B, R, ends)``: over all folds they sum to the slopes of an end.
+    size
+        See :func:`same_end`.
     """
     return Totals(
         np.matmul(left, left.transpose(0, 2, 1)).astype(np.float64),
         left.sum(axis=2, dtype=np.float64),
         np.matmul(rest, rest.transpose(0, 2, 1)).astype(np.float64),
         rest.sum(axis=2, dtype=np.float64),
-        same_end(s),
+        same_end(s, size),
     )
 
 
@@ -145,18 +147,18 @@ def _four_folds(gram: np.ndarray) -> np.ndarray:
     return np.asarray((total * total).sum(axis=(1, 2)) - 2 * turned + both)
 
 
-def same_end(s: np.ndarray) -> np.ndarray:
+def same_end(s: np.ndarray, size: np.ndarray | None = None) -> np.ndarray:
     """The part of :func:`four_folds` in which both ends are one, summed over ends, shape ``(Y, 1 + B)``.
 
-    ``s`` has shape ``(Y, B, R, ends)``. With g_ac = s_a's_c, a < c, and H their products over the ends, it is
-    4 times the sum of H over ordered pairs of such pairs without a common fold: two ways to order either.
+    ``s`` has shape ``(Y, B, R, ends)`` and ``size``, if given, ``(Y, B)``: what slopes of a fold are to be
+    multiplied by. With g_ac = s_a's_c, a < c, and H their products over the ends, it is 4 times the sum of H
+    over ordered pairs of such pairs without a common fold: two ways to order either.
 
     Examples
     --------
     >>> same_end(np.ones((1, 4, 1, 3)))         # three ends
     array([[72.,  0.,  0.,  0.,  0.]])
     """
-    s = s.astype(np.float64, copy=False)  # fourth powers of slopes that a fold hardly carries
     n_middle, n_folds, _, n_ends = s.shape
     g = np.empty((n_middle, n_folds * (n_folds - 1) // 2, n_ends), dtype=s.dtype)
     at = 0
@@ -164,8 +166,26 @@ def same_end(s: np.ndarray) -> np.ndarray:
         after = at + n_folds - 1 - a
         np.einsum("yrx,ycrx->ycx", s[:, a], s[:, a + 1 :], out=g[:, at:after])
         at = after
-    gram = np.matmul(g, g.transpose(0, 2, 1))
+    gram = np.matmul(g, g.transpose(0, 2, 1)).astype(np.float64)
+    if size is not None:
+        of_pair = np.prod(size[:, list(combinations(range(n_folds), 2))], axis=2)
+        gram *= of_pair[:, :, None] * of_pair[:, None]
     return 4 * np.tensordot(gram, _apart(n_folds), axes=((1, 2), (1, 2)))
+
+
+def powers_of_two(values: np.ndarray) -> np.ndarray:
+    """The power of two above the largest value of each fold: of shape ``(Y, B, ...)``, to ``(Y, B)``.
+
+    Slopes of a fold that hardly carries a bend are of any size, and their fourth powers need not fit into
+    float32; over a power of two they do, and nothing is rounded.
+
+    Examples
+    --------
+    >>> powers_of_two(np.array([[[0.3, -5.0], [0.0, 0.0]]]))
+    array([[8., 1.]])
+    """
+    largest = np.abs(values).max(axis=tuple(range(2, values.ndim)), initial=0.0)
+    return np.asarray(np.ldexp(1.0, np.frexp(largest)[1]))
 
 
 @cache

@@ -14,7 +14,7 @@ from ..basis import N_COLUMNS
 from ..pairs.design import Design
 from ..pairs.score_kernels import Targets, columns_for, level_conditioning
 from .folds import Bases, Folds, bases_of, content_rank, draw_folds, folds_of
-from .gram import TILE, Sums, Totals, products_of, same_end, sums_of, tile_totals
+from .gram import TILE, Sums, Totals, powers_of_two, products_of, same_end, sums_of, tile_totals
 from .score_conditioner import fill_missing, missing_values
 
 MOST_SAMPLES = 4000
@@ -81,6 +81,8 @@ def block_sums(ends: Ends, bases: Bases, own: np.ndarray, df: float) -> Sums:
     """
     n_middle, n_folds, n_levels, r, _ = bases.bends.shape
     first = bases.n_first
+    size = powers_of_two(bases.bends)
+    bends = (bases.bends / size[:, :, None, None, None]).astype(bases.columns[0][0].dtype)
     total: Totals | None = None
     gram: np.ndarray | None = None
     for low in range(0, ends.squares.shape[1], TILE):
@@ -88,8 +90,8 @@ def block_sums(ends: Ends, bases: Bases, own: np.ndarray, df: float) -> Sums:
         mine = np.where((own >= low) & (own < low + squares.shape[1]), own - low, -1)
         p = _products(ends.tile(low // TILE), bases, mine)
         left, rest = _left(p, squares, first, mine)
-        s = np.matmul(bases.bends.astype(p.dtype), p[:, :, :, first:])
-        part = tile_totals(left, rest, s.reshape(n_middle, n_folds, n_levels * r, -1))
+        s = np.matmul(bends, p[:, :, :, first:])
+        part = tile_totals(left, rest, s.reshape(n_middle, n_folds, n_levels * r, -1), size)
         total = part if total is None else total + part
         if not len(ends.kernel):
             more = products_of(p.reshape(n_middle, n_folds, -1, p.shape[-1]))
@@ -111,14 +113,15 @@ def _products(values: np.ndarray, bases: Bases, own: np.ndarray) -> np.ndarray:
     """Products of every column with some ends, shape ``(Y, B, L, c, ends)``."""
     n_middle, n_folds, n_levels = bases.bends.shape[:3]
     c, n_ends = bases.columns[0][0].shape[1], values.shape[1]
-    p = np.empty((n_middle, n_folds, n_levels, c, n_ends), dtype=values.dtype)
+    by_cell = np.empty((n_folds, n_levels, n_middle, c, n_ends), dtype=values.dtype)
     start = 0
     for fold, cells in enumerate(bases.columns):
         for level, columns in enumerate(cells):
             rows = slice(start, start + columns.shape[2])
-            product = columns.reshape(n_middle * c, -1) @ values[rows]
-            p[:, fold, level] = product.reshape(n_middle, c, n_ends)
+            of_cell = by_cell[fold, level].reshape(n_middle * c, n_ends)
+            np.matmul(columns.reshape(n_middle * c, -1), values[rows], out=of_cell)
             start = rows.stop
+    p = np.moveaxis(by_cell, 2, 0)
     itself = np.flatnonzero(own >= 0)
     p[itself, :, :, bases.n_first :, own[itself]] = 0.0  # its own bends, up to rounding
     return p

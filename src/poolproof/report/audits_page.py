@@ -39,7 +39,7 @@ def collect_page(table: pd.DataFrame, summary: Mapping[str, Any], links: Sequenc
     records: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
     rows = [_row(row, link, top) for row, link in zip(records, links, strict=True)]
     rows.sort(key=lambda row: (ORDER.index(row["verdict"]), -(row["bend_share"] or -1.0)))
-    return template("collect_page.html.j2", {"percent": lambda value: f"{100 * value:g}%"}).render(
+    return template("audits_page.html.j2", {"percent": lambda value: f"{100 * value:g}%"}).render(
         policy=policy(style, ""),
         style=Markup(style),
         summary=summary,
