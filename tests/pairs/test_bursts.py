@@ -73,7 +73,7 @@ def test_means__of_powers_of_the_line():
     rng = np.random.default_rng(5)
     x, weights = rng.gamma(2.0, size=50), rng.random((3, 50))
     ybar, slope = rng.normal(size=(2, 4))
-    for weight, found in zip(weights, bursts._means(weights, x, ybar, slope), strict=True):
+    for weight, found in zip(weights, bursts._along(bursts._moments(weights, x), ybar, slope), strict=True):
         line = ybar[:, None] + slope[:, None] * x
         assert found.zero == pytest.approx(weight.mean())
         for power, of in ((1, found.one), (2, found.two), (4, found.four)):

@@ -613,3 +613,20 @@ def test_provenance__the_settings_make_the_same_pools_again():
     again = pool_cells(adata, seed=kept["seed"], **json.loads(kept["settings"]))
     assert groups(again) == groups(first)
     assert_array_equal(dense(again.X), dense(first.X))
+
+
+@pytest.mark.filterwarnings("ignore")  # of what the next anndata and zarr will do
+def test_pool_command__reads_zarr_a_part_at_a_time_as_h5ad(tmp_path, monkeypatch):
+    from poolproof.cli.pools import _opened
+
+    monkeypatch.setattr("poolproof.pools.sums.READ_VALUES", 40)
+    rng = np.random.default_rng(0)
+    counts = sp.csr_matrix(rng.poisson(1.0, (60, 7)).astype(np.float32))
+    obs = pd.DataFrame({"donor": rng.choice(["a", "b"], 60)}, index=[f"c{i}" for i in range(60)])
+    adata = AnnData(counts, obs=obs, layers={"twice": 2 * counts})
+    adata.write_zarr(tmp_path / "cells.zarr")
+    expected = pool_cells(adata, by="donor", layers="twice")
+    with _opened(str(tmp_path / "cells.zarr"), "auto") as (opened, _):
+        assert not sp.issparse(opened.X)
+        found = pool_cells(opened, by="donor", layers="twice")
+    assert (found.X != expected.X).nnz == (found.layers["twice"] != expected.layers["twice"]).nnz == 0

@@ -39,7 +39,7 @@ from .pipes import outliving_pipes
 from .planning import depool_command, plan_command
 from .pools import pool_command
 from .preview import describe_command, show_preview
-from .reading import read_input
+from .reading import Large, read_input
 from .study import study_command
 
 
@@ -127,6 +127,12 @@ def commands(context: click.Context, version: bool, verbose: bool) -> None:
     show_default=True,
     help="Squared CV of technical noise in counts beyond sampling.",
 )
+@click.option(
+    "--dask",
+    default=None,
+    metavar="ADDRESS",
+    help="Scheduler whose workers read counts of cells by blocks, tcp://HOST:8786; or local:N, N processes.",
+)
 @fail_on_option
 @value_options
 @common_options
@@ -145,6 +151,7 @@ def audit_command(
     keep: str,
     memory: float,
     threads: int | None,
+    dask: str | None,
     quiet: bool,
     as_json: bool,
     discover: tuple[str, ...],
@@ -175,16 +182,22 @@ def audit_command(
         read_input, source, orientation, modality, samples, (regulators, pairs, network), options, progress
     )
     if dry_run:
-        show_preview(reading(), memory=memory, threads=threads, quiet=quiet, as_json=as_json)
+        with contextlib.ExitStack() as files:
+            given = reading(Large(options["layer"], memory, files))
+            show_preview(given, memory=memory, threads=threads, quiet=quiet, as_json=as_json)
         return
-    with result_folder(out, force=force) as place:
-        given = reading()
+    with result_folder(out, force=force) as place, contextlib.ExitStack() as files:
+        if dask is not None:
+            from ..pairs.workers import open_client
+
+            options["client"] = files.enter_context(open_client(dask))
+        given = reading(Large(options["layer"], memory, files, by_blocks=dask is not None))
         expression, name, notes, options = given.expression, given.name, given.notes, given.options
         guesses: list[str] = []
 
         def announce(warnings: Sequence[str]) -> None:
             """Say the guesses before the wait, so that a wrong one can be stopped."""
-            n_obs, n_genes = expression.matrix.shape
+            n_obs, n_genes = expression.n_obs, len(expression.genes)
             tell(f"{name}: {n_obs:,} x {n_genes:,}, {expression.kind}, {expression.scale}")
             guesses.extend(dict.fromkeys([*notes, *warnings]))
             for guess in guesses:

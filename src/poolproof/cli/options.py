@@ -147,7 +147,7 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
             metavar="SIZE",
             default="4G",
             show_default=True,
-            help="Memory for pair arrays.",
+            help="Memory for pair arrays and cells; counts of more cells are read by blocks.",
         ),
         click.option(
             "--threads", type=click.IntRange(1), default=None, help="Threads [default: all processors]."

@@ -93,8 +93,8 @@ def pool_command(
 ) -> None:
     """Pool the cells of INPUT: by label, by size, or as metacells that exist already.
 
-    INPUT is an h5ad, zarr, csv, tsv, gct, parquet or 10x file, or dataset:NAME. An h5ad file is read a part
-    at a time. Give one of --by, --size and --assignment.
+    INPUT is an h5ad, zarr, csv, tsv, gct, parquet or 10x file, or dataset:NAME. Of h5ad and zarr files
+    a part is read at a time. Give one of --by, --size and --assignment.
 
     Example: poolproof pool pbmc.h5ad --layer counts --by donor,cell_type --out pools.h5ad
 
@@ -155,7 +155,7 @@ def _summary(pooled: AnnData, notes: list[str], out: Path) -> dict[str, Any]:
 
 @contextmanager
 def _opened(source: str, orientation: str) -> Iterator[tuple[AnnData, list[str]]]:
-    """The input and what there is to say of it; the matrices of an h5ad file stay in the file."""
+    """The input and what there is to say of it; the matrices of an h5ad or zarr file stay in the file."""
     if source.startswith("dataset:"):
         from ..data.datasets import dataset_info, load_dataset, usable, usable_notes
 
@@ -163,75 +163,14 @@ def _opened(source: str, orientation: str) -> Iterator[tuple[AnnData, list[str]]
         adata = usable(load_dataset(name), dataset_info(name))
         yield adata, usable_notes(adata)
         return
+    from ..data.backed import open_backed, stays_on_disk
+    from ..data.io import read
+
     path = Path(source)
-    if path.suffix == ".h5ad" and path.is_file() and orientation != "genes-in-rows":
-        with _open_h5ad(path) as opened:
+    if stays_on_disk(path) and orientation != "genes-in-rows":
+        with open_backed(path) as opened:
             yield opened
         return
-    from ..data.io import read
 
     adata = read(path, orientation=orientation)
     yield adata, list(adata.uns["poolproof_read"]["warnings"])
-
-
-@contextmanager
-def _open_h5ad(path: Path) -> Iterator[tuple[AnnData, list[str]]]:
-    """An AnnData whose matrices are read when their rows are asked for."""
-    import h5py
-
-    from ..data.containers import check_hdf5
-
-    shown = printable(path.name, 60)
-    try:
-        check_hdf5(path)
-        file = h5py.File(path, "r")
-    except InputError as error:
-        raise InputError(f"{shown}: {error}") from error
-    except Exception as error:  # HDF5 raises anything on bad content
-        raise _unreadable(shown, error) from error
-    with file:
-        try:
-            adata, notes = _without_values(file)
-        except Exception as error:
-            raise _unreadable(shown, error) from error
-        yield adata, notes
-
-
-def _unreadable(shown: str, error: Exception) -> InputError:
-    reason = printable(" ".join(str(error).split()) or "no reason given", 120)
-    return InputError(
-        f"{shown}: expected a readable h5ad file; found {type(error).__name__}: {reason}; "
-        f"it may have been cut"
-    )
-
-
-def _without_values(file: Any) -> tuple[AnnData, list[str]]:
-    """Tables of an open h5ad file, read; its matrices, not read; names made unique."""
-    import pandas as pd
-    from anndata import AnnData
-    from anndata.io import read_elem
-
-    from ..data.io import duplicates_sentence, unique_names
-
-    tables: dict[str, Any] = {"obs": read_elem(file["obs"]), "var": read_elem(file["var"])}
-    notes = []
-    for table, word in (("obs", "sample"), ("var", "gene")):
-        names, n_changed = unique_names(tables[table].index)
-        tables[table].index = pd.Index(names, dtype=object)
-        notes += [duplicates_sentence(n_changed, word)] if n_changed else []
-    raw = {"X": _matrix(file["raw/X"]), "var": read_elem(file["raw/var"])} if "raw/X" in file else None
-    adata = AnnData(
-        X=_matrix(file["X"]) if "X" in file else None,
-        **tables,
-        layers={name: _matrix(item) for name, item in file.get("layers", {}).items()},
-        uns=read_elem(file["uns"]) if "uns" in file else {},
-        raw=raw,
-    )
-    return adata, notes
-
-
-def _matrix(item: Any) -> Any:
-    """A matrix that stays on disk: a dense one is a data set, a sparse one a group."""
-    from anndata.io import sparse_dataset
-
-    return sparse_dataset(item) if hasattr(item, "keys") else item

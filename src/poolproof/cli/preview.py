@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import click
 from .._checks import printable
 from .logs import log_options, say
 from .options import common_options, pair_options, value_options
-from .reading import Given, read_input
+from .reading import Given, Large, read_input
 
 
 @click.command(name="describe")
@@ -41,10 +42,12 @@ def describe_command(
     Example: poolproof describe pbmc.h5ad --within cell_type
     """
     progress = not quiet and sys.stderr.isatty()
-    given = read_input(
-        source, orientation, modality, samples, (regulators, pairs, network), options, progress
-    )
-    show_preview(given, memory=memory, threads=threads, quiet=quiet, as_json=as_json)
+    with contextlib.ExitStack() as files:
+        large = Large(options["layer"], memory, files)
+        given = read_input(
+            source, orientation, modality, samples, (regulators, pairs, network), options, progress, large
+        )
+        show_preview(given, memory=memory, threads=threads, quiet=quiet, as_json=as_json)
 
 
 def show_preview(given: Given, *, memory: float, threads: int | None, quiet: bool, as_json: bool) -> None:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .._checks import printable
+from .._checks import InputError, printable
 from .._phases import phase
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..data.expression import Expression
+    from ..data.expression import Expression, ValueOptions
 
 VALUE_OPTIONS = ("layer", "kind", "scale", "log_base", "log_offset", "size_factors", "gene_column")
 """Options that say how to read the values."""
@@ -35,6 +35,52 @@ class Given:
     """What is left for :func:`poolproof.audit`, with what the data set's own settings say."""
 
 
+@dataclass(frozen=True)
+class Large:
+    """What becomes of cells that do not fit into memory: they stay in their file and are read by blocks."""
+
+    layer: str | None
+    memory: float
+    files: contextlib.ExitStack
+    """Closes the file at the end."""
+    by_blocks: bool = False
+    """Whether cells stay in their file however few they are: workers of a cluster read them."""
+
+    def values(self, asked: ValueOptions, adata: Any, seed: int) -> tuple[Expression, pd.DataFrame]:
+        """The values of an analysis and its table of samples."""
+        from ..data.large import read_values
+
+        return read_values(asked, adata, None, memory=self.memory, seed=seed, by_blocks=self.by_blocks)
+
+    def open(self, path: Path) -> Any:
+        """An AnnData whose values stay in their file; None where they fit into memory."""
+        from ..data.backed import open_backed, stays_on_disk
+        from ..data.large import PLACE, bytes_on_disk, too_large
+
+        if not stays_on_disk(path) or (not self.by_blocks and bytes_on_disk(path) < self.memory / 1000):
+            return None
+        opened = contextlib.ExitStack()
+        try:
+            adata, notes = opened.enter_context(open_backed(path))
+            large = too_large(adata, self.layer, self.memory, self.by_blocks)
+        except InputError:  # the reader says what is wrong
+            large = False
+        self.files.enter_context(opened)
+        if not large:
+            opened.close()
+            return None
+        adata.uns |= {
+            PLACE: str(path.absolute()),
+            "poolproof_read": {
+                "path": path.name,
+                "format": "zarr" if path.is_dir() else "h5ad",
+                "orientation": "genes-in-columns",
+                "warnings": notes,
+            },
+        }
+        return adata
+
+
 def read_input(
     source: str,
     orientation: str,
@@ -43,10 +89,14 @@ def read_input(
     lists: tuple[Path | None, Path | None, Path | None],
     options: dict[str, Any],
     progress: bool,
+    large: Large | None = None,
 ) -> Given:
-    """Read the values, and the files of regulators, pairs and network, in this order in ``lists``."""
+    """Read the values, and the files of regulators, pairs and network, in this order in ``lists``.
+
+    ``large`` says what becomes of cells that do not fit into memory; None: they are read.
+    """
     from ..data.datasets import load_network
-    from ..data.expression import describe
+    from ..data.expression import ValueOptions
     from ..data.networks import read_edges, read_regulators
 
     with phase("reading", show=progress):
@@ -63,14 +113,22 @@ def read_input(
                 options[option] = edges
                 of_edges += edges.attrs.get("warnings", [])
                 genes = [*genes, *edges["regulator"], *edges["target"]]
-        adata, name, notes, defaults = load(source, orientation, modality, samples, genes)
+        adata, name, notes, defaults = load(source, orientation, modality, samples, genes, large)
         options = _fill_in(options, defaults)
-        expression = describe(adata, **{option: options.pop(option) for option in VALUE_OPTIONS})
-    return Given(expression, adata.obs, name, [*notes, *of_edges], options)
+        asked = ValueOptions(**{option: options.pop(option) for option in VALUE_OPTIONS})
+        expression, obs = (
+            asked.read(adata, None) if large is None else large.values(asked, adata, options["seed"])
+        )
+    return Given(expression, obs, name, [*notes, *of_edges], options)
 
 
 def load(
-    source: str, orientation: str, modality: str | None, samples: Path | None, genes: Sequence[str]
+    source: str,
+    orientation: str,
+    modality: str | None,
+    samples: Path | None,
+    genes: Sequence[str],
+    large: Large | None = None,
 ) -> tuple[Any, str, list[str], dict[str, Any]]:
     """Read the input: AnnData, its name, notes, and options that suit it."""
     if source.startswith("dataset:"):
@@ -86,9 +144,13 @@ def load(
     with contextlib.ExitStack() as open_ones:
         table = None if samples is None else open_ones.enter_context(whole_file(samples))
         known = [] if table is None else sample_names(table)
-        adata = read(
-            source, orientation=orientation, modality=modality, known_genes=genes, known_samples=known
-        )
+        adata = None
+        if large is not None and not modality and orientation != "genes-in-rows":
+            adata = large.open(Path(source))
+        if adata is None:
+            adata = read(
+                source, orientation=orientation, modality=modality, known_genes=genes, known_samples=known
+            )
         notes = list(adata.uns["poolproof_read"]["warnings"])
         if table is not None:
             notes += read_samples(table, adata)

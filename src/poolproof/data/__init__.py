@@ -6,7 +6,8 @@ of the model's wing (models, theory). Read ``io`` (a file becomes AnnData; ``for
 takes pipes, ``orientation`` which way round, ``not_genes`` what is no gene; all of them end in ``tables``),
 then ``scale`` and ``depth`` (what the values are), ``marks`` and ``estimated`` (what tools leave in their
 files), ``expression`` (the values as an audit takes them, over ``taking``, ``value_checks`` and
-``copies``), ``suspicions`` and ``traps`` (what no control can see in them), ``samples``, ``labels``,
+``copies``; ``large`` over ``blocks`` and ``backed`` where cells do not fit into memory), ``suspicions`` and
+``traps`` (what no control can see in them), ``samples``, ``labels``,
 ``matching`` and ``networks`` (labels, names, edges; ``network_formats``, ``edge_words``), and ``datasets``
 over ``registry`` and ``download``.
 """

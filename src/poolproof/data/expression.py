@@ -93,6 +93,14 @@ class Expression:
     """Names of layers, or ``raw``, that hold counts where these values are none."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Options with defaults filled in: layer, kind, scale, log_base, log_offset, size_factors, ..."""
+    all_cells: Any = None
+    """Where these cells were drawn from more than memory holds: all of them, see
+    :class:`~poolproof.data.large.AllCells`."""
+
+    @property
+    def n_obs(self) -> int:
+        """Samples or cells, also where only some were drawn."""
+        return int(self.matrix.shape[0] if self.all_cells is None else self.all_cells.blocks.n_cells)
 
     def __str__(self) -> str:
         n_obs, n_genes = self.matrix.shape

@@ -84,16 +84,21 @@ def smooth_upper(
             continue
         features = level_features(values[:, None], level, test="robust", k=N_COLUMNS)
         moments = level_moments(features, of.centred, level, test="robust", k=N_COLUMNS)
-        bend = rho ** (-FLATTENED / 2)
-        parts.append(_weighted(moments, use[None] * 1.0, bend))
+        parts.append(weighted(moments, use[None] * 1.0, rho))
+    return upper_of(parts)[0]
+
+
+def upper_of(parts: list[Moments]) -> np.ndarray:
+    """The bound from the moments of all levels, as :func:`weighted` gives them, shape ``(R, m)``."""
     line = add(of.b**2 for of in parts)
     gain = add(s * s for of in parts for s in of.s)
     pieces = bound_pieces(parts, gain, line, 0)
-    return share_upper(np.sqrt(gain), np.sqrt(line), *pieces, Z_UPPER)[0]
+    return share_upper(np.sqrt(gain), np.sqrt(line), *pieces, Z_UPPER)
 
 
-def _weighted(of: Moments, use: np.ndarray, bend: float) -> Moments:
-    """Moments of the levels that count, the bends enlarged."""
+def weighted(of: Moments, use: np.ndarray, reliable: float) -> Moments:
+    """Moments of a level where it counts, the bends enlarged by what noise has flattened."""
+    bend = reliable ** (-FLATTENED / 2)
     size = [1.0] + [bend] * len(of.s)
     return Moments(
         of.b * use,

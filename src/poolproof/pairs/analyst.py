@@ -25,7 +25,7 @@ from .outcome import Engine
 from .plan import Task
 from .population import Population, population_of, restricted
 from .score_engine import ScoreTest
-from .screening import INCONCLUSIVE, UNTESTED, Associations, Columns, Rule, Screen, screen
+from .screening import INCONCLUSIVE, NEAR, UNTESTED, Associations, Columns, Rule, Screen, screen
 from .sensitivity import Sensitivity, share_sensitivity
 from .settings import EngineSettings
 from .table import (
@@ -92,11 +92,20 @@ class Analyst:
         population: bool = False,
         floor: bool = False,
         level: str = "",
+        wide: Design | None = None,
     ) -> Analysis:
-        """Analyse one design; ``level`` names it where it is one of several."""
-        with phase(f"bases of {level or 'genes'}", show=self.progress, part=bool(level)):
-            engine = self.engine(design)
-        split = self._control(engine, design) if control else None
+        """Analyse one design; ``level`` names it where it is one of several.
+
+        ``wide`` is the design of all cells, where these are more than memory holds: pairs are tested on them.
+        """
+        if wide is None:
+            with phase(f"bases of {level or 'genes'}", show=self.progress, part=bool(level)):
+                engine = held = self.engine(design)
+        else:
+            with self._phase("pairs of all cells", level) as done:
+                engine = self.streamed(wide, done)
+            held = self.engine(design) if control or population or floor else engine
+        split = self._control(held, design) if control else None
         associations = None
         genes = self.expression.genes
         with self._phase("pairs", level) as done:
@@ -111,7 +120,7 @@ class Analyst:
                 tally = tally_screen(result, len(genes), self.task.directed)
                 columns = self._columns(result, engine, keep, limit, sink)
         if tally.n_tested == 0:
-            raise NothingTestable(self._nothing(engine, design))
+            raise NothingTestable(self._nothing(engine, wide or design))
         columns = sort_rows(columns, genes, engine.cuts_r2)
         typical = columns
         if self.task.pairs is None and int((columns["call"] >= INCONCLUSIVE).sum()) < tally.n_associated:
@@ -123,9 +132,9 @@ class Analyst:
             summary=self._summary(tally, columns, typical, cut, engine, split),
             control=split,
             associations=associations,
-            population=self._population(engine, design, level) if population else None,
-            floor=self._floor(engine) if floor and not self.task.directed else None,
-            sensitivity=self._sensitivity(engine) if floor else None,
+            population=self._population(held, design, level) if population else None,
+            floor=self._floor(held) if floor and not self.task.directed else None,
+            sensitivity=self._sensitivity(held) if floor else None,
         )
 
     def _sensitivity(self, engine: Engine) -> Sensitivity | None:
@@ -184,6 +193,29 @@ class Analyst:
         """The test of a design."""
         settings = replace(self.settings, agree_below=self.rule.margin)
         return engine_of(self.expression, design, settings)
+
+    def streamed(self, design: Design, report: Callable[[int], Any]) -> Engine:
+        """The corrected test of all cells, of which the expression holds a draw."""
+        from .stream_engine import StreamedCountTest
+        from .stream_sums import CellStream
+        from .workers import runner_of
+
+        settings, every = self.settings, self.expression.all_cells
+        total, known = every.whole.count_depth()
+        run = runner_of(settings.client, settings.threads)
+        if settings.client is not None:  # whose workers each keep blocks of their own
+            every.blocks.limit(settings.memory / 4 / run.n_sharing)
+        return StreamedCountTest(
+            CellStream.of(every.blocks, total, known, design),
+            design,
+            self.task.regulators,
+            overdispersion=settings.overdispersion,
+            agree_below=self.rule.margin,
+            bound_from=(1 - NEAR) * self.rule.min_r2 if self.task.pairs is None else 0.0,
+            memory=settings.memory / 4,
+            run=run,
+            progress=report,
+        )
 
     def _nothing(self, engine: Engine, design: Design) -> str:
         """Why no pair can be tested, and the way out."""
@@ -287,12 +319,21 @@ class Analyst:
             "control": None if control is None else control.as_dict(),
         }
 
-    def _gene_table(self, engine: Engine, tally: Tally, design: Design) -> pd.DataFrame:
+    def _facts(self, engine: Engine, design: Design) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean, variance and share of zeros of every gene on the tested scale, depth divided out."""
         expression = self.expression
+        every = expression.all_cells
+        if every is not None and hasattr(engine, "gene_facts"):
+            return engine.gene_facts(every.whole.size_factors)
         rows = np.concatenate([level.rows for level in design.levels])
         factors = expression.size_factors
         facts = [_facts(expression.matrix, at, rows, factors) for at in _chunks(len(expression.genes))]
         mean, variance, zero = (np.concatenate([f[i] for f in facts]) for i in range(3))
+        return mean, variance, zero
+
+    def _gene_table(self, engine: Engine, tally: Tally, design: Design) -> pd.DataFrame:
+        expression = self.expression
+        mean, variance, zero = self._facts(engine, design)
         table = {
             "gene": expression.genes,
             "symbol": expression.symbols,

@@ -103,15 +103,43 @@ def guarded_wald(
     np.multiply(u2, u2, out=u2)
     high = _upper_bin(x)
     products = f[1] * f[1], f[1] * f[2], f[2] * f[2]
-    one, of_high, squares, *own = _means(
-        np.stack([np.ones(n), high, products[0] ** 2, *products]), x, ybar, slope
-    )
-    c0, c2 = _model(u2, high, one, of_high)
+    moments = _moments(np.stack([np.ones(n), high, products[0] ** 2, *products]), x)
+    sums = u2 @ np.stack([np.ones(n), high]).T
+    found = Residuals(sums[:, 0], sums[:, 1], np.einsum("mn,mn->m", u2, u2))
+    return wald_from_sums(n, int(high.sum()), moments, slope, ybar, found, bends, omega, square, wald)
+
+
+class Residuals(NamedTuple):
+    """Sums over cells of what the line leaves of m targets, each of shape ``(m,)``."""
+
+    squares: np.ndarray
+    upper: np.ndarray
+    """Of squares in the upper bin of x."""
+    fourths: np.ndarray
+
+
+def wald_from_sums(
+    n: int,
+    n_high: int,
+    moments: np.ndarray,
+    slope: np.ndarray,
+    ybar: np.ndarray,
+    residuals: Residuals,
+    bends: tuple[np.ndarray, np.ndarray],
+    omega: tuple[np.ndarray, np.ndarray, np.ndarray],
+    square: tuple[np.ndarray, np.ndarray, np.ndarray],
+    wald: np.ndarray,
+) -> np.ndarray:
+    """The statistics of :func:`guarded_wald` from sums over n cells, ``n_high`` of them in the upper bin.
+
+    ``moments`` holds the means of 1, the upper bin, F_2^4, F_2^2, F_2 F_3 and F_3^2 times powers 0 to 4 of x,
+    shape ``(6, 5)``; ``slope`` is that of every target on x, shape ``(m,)``.
+    """
+    one, of_high, squares, *own = _along(moments, ybar, slope)
+    c0, c2 = _model(residuals, n, n_high, one, of_high)
     of_squares = c0 * c0 * squares.zero + 2 * c0 * c2 * squares.two + c2 * c2 * squares.four
     with np.errstate(divide="ignore", invalid="ignore"):  # targets that x explains wholly: not guarded
-        kurtosis = np.einsum("mn,mn->m", u2, u2) / (
-            n * (c0 * c0 + 2 * c0 * c2 * one.two + c2 * c2 * one.four)
-        )
+        kurtosis = residuals.fourths / (n * (c0 * c0 + 2 * c0 * c2 * one.two + c2 * c2 * one.four))
         relative = kurtosis * of_squares / (n * (c0 * own[0].zero + c2 * own[0].two) ** 2)
     modelled = []
     for of, whole, part in zip(own, omega, square, strict=True):
@@ -139,12 +167,16 @@ class _OfLine(NamedTuple):
     """Times m^4."""
 
 
-def _means(weights: np.ndarray, x: np.ndarray, ybar: np.ndarray, slope: np.ndarray) -> list[_OfLine]:
-    """Means over cells of weights ``(w, n)`` times powers of the line ybar + slope x of every target."""
+def _moments(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Means over cells of weights ``(w, n)`` times powers 0 to 4 of x, shape ``(w, 5)``."""
     powers = np.ones((5, len(x)))
     for j in range(1, 5):
         np.multiply(powers[j - 1], x, out=powers[j])
-    moment = weights @ powers.T / len(x)
+    return np.asarray(weights @ powers.T / len(x))
+
+
+def _along(moment: np.ndarray, ybar: np.ndarray, slope: np.ndarray) -> list[_OfLine]:
+    """Means of weights times powers of the line ybar + slope x of every target."""
     a, b = ybar, slope
     one = moment[:, :2] @ np.stack([a, b])
     two = moment[:, :3] @ np.stack([a * a, 2 * a * b, b * b])
@@ -165,15 +197,13 @@ def _upper_bin(x: np.ndarray) -> np.ndarray:
 
 
 def _model(
-    u2: np.ndarray, high: np.ndarray, of_all: _OfLine, of_high: _OfLine
+    residuals: Residuals, n: int, n_high: int, of_all: _OfLine, of_high: _OfLine
 ) -> tuple[np.ndarray, np.ndarray]:
     """c_0 and c_2 of every target, neither below 0, from the mean squares in two bins of x."""
-    n, n_high = len(high), int(high.sum())
+    mean = residuals.squares / n
     if n_high in (0, n):
-        return u2.mean(axis=1), np.zeros(len(u2))
-    sums = u2 @ np.stack([np.ones(n), high]).T
-    mean = sums[:, 0] / n
-    low_u, high_u = (sums[:, 0] - sums[:, 1]) / (n - n_high), sums[:, 1] / n_high
+        return mean, np.zeros(len(mean))
+    low_u, high_u = (residuals.squares - residuals.upper) / (n - n_high), residuals.upper / n_high
     low_m, high_m = n * (of_all.two - of_high.two) / (n - n_high), n * of_high.two / n_high
     step = high_m - low_m
     c2 = (high_u - low_u) / np.where(step > 0, step, 1.0)

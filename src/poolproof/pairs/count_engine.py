@@ -68,6 +68,12 @@ LOOKED_AT = -np.log(0.05)
 Guard = Callable[[int, np.ndarray, np.ndarray], np.ndarray]
 """Guards the statistics of a level where a mask says so."""
 
+ReplicateSums = list[tuple[int, list[np.ndarray], np.ndarray]]
+"""As :func:`~poolproof.pairs.count_estimates.cluster_sums` gives them."""
+
+SumsOf = Callable[[int], ReplicateSums]
+"""Those of a level."""
+
 Pieces = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Variance of the size of the bend, of the line, and their covariance."""
 
@@ -275,7 +281,11 @@ class CountTest:
         usable = np.stack([enough_together(f, t) for f, t in zip(features.levels, blocks, strict=True)])
         genes = np.arange(self.n_genes)[targets]
         guard = partial(self._guard, features, moments, estimates, genes, again, exact)
-        result = self._combine(features, blocks, moments, estimates, usable, guard)
+
+        def sums_of(level: int) -> ReplicateSums:
+            return cluster_sums(features.levels[level], blocks[level], self.levels[level])
+
+        result = self._combine(features, blocks, moments, estimates, usable, guard, sums_of)
         self._agree(result, features, genes, usable, bound_from)
         return result
 
@@ -352,6 +362,7 @@ class CountTest:
         estimates: list[CountLevel],
         usable: np.ndarray,
         guard: Guard,
+        sums_of: SumsOf,
     ) -> Outcome:
         """Add up the levels in which the pair can be tested; each has its own line and bends."""
 
@@ -369,7 +380,7 @@ class CountTest:
         z: float | np.ndarray = Z_COUNTS
         if self.design.n_clusters:
             laws, statistic, pieces, tested, weak, df_bound = self._cluster_laws(
-                features, blocks, estimates, usable, line, bend, guard
+                estimates, usable, line, bend, guard, sums_of
             )
             doubt |= weak
             z = stats.t.ppf(0.975, np.maximum(df_bound, 1))
@@ -404,12 +415,23 @@ class CountTest:
     def detectable(self, features: CountBlock, targets: np.ndarray) -> np.ndarray:
         """Gain of unit non-centrality along an average direction: 2 / (n trace of Omega^-1 N)."""
         blocks = self.target_blocks(targets, np.float64)
-        shape = (len(features.regulators), len(np.arange(self.n_genes)[targets]))
-        information, spread = np.zeros(shape), np.zeros(shape)
-        for f, t, level, weight in zip(features.levels, blocks, self.levels, self.weight, strict=True):
-            enough = enough_together(f, t)
+        parts = zip(features.levels, blocks, self.levels, strict=True)
+        estimates = [level_estimates(f, count_moments(f, t, level)) for f, t, level in parts]
+        usable = np.stack([enough_together(f, t) for f, t in zip(features.levels, blocks, strict=True)])
+        return self._detectable(features, blocks, estimates, usable)
+
+    def _detectable(
+        self,
+        features: CountBlock,
+        blocks: list[CountTargets],
+        estimates: list[CountLevel],
+        usable: np.ndarray,
+    ) -> np.ndarray:
+        information, spread = np.zeros(usable.shape[1:]), np.zeros(usable.shape[1:])
+        for f, t, e, level, weight, enough in zip(
+            features.levels, blocks, estimates, self.levels, self.weight, usable, strict=True
+        ):
             use = (f.degree[:, None] >= 2) & enough
-            e = level_estimates(f, count_moments(f, t, level))
             n22, n23, n33 = (f.own_mean[i][:, None] for i in (3, 4, 5))
             o22, o23, o33 = e.omega
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -421,13 +443,12 @@ class CountTest:
 
     def _cluster_laws(
         self,
-        features: CountBlock,
-        blocks: list[CountTargets],
         estimates: list[CountLevel],
         usable: np.ndarray,
         line: np.ndarray,
         bend: np.ndarray,
         guard: Guard,
+        sums_of: SumsOf,
     ) -> tuple[tuple[NullLaw, NullLaw], np.ndarray, Pieces, np.ndarray, np.ndarray, np.ndarray]:
         """Tests and bound by leaving out whole replicates; Bonferroni joins levels, which share them.
 
@@ -442,12 +463,10 @@ class CountTest:
         df_bound = np.full(shape, np.inf)
         bends: dict[int, np.ndarray] = {}
         lines: dict[int, np.ndarray] = {}
-        for i, (use, w, f, t, e, level, sizes, enough) in enumerate(
+        for i, (use, w, e, level, sizes, enough) in enumerate(
             zip(
                 usable,
                 self.weight,
-                features.levels,
-                blocks,
                 estimates,
                 self.levels,
                 self._donors,
@@ -457,7 +476,7 @@ class CountTest:
         ):
             if not enough:
                 continue
-            sums = cluster_sums(f, t, level)
+            sums = sums_of(i)
             shares = shares_of(sizes, np.stack([own[2, :, 0] for _, _, own in sums]))
             use = use & (shares.effective >= N_BENDS + 1)
             slopes = shares.left_out([a[0] for _, a, _ in sums])

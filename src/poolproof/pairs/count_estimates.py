@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -49,22 +50,40 @@ def count_moments(features: CountFeatures, targets: CountTargets, level: Level) 
         for c in range(len(sizes)):
             rows = slice(edges[c], edges[c + 1])
             cross += product(np.ascontiguousarray(features.fd[:, :, rows]), y[rows]) * targets.mean[c]
-    mean = [(line[j] + features.d_sum[j] @ targets.mean) / n for j in range(3)]
-    mean2 = targets.mean**2
+    return assembled(features, targets.mean, n, Products(line, square, cross, own))
+
+
+class Products(NamedTuple):
+    """Products of the columns of R regulators with m targets, summed over the cells of a level."""
+
+    line: np.ndarray
+    """F_1 .. F_3 with y~, shape ``(3, R, m)``."""
+    square: np.ndarray
+    """F_j F_m with y~^2, shape ``(6, R, m)``."""
+    cross: np.ndarray
+    """F_j D_m + D_j F_m with y~ times the mean of the stratum, shape ``(6, R, m)``."""
+    own: np.ndarray
+    """F_j times own terms with y~, shape ``(18, R, m)``."""
+
+
+def assembled(features: CountFeatures, means: np.ndarray, n: int, of: Products) -> CountMoments:
+    """Moments from the products; ``means`` of the strata, shape ``(n_strata, m)``, and n cells."""
+    mean = [(of.line[j] + features.d_sum[j] @ means) / n for j in range(3)]
+    mean2 = means**2
     cov = {
-        pair: (square[p] + cross[p] + features.dd_sum[p] @ mean2) / n - mean[pair[0]] * mean[pair[1]]
+        pair: (of.square[p] + of.cross[p] + features.dd_sum[p] @ mean2) / n - mean[pair[0]] * mean[pair[1]]
         for p, pair in enumerate(_PAIRS)
     }
     n_own = len(OWN)
     with_own = [
         [
-            (own[j * n_own + o] + features.d_own_sum[j * n_own + o] @ targets.mean) / n
+            (of.own[j * n_own + o] + features.d_own_sum[j * n_own + o] @ means) / n
             - mean[j] * features.own_mean[o][:, None]
             for o in range(n_own)
         ]
         for j in range(3)
     ]
-    return CountMoments(n, mean, cov, with_own, square[3:] / n)
+    return CountMoments(n, mean, cov, with_own, of.square[3:] / n)
 
 
 def cluster_sums(

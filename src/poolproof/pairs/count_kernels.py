@@ -148,7 +148,11 @@ class CountTargets:
 
 def enough_together(features: CountFeatures, targets: CountTargets) -> np.ndarray:
     """Whether pairs have counts enough in one level, shape ``(R, m)``: both genes, and both together."""
-    n_cells = targets.centred.shape[1]
+    return seen_together(features, targets, targets.centred.shape[1])
+
+
+def seen_together(features: CountFeatures, targets: CountTargets, n_cells: int) -> np.ndarray:
+    """The same, of so many cells."""
     by_chance = features.n_high[:, None] * targets.n_seen[None] / n_cells
     return features.testable[:, None] & targets.testable[None] & (by_chance >= MIN_TOGETHER)
 
@@ -229,7 +233,9 @@ def count_terms(x: np.ndarray, depth: CountDepth, level: Level, *, overdispersio
     )
     own_mean = own.mean(axis=2)
     own_centred = own - own_mean[:, :, None]
-    testable, degree = _enough(x, own_mean, np.einsum("arn,brn->abr", own_centred, own_centred) / n, n)
+    testable, degree = _enough(
+        _n_high(x), own_mean, np.einsum("arn,brn->abr", own_centred, own_centred) / n, n
+    )
     return CountTerms(
         f=np.stack([kappa * (f[j] - mean[j] - slope[j] * (f[1] - mean[1])) for j in _ORDERS]),
         p=np.stack([kappa * (centred[j] - slope[j] * centred[1]) for j in _ORDERS]),
@@ -304,11 +310,11 @@ def _n_high(x: np.ndarray) -> np.ndarray:
     return (x >= 3).sum(axis=1)
 
 
-def _enough(x: np.ndarray, mean: np.ndarray, cov: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+def _enough(n_high: np.ndarray, mean: np.ndarray, cov: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Whether a regulator has counts enough (method 6.5), and up to which degree a bend can be sized."""
     error = np.sqrt(np.einsum("aar->ar", cov) / n)
     v1, n22, n23, n33 = mean[2], mean[3], mean[4], mean[5]
-    testable = (_n_high(x) >= MIN_HIGH) & (v1 > 2 * error[2]) & (v1 > 0)
+    testable = (n_high >= MIN_HIGH) & (v1 > 2 * error[2]) & (v1 > 0)
     ratio = n23 / np.where(n22 > 0, n22, np.inf)
     rest = n33 - ratio * n23  # what degree 3 adds to degree 2
     weights = np.stack([ratio**2, -2 * ratio, np.ones_like(ratio)])

@@ -18,6 +18,7 @@ from .._phases import phase
 from ..basis import N_COLUMNS
 from ..data.expression import Expression, ValueOptions, describe
 from ..data.labels import meant
+from ..data.large import read_values
 from .analyst import Analyst, NothingTestable, Sink
 from .anndata_slots import annotate
 from .batches import at_common_means
@@ -34,6 +35,10 @@ from .settings import MEMORY, EngineSettings
 MAX_ROWS = 2_000_000
 LEVEL_ROWS = 200_000
 """Rows of the table of one level."""
+NO_WORK = (
+    "the workers of Dask have nothing to do: they read counts of cells in an h5ad or zarr file, for the "
+    "corrected test"
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,6 +70,9 @@ class Linearity:
     """The bend share of all pairs together; None for a level alone."""
     floor: AffineFloor | None = None
     """The bend share that affine equations would show in the same data, where it was asked for."""
+    all_cells: Design | None = field(default=None, repr=False)
+    """Where more cells were tested than memory holds: the design of all of them; ``expression`` and
+    ``design`` are those of the cells drawn."""
     sensitivity: Sensitivity | None = None
     """How far the bend share of counts moves with what is technical, where the floor was asked for."""
 
@@ -169,6 +177,7 @@ def linearity(
     seed: int = 0,
     threads: int | None = None,
     memory: float = MEMORY,
+    client: Any = None,
     progress: bool = False,
     obs: pd.DataFrame | None = None,
     sink: Sink | None = None,
@@ -227,7 +236,11 @@ def linearity(
     threads
         Threads; None: all processors.
     memory
-        Bytes that may be used for arrays of pairs or triples.
+        Bytes that may be used for arrays of pairs or triples. Counts of single cells in a file (AnnData in
+        backed mode) that would not fit beside them are read by blocks; see ``docs/how-to/large-data.md``.
+    client
+        ``distributed.Client`` of a Dask cluster. Counts of cells in a file are then read by blocks whatever
+        their number, by its workers, who must see the file under the same path; None: by threads.
     progress
         Show a progress bar.
     obs
@@ -263,12 +276,14 @@ def linearity(
     {'bent': 'nonlinear', 'line': 'affine'}
     """
     limit, keep = check_options(fdr=fdr, margin=margin, min_r2=min_r2, keep=keep, max_rows=max_rows)
-    expression, obs = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column).read(
-        adata, obs
-    )
+    asked = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column)
+    expression, obs = read_values(asked, adata, obs, memory=memory, seed=seed, by_blocks=client is not None)
     within, covariates = as_list(within), as_list(covariates)
     chosen_test = choose_test(expression, test)
     design = plan_design(expression, obs, chosen_test, within, replicate, covariates)
+    wide, wide_notes = _wide(expression, chosen_test, within, replicate, covariates)
+    if client is not None and wide is None:
+        wide_notes = (*wide_notes, NO_WORK)
     if chosen_test != "corrected":  # which compares cells inside strata of the covariates
         cleaned, names_of, _ = meant(obs, [], covariates)
         expression, design = at_common_means(expression, design, cleaned, names_of)
@@ -295,7 +310,7 @@ def linearity(
         "floor": floor,
         "dtype": np.dtype(dtype).name,
     }
-    computing = EngineSettings(chosen_test, overdispersion, k, dtype, threads, memory, seed)
+    computing = EngineSettings(chosen_test, overdispersion, k, dtype, threads, memory, seed, client)
     analyse = Analyst(expression, task, rule, computing, progress)
 
     def run(
@@ -317,9 +332,11 @@ def linearity(
             population=found.population,
             floor=found.floor,
             sensitivity=found.sensitivity,
+            all_cells=rows.get("wide"),
         )
 
-    warnings = (*expression.warnings, *design.warnings, *task.sentences)
+    described = expression.warnings if wide is None else expression.all_cells.whole.warnings
+    warnings = (*wide_notes, *described, *(wide or design).warnings, *task.sentences)
     if announce is not None:
         announce(warnings)
     result = run(
@@ -333,25 +350,43 @@ def linearity(
         control=control,
         population=population,
         floor=floor,
+        wide=wide,
     )
     if chosen_test == "robust" and not design.n_clusters:
         warnings = (*warnings, *_out_of_reach(design, k, result.summary["n_pairs_tested"], fdr))
         result = replace(result, warnings=warnings)
-    if not each_level or not within or len(design.levels) == 1:
+    every = wide or design
+    if not each_level or not within or len(every.levels) == 1:
         return result
     levels: dict[str, Linearity] = {}
     skipped = []
-    with phase("levels alone", len(design.levels), unit="level", show=progress) as done:
-        for level in design.levels:
+    with phase("levels alone", len(every.levels), unit="level", show=progress) as done:
+        for level in every.levels:
             alone = Design((level,), n_present(level), design.numeric_covariates, ())
+            of_all = {} if wide is None else {"wide": alone}
             try:
-                levels[level.name] = run(alone, (), {}, level.name, limit=min(limit, LEVEL_ROWS))
+                levels[level.name] = run(alone, (), {}, level.name, limit=min(limit, LEVEL_ROWS), **of_all)
             except NothingTestable:
                 skipped.append(printable(level.name, 40))
             done(1)
     if skipped:
         warnings = (*warnings, f"levels without testable genes of their own: {', '.join(skipped)}")
     return replace(result, levels=levels, warnings=warnings)
+
+
+def _wide(
+    expression: Expression, test: str, within: list[str], replicate: str | None, covariates: list[str]
+) -> tuple[Design | None, tuple[str, ...]]:
+    """The design of all cells, where only some were drawn and the test can read the others by blocks; a note
+    where it cannot.
+    """
+    every = expression.all_cells
+    if every is None:
+        return None, ()
+    if test != "corrected":
+        n = expression.matrix.shape[0]
+        return None, (f"the {test} test needs all values at once: it is that of the {n:,} cells drawn",)
+    return plan_design(every.whole, every.obs, test, within, replicate, covariates), ()
 
 
 def _out_of_reach(design: Design, k: int, n_pairs: int, fdr: float) -> list[str]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from .. import _names as names
 from .._arrays import dense_columns
-from .._checks import printable
+from .._checks import InputError, printable
 from .._random import stream
 from ..data.expression import Expression
 from ..data.scale import nan_sum
@@ -227,7 +227,11 @@ def _gallery(result: Linearity) -> dict[str, pd.DataFrame]:
         first = result.table.iloc[_rows(result.table, call)[:N_LOOKED_AT]]
         for row in islice(_without_repeats(first), N_GALLERY):
             genes = np.array([place[row["regulator"].iloc[0]], place[row["target"].iloc[0]]])
-            parts.append(_pair_tables(result, genes, row, len(parts) + 1, N_SAMPLES))
+            try:
+                parts.append(_pair_tables(result, genes, row, len(parts) + 1, N_SAMPLES))
+            except InputError:
+                if result.all_cells is None:  # else the cells drawn may be too few to show this pair
+                    raise
     if not parts:
         return _empty_gallery()
     return {name: pd.concat([part[name] for part in parts], ignore_index=True) for name in parts[0]}

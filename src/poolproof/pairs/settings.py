@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,8 @@ class EngineSettings:
     """Bytes that pair arrays may take."""
     seed: int = 0
     """Seed of every random draw."""
+    client: Any = None
+    """Of a Dask cluster that reads cells which stay in their file; None: threads do."""
     agree_below: float = 0.0
     """Margin below which the robust bound of a count pair must lie too before it is called affine; 0: no
     such bound."""

@@ -21,6 +21,7 @@ from .._notebook import summary_html
 from .._phases import phase
 from ..basis import N_COLUMNS
 from ..data.expression import Expression, ValueOptions, describe
+from ..data.large import read_values
 from ..data.matching import match_edges, table_of
 from ..data.suspicions import suspicions_of
 from ..pairs.anndata_slots import annotate
@@ -305,9 +306,9 @@ def audit(
         raise InputError("control=False is for linearity; an audit of counts rests on its control")
     check_how(triples, curves, triple_margin)
     check_options(**{name: options[name] for name in CHECKED & options.keys()})
-    expression, obs = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column).read(
-        adata, obs
-    )
+    asked = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column)
+    memory, by_blocks = options.get("memory", MEMORY), options.get("client") is not None
+    expression, obs = read_values(asked, adata, obs, memory=memory, seed=seed, by_blocks=by_blocks)
     if network is not None:
         if options.get("pairs") is not None or options.get("regulators") is not None:
             raise InputError("a network names its own pairs; leave out --pairs and --regulators")
@@ -358,8 +359,8 @@ def audit(
     data = {
         "name": name,
         "kind": expression.kind,
-        "n_obs": int(expression.matrix.shape[0]),
-        "n_obs_tested": int(sum(len(level.rows) for level in result.design.levels)),
+        "n_obs": expression.n_obs,
+        "n_obs_tested": sum(len(level.rows) for level in (result.all_cells or result.design).levels),
         "n_genes": int(expression.matrix.shape[1]),
         "n_genes_tested": int((result.genes["status"] == names.OK).sum()),
         "scale": expression.scale,
