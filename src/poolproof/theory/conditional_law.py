@@ -30,6 +30,7 @@ _MEANS: dict[str, Callable[..., sympy.Expr]] = {
     "negative_binomial": lambda mean, size: mean,
     "normal": lambda mean, sd: mean,
     "bernoulli": lambda p: p,
+    "categorical": lambda *p: sympy.Add(*(k * share for k, share in enumerate(p, start=1))),
 }
 
 

@@ -112,6 +112,9 @@ def _outcomes(mechanism: Equation | Kernel, values: Mapping[str, float]) -> list
     arrays = {p: np.array([values[p]]) for p in mechanism.parents}
     if isinstance(mechanism, Kernel):
         parameters = [float(np.ravel(argument.evaluate(arrays))[0]) for argument in mechanism.arguments]
+        if mechanism.law == "categorical":
+            shares = [max(0.0, 1 - sum(parameters)), *parameters]
+            return [(float(v), share) for v, share in enumerate(shares)]
         if mechanism.law not in ("bernoulli", "binomial"):
             return None
         n, p = parameters if mechanism.law == "binomial" else (1.0, parameters[0])

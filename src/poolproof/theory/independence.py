@@ -247,7 +247,10 @@ def lost_dependences(pooled: PooledModel) -> list[dict[str, Any]]:
     if pooled.largest == 1 or pooled.moments is None:
         return []
     listed = []
+    seen = set(pooled.model.observed)
     for x, y, given, kind in _dependences(pooled.graph):
+        if not {x, y, *given} <= seen:
+            continue
         rho, error = _limit(pooled, Separation(x, y, given))
         if rho is not None and abs(rho) < (max(LOST, N_SIGMA * error) if error else ZERO):
             listed.append(

@@ -31,6 +31,8 @@ MAX_WRITTEN = 400
 N_POINTS = 120
 EXACT = 1e-9
 N_DRAWS = 2_000
+NO_SHARE = 1e-12
+"""A probability that is what rounding leaves of none."""
 N_STEPS = 400
 
 State = tuple[sympy.Expr, ...]
@@ -341,6 +343,9 @@ def _of_kernel(kernel: Kernel, parameters: Sequence[sympy.Expr]) -> set[sympy.Ex
         if not 0 < at[1] < 1:
             return {sympy.Integer(n if at[1] >= 1 else 0)}
         return {sympy.Integer(v) for v in range(n + 1)}
+    if kernel.law == "categorical":
+        shares = [1 - sum(at), *at]
+        return {sympy.Integer(v) for v, share in enumerate(shares) if share > NO_SHARE}
     if kernel.law == "poisson" and at[0] == 0:
         return {sympy.Integer(0)}
     return None
@@ -405,6 +410,9 @@ def _of_law(kernel: Kernel, values: Mapping[str, np.ndarray], value: float) -> n
     if kernel.law == "gamma":
         return (at[0] > 0) & (value > 0)
     count = float(value).is_integer() and value >= 0
+    if kernel.law == "categorical":
+        share = 1 - sum(at) if value == 0 else at[int(value) - 1] if count and value <= len(at) else at[0] * 0
+        return np.asarray(share > NO_SHARE)
     if kernel.law == "bernoulli":
         return np.asarray(at[0] > 0 if value == 1 else (value == 0) & (at[0] < 1))
     if kernel.law == "binomial":

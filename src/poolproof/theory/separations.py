@@ -35,8 +35,12 @@ class Separation:
 # --- the statements ----------------------------------------------------------------------------------------
 
 
-def d_separations(graph: nx.DiGraph, max_given: int) -> Iterator[Separation]:
+def d_separations(
+    graph: nx.DiGraph, max_given: int, among: Sequence[str] | None = None
+) -> Iterator[Separation]:
     """All d-separations of pairs of genes given at most ``max_given`` others, in the order of the nodes.
+
+    Of some genes, where they are named.
 
     Examples
     --------
@@ -44,14 +48,15 @@ def d_separations(graph: nx.DiGraph, max_given: int) -> Iterator[Separation]:
     >>> list(d_separations(fork, 1))
     [Separation(x='X', y='Z', given=('Y',))]
     """
-    order = {node: i for i, node in enumerate(graph)}
+    genes = list(graph) if among is None else list(among)
+    order = {node: i for i, node in enumerate(genes)}
     for size in range(max_given + 1):
-        for given in combinations(graph, size):
-            for x in graph:
+        for given in combinations(genes, size):
+            for x in genes:
                 if x in given:
                     continue
                 reached = _reachable(graph, x, given)
-                for y in graph:
+                for y in genes:
                     if order[y] > order[x] and y not in given and y not in reached:
                         yield Separation(x, y, given)
 
