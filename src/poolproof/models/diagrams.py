@@ -7,7 +7,7 @@ numbers at its ends: Bahar et al. 1993). OR of 20 inputs has 20 nodes, where a t
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -157,16 +157,37 @@ class Diagrams:
         """What the function gains as a variable goes from one of its values to its i-th."""
         return self.apply(operator.sub, self.at(node, name, i), self.at(node, name, start))
 
-    def other_than(self, node: int, value: Fraction) -> Choice | None:
-        """Values, by position, of some variables at which a function differs from a number."""
+    def ways_other_than(self, node: int, value: Fraction) -> Iterator[Choice]:
+        """Values, by position, of some variables at which a function differs from a number, way by way."""
         content = self._nodes[node]
         if isinstance(content, Fraction):
-            return None if content == value else ()
+            if content != value:
+                yield ()
+            return
         for i, child in enumerate(content[1]):
-            below = self.other_than(child, value)
-            if below is not None:
-                return ((self._names[content[0]], i), *below)
-        return None
+            for below in self.ways_other_than(child, value):
+                yield ((self._names[content[0]], i), *below)
+
+    def ends(self, node: int) -> set[Fraction]:
+        """All values of a function.
+
+        Examples
+        --------
+        >>> x, y = sympy.symbols("X Y", real=True)
+        >>> table = Diagrams({"X": (Fraction(0), Fraction(1)), "Y": (Fraction(0), Fraction(1))})
+        >>> sorted(map(int, table.ends(table.of(x + y - x * y))))
+        [0, 1]
+        """
+        found: set[Fraction] = set()
+        todo, seen = [node], {node}
+        while todo:
+            content = self._nodes[todo.pop()]
+            if isinstance(content, Fraction):
+                found.add(content)
+            else:
+                todo += [c for c in {*content[1]} if c not in seen]
+                seen |= {*content[1]}
+        return found
 
     def table(self, names: Sequence[str], numbers: np.ndarray) -> int:
         """The diagram of a table with one axis for each of some variables, in the order of the diagrams."""

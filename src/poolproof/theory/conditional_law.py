@@ -17,6 +17,7 @@ from ..models.families import MAX_ORDER, Law
 from ..models.mechanisms import Equation, Kernel
 from ..models.support import Support, exact_number
 from .axis import AxisEquation, on_axis
+from .by_diagram import diagram_of, slope_of_parent
 from .coincidence import ROUNDING
 
 N_STEPS = 32
@@ -195,6 +196,9 @@ def has_affine_mean(
     mechanism: Equation | Kernel, supports: Mapping[str, Support], aggregation: Aggregation
 ) -> bool:
     """Tell whether E[child | parents] is surely affine in all parents jointly."""
+    told = diagram_of(mechanism, supports) if aggregation.axis is None else None
+    if told is not None:
+        return all(slope_of_parent(told, parent) is not None for parent in mechanism.parents)
     symbols = [gene_symbol(p) for p in mechanism.parents]
     if isinstance(mechanism, Equation):
         equation = on_axis(mechanism, supports, aggregation, noise_too=False)

@@ -293,6 +293,7 @@ def check(
         mechanisms = [_mechanism_row(pooled, gene) for gene in of.observed]
     judge = circle_separation if circles else alike_separation if pooled.alike_in else judge_separation
     pooled.learn({m["gene"]: m["quantifier"] for m in mechanisms if m["ffc"] == HOLDS})
+    pooled.n_statements = len(listed)
     separations = [judge(pooled, s) for s in listed]
     tested = _test_open_ones(pooled, separations, n_pools, seed) if monte_carlo else None
     lost = [] if pooled.alike_in or circles else lost_dependences(pooled)

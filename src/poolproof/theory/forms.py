@@ -27,9 +27,11 @@ from .affine_form import (
     Supports,
     algebraic_form,
     completed,
+    diagram_form,
     shared_total,
     with_noise,
 )
+from .by_diagram import diagram_of
 from .one_edge import Family
 from .witness import MOST_TRIED, counted, describe_pools, readable_values
 
@@ -448,10 +450,14 @@ def judge_form(
         return composition_form(gene, mechanism, supports, cores, pooling, all_genes)
     if kind == "other":
         return searched_form(mechanism, supports, cores, pooling)
-    if len(pooling.cell_numbers) == 1 and _adds_apart(mechanism) and kind == "linear":
-        told = _by_edges(mechanism, family)
-        if told is not None:
-            return told
+    told = diagram_form(mechanism, supports, pooling)
+    if told is not None:
+        return told
+    short = diagram_of(mechanism, supports) is None  # else multiplying out could take long
+    if short and len(pooling.cell_numbers) == 1 and _adds_apart(mechanism) and kind == "linear":
+        by_edges = _by_edges(mechanism, family)
+        if by_edges is not None:
+            return by_edges
     return algebraic_form(mechanism, supports, cores, pooling)
 
 

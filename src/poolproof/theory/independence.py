@@ -12,13 +12,15 @@ import numpy as np
 from ..models.algebra import affine_parts
 from ..models.mechanisms import Equation
 from .affine_form import FAILS, HOLDS, LAW, LIMIT, UNDECIDED, UNIFORM
-from .enumeration import independent_in_pools
+from .enumeration import MAX_PRODUCT, independent_in_pools
 from .numbers import hidden_pairs
 from .one_edge import FAIL, PASS, Edge
 from .pooled_model import PooledModel
 from .separations import Separation, kept, kept_for_this_law
 from .shared_bends import bent_together
 
+WORK = 400_000_000
+"""Numbers that the enumerations of one check may take at a time, shared between its statements."""
 MOST_NUMBERS = 12
 """Numbers of cells that are counted through."""
 N_SIGMA = 5.0
@@ -83,6 +85,8 @@ def _decide(pooled: PooledModel, statement: Separation) -> tuple[str, str, str]:
         if exact is not None:
             return (HOLDS if exact else FAILS), LAW, "enumeration of all sums"
         return UNDECIDED, LAW, "the number of cells varies"
+    if pooled.tell_cells(statement.given):
+        return HOLDS, LAW, "the sums of the genes given tell all of their cells"
     if pooled.cells_are_alike and kept_for_this_law(
         statement, pooled.graph, pooled.families, pooled.passes_reversed, by_type=pooled.by_type
     ):
@@ -138,6 +142,7 @@ def _counted(pooled: PooledModel, statement: Separation) -> bool | None:
         pooled.weights,
         means=pooled.random_number and pooled.linear.divides_by_cells,
         shares=shares,
+        most=min(MAX_PRODUCT, WORK // max(pooled.n_statements, 1)),
     )
 
 

@@ -19,6 +19,7 @@ from ..models.model_file import Model
 from ..models.scm import SCM
 from ..models.support import Support
 from .axis import unequal_weights
+from .coincidence import are_independent
 from .joint import Joint
 from .moments import genes_with_moments
 from .normal_form import normal_model
@@ -31,6 +32,8 @@ ChangedCells = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
 CHANGED = 0.3
 """Share of cells whose parents are drawn anew, in the search under medians."""
 
+MOST_TOLD = 12
+"""Joint values of genes up to which it is asked whether sums tell them."""
 N_REPEATS = 16
 N_CELLS = 2**17
 """Cells of one repeat, where moments have no closed form."""
@@ -129,6 +132,8 @@ class PooledModel:
 
     def __init__(self, model: Model, seed: int) -> None:
         shares = (model.aggregation.inner or model.aggregation).kind == "composition"
+        self.n_statements = 1
+        """How many statements are judged, which share the work."""
         self.model, self.scm, self.seed = model, normal_model(model.scm, fill_in=not shares), seed
         self.graph: nx.DiGraph = self.scm.graph
         self.linear = model.aggregation.inner or model.aggregation
@@ -243,6 +248,25 @@ class PooledModel:
             return False
         mechanisms = {g: self.scm.mechanism(g) for g in genes}
         return tell_number(genes, mechanisms, self.supports, self.cell_numbers)
+
+    def tell_cells(self, genes: Sequence[str]) -> bool:
+        """Whether the sums of some genes surely tell which of their joint values occur, and how often.
+
+        Cells are alike and independent; so what is independent in a cell given these genes is so in pools:
+        given all of their cells the ends are, and the law of a sum depends on how often each value occurs.
+        """
+        if not self.cells_are_alike or self.weights is not None or self.linear.kind != "linear":
+            return False
+        key = tuple(sorted(genes))
+        if key not in self._telling:
+            states = self.joint.states(key) if key else []
+            few = states is not None and len(states) <= MOST_TOLD
+            self._telling[key] = few and bool(not key or are_independent(states or []))
+        return self._telling[key]
+
+    @cached_property
+    def _telling(self) -> dict[tuple[str, ...], bool]:
+        return {}
 
     @cached_property
     def with_moments(self) -> frozenset[str]:

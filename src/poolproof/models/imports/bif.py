@@ -73,9 +73,9 @@ class _Reader:
         """Words between commas up to a sign, which is taken too."""
         found: list[str] = []
         while self.peek() != end:
-            word = self.take()
+            line, word = self.line, self.take()
             if word in "{}()[]|;":
-                raise self.error(f"expected {end}; found {word}")
+                raise self.error(f"expected {end}; found {word}", line)
             if word != ",":
                 found.append(word)
         self.take(end)

@@ -26,19 +26,20 @@ def read_bnet(text: str, file: str) -> Network:
     rules: list[tuple[str, Rule, str]] = []
     lines_of: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
-        content = line.split("#")[0].strip()
-        if not content or (not rules and content.split(",")[0].strip().lower() == HEADER):
+        content = line.split("#")[0].rstrip()
+        if not content.strip() or (not rules and content.split(",")[0].strip().lower() == HEADER):
             continue
         where = f"{file} line {number}"
-        name, comma, rule = content.partition(",")
-        name = name.strip()
+        before, comma, rule = content.partition(",")
+        name = before.strip()
         if not comma or not name or not rule.strip():
             raise InputError(f"{where}: expected 'gene, rule'; found {printable(content, 60)!r}")
         if name in lines_of:
             shown = printable(name, 40)
             raise InputError(f"{where}: {shown} has a rule already, in line {lines_of[name]}")
         lines_of[name] = number
-        rules.append((name, parse_rule(rule, where), where))
+        in_place = " " * len(f"{before},") + rule  # so that columns are those of the line
+        rules.append((name, parse_rule(in_place, where), where))
     if not rules:
         raise InputError(f"{file}: no rule in the file; expected lines such as 'X, A & !B'")
     genes = boolean_genes(rules)
