@@ -201,10 +201,10 @@ def _replaced(text: str, shown: Mapping[str, str]) -> str:
 
 
 def _at_rest(network: Network, name: str, where: str) -> Snapshot:
-    if all(isinstance(m, Equation) and m.affine() is not None for m in network.genes.values()):
-        return _linear(network, name, where)
     if all(_is_boolean(m) for m in network.genes.values()):
         return _fixed_points(network, name, where)
+    if all(isinstance(m, Equation) and m.affine() is not None for m in network.genes.values()):
+        return _linear(network, name, where)
     raise InputError(
         f"{where}a steady state is found for linear equations with noise, and for Boolean rules; take --steps"
     )

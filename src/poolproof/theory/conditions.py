@@ -113,7 +113,8 @@ def _edge_survives(pooled: PooledModel, parent: str, child: str, ffc: str) -> bo
 
     Nothing hidden may join the two: a number of cells that varies, or types in which both differ.
     """
-    if ffc == HOLDS or pooled.alike_in:
+    snapshot = pooled.model.snapshot
+    if ffc == HOLDS or pooled.alike_in or (snapshot and snapshot.circles):
         return ffc == HOLDS
     hidden = child in pooled.by_number or {parent, child} <= set(pooled.by_type)
     return pooled.has_algebra and pooled.passes(child, parent) and not hidden

@@ -17,13 +17,14 @@ from scipy.linalg import qr
 
 from .._random import stream
 from ..models.algebra import NOISE, NOISE_NAME, constant_value, evaluate_sympy, exact_value, gene_symbol
+from ..models.diagrams import TooLargeError, diagrams_of
 from ..models.expressions import Formula
 from ..models.laws import Law
 from ..models.mechanisms import BernoulliKernel, BinomialKernel, Equation, Kernel, Mechanism
 from ..models.ranges import range_of
 from ..models.scm import SCM
 from ..models.support import Support, interval
-from .normal_form import normal_expression
+from .normal_form import FROM_VARIABLES, normal_expression
 
 MAX_STATES = 4_000
 MAX_WRITTEN = 400
@@ -145,10 +146,8 @@ class Joint:
         slopes = _fitted(values[0], values[1:])
         if slopes is None:
             return None
-        rest = target - sympy.Add(*(c * v for c, v in zip(slopes, columns, strict=True)))
-        rest = normal_expression(rest, {v: bases[v] for v in rest.free_symbols})
-        rest = sympy.simplify(rest) if rest.free_symbols else rest
-        if rest.free_symbols:
+        rest = _constant(target - sympy.Add(*(c * v for c, v in zip(slopes, columns, strict=True))), bases)
+        if rest is None:
             return None
         symbols = [gene_symbol(p) for p in parents] + ([NOISE] if noise is not None else [])
         return sympy.Add(rest, *(c * v for c, v in zip(slopes, symbols, strict=True)))
@@ -262,6 +261,21 @@ class Joint:
             return False
         expression = mechanism.expression.sympy.xreplace({gene_symbol(parent): root.expression.sympy})
         return bool(_solved_for_noise(expression, root.noise, {}, cell[gene], 1)[0])
+
+
+def _constant(expression: sympy.Expr, bases: Mapping[sympy.Symbol, Support]) -> sympy.Expr | None:
+    """The number that a formula is everywhere; None where it is none, or that is not shown."""
+    symbols = sorted(expression.free_symbols, key=str)
+    if len(symbols) >= FROM_VARIABLES and all(bases[v].kind == "finite" for v in symbols):
+        table = diagrams_of({v.name: bases[v] for v in symbols})
+        try:
+            value = None if table is None else table.value(table.of(expression))
+        except TooLargeError:
+            return None
+        return None if value is None else sympy.Rational(value.numerator, value.denominator)
+    rest = normal_expression(expression, {v: bases[v] for v in symbols})
+    rest = sympy.simplify(rest) if rest.free_symbols else rest
+    return None if rest.free_symbols else rest
 
 
 def _is_affine(expression: sympy.Expr) -> bool:
