@@ -77,7 +77,14 @@ def write(folder, name, text):
 
 @pytest.mark.parametrize(
     "rule",
-    ["!A & (B | C)", "A|B&!C", "((((A | B) | C) | A) | B)", "not (A and B) or !!C", "A & !A | C", "1 & A | 0"],
+    [
+        "!A & (B | C)",
+        "A|B&!C",
+        "((((A | B) | C) | A) | B)",
+        "not (A and B) or !!C",
+        "A & !A | C",
+        "1 & A | 0",
+    ],
 )
 def test_a_rule_is_the_function_that_it_writes(rule):
     mechanism = rule_mechanism(parse_rule(rule, "here"), "here")
@@ -132,7 +139,9 @@ def test_boolean_models_of_nineteen_inputs_are_checked(tmp_path):
         sums = []
         for pool in row["witness"]["pools"]:
             cells = [c["values"] for c in pool["cells"] for _ in range(c["times"])]
-            sums.append(({n: sum(c[n] for c in cells) for n in names}, sum(function(c.values()) for c in cells)))
+            sums.append(
+                ({n: sum(c[n] for c in cells) for n in names}, sum(function(c.values()) for c in cells))
+            )
         assert sums[0][0] == sums[1][0]
         assert sums[0][1] != sums[1][1]
 

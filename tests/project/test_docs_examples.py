@@ -288,6 +288,7 @@ JUDGES = (
     "poolproof.theory.affine_form",
     "poolproof.theory.alike",
     "poolproof.theory.axis",
+    "poolproof.theory.circles",
     "poolproof.theory.coincidence",
     "poolproof.theory.forms",
     "poolproof.theory.one_edge",

@@ -178,10 +178,13 @@ class Joint:
         """All joint values of some genes, exact, in order; None where they are not finitely many."""
         if not self.known:
             return None
-        return self._states.get(tuple(genes)) or self._enumerated(tuple(genes))
+        key = tuple(genes)
+        if key not in self._states:
+            self._states[key] = self._enumerated(key)
+        return self._states[key]
 
     @cached_property
-    def _states(self) -> dict[tuple[str, ...], list[State]]:
+    def _states(self) -> dict[tuple[str, ...], list[State] | None]:
         return {}
 
     def _enumerated(self, genes: tuple[str, ...]) -> list[State] | None:
@@ -204,9 +207,7 @@ class Joint:
             names = [[*names, gene][j] for j in kept]
             rows = {tuple(row[j] for j in kept) for row in grown}
         at = [names.index(g) for g in genes]
-        found = sorted({tuple(row[j] for j in at) for row in rows}, key=lambda s: tuple(map(float, s)))
-        self._states[genes] = found
-        return found
+        return sorted({tuple(row[j] for j in at) for row in rows}, key=lambda s: tuple(map(float, s)))
 
     # --- cells ----------------------------------------------------------------------------------------------
 
