@@ -298,6 +298,7 @@ JUDGES = (
     "poolproof.theory.enumeration",
     "poolproof.theory.breaks",
     "poolproof.theory.conditions",
+    "poolproof.theory.no_product",
     "poolproof.theory.pieces",
     "poolproof.theory.shared_bends",
 )

@@ -77,7 +77,7 @@ def law_given_parents(
         return _law_of_kernel(mechanism, cells, steps)
     expression = on_axis(mechanism, supports, aggregation, noise_too=False).expression
     varying = expression.as_coeff_Add()[1]  # what is the same in all cells only adds rounding
-    return _law_at_nodes(*_child_at_nodes(varying, mechanism.noise, cells), steps)
+    return _law_at_nodes(*child_at_nodes(varying, mechanism.noise, cells), steps)
 
 
 def _law_of_kernel(
@@ -110,7 +110,7 @@ def _law_at_nodes(
     return mean / sd, np.array(parts), ROUNDING * (10 + size / sd)
 
 
-def _child_at_nodes(
+def child_at_nodes(
     expression: sympy.Expr, noise: Law | None, cells: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """The child at nodes of its noise, shape ``(n, n_nodes)``, and their probabilities."""
@@ -152,7 +152,7 @@ def cumulants_on_grid(mechanism: Equation | Kernel, parent: str, grid: np.ndarra
         expression = mechanism.expression.sympy
         if mechanism.noise is None:
             return np.broadcast_to(evaluate_sympy(expression, {parent: grid}), len(grid))[None].astype(float)
-        child, weights = _child_at_nodes(expression, mechanism.noise, {parent: grid})
+        child, weights = child_at_nodes(expression, mechanism.noise, {parent: grid})
         mean = child @ weights
         centred = child - mean[:, None]
         return np.stack([mean, centred**2 @ weights, centred**3 @ weights])[:order]
@@ -169,7 +169,7 @@ def _equation_cumulants(equation: AxisEquation, cells: Mapping[str, np.ndarray])
     n = len(next(iter(cells.values())))
     if equation.noise is None:
         return np.broadcast_to(evaluate_sympy(equation.expression, cells), n)[None].astype(float)
-    child, weights = _child_at_nodes(equation.expression, equation.noise, cells)
+    child, weights = child_at_nodes(equation.expression, equation.noise, cells)
     mean = child @ weights
     centred = child - mean[:, None]
     return np.stack([mean, centred**2 @ weights, centred**3 @ weights])

@@ -13,6 +13,7 @@ from ..models.algebra import affine_parts
 from ..models.mechanisms import Equation
 from .affine_form import FAILS, HOLDS, LAW, LIMIT, UNDECIDED, UNIFORM
 from .enumeration import MAX_PRODUCT, independent_in_pools
+from .no_product import ends_move_together
 from .numbers import hidden_pairs
 from .one_edge import FAIL, PASS, Edge
 from .pooled_model import PooledModel
@@ -84,7 +85,8 @@ def _decide(pooled: PooledModel, statement: Separation) -> tuple[str, str, str]:
         exact = _counted(pooled, statement)
         if exact is not None:
             return (HOLDS if exact else FAILS), LAW, "enumeration of all sums"
-        return UNDECIDED, LAW, "the number of cells varies"
+        together = ends_move_together(pooled, statement)
+        return (UNDECIDED, LAW, "the number of cells varies") if together is None else (FAILS, LAW, together)
     if pooled.tell_cells(statement.given):
         return HOLDS, LAW, "the sums of the genes given tell all of their cells"
     if pooled.cells_are_alike and kept_for_this_law(
@@ -94,7 +96,7 @@ def _decide(pooled: PooledModel, statement: Separation) -> tuple[str, str, str]:
     exact = _counted(pooled, statement)
     if exact is not None:
         return (HOLDS if exact else FAILS), LAW, "enumeration of all sums"
-    together = bent_together(pooled, statement)
+    together = bent_together(pooled, statement) or ends_move_together(pooled, statement)
     if together is not None:
         return FAILS, LAW, together
     return UNDECIDED, LAW, "no rule decides it"
