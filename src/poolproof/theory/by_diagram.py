@@ -26,7 +26,12 @@ def diagram_of(mechanism: Equation | Kernel, supports: Mapping[str, Support]) ->
     """The diagram of a deterministic function of many parents with few values; None for anything else."""
     if isinstance(mechanism, Kernel) or mechanism.noise is not None or len(mechanism.parents) < FROM_PARENTS:
         return None
-    return _diagram(mechanism.expression.sympy, tuple((p, supports[p]) for p in mechanism.parents))
+    return diagram_of_formula(mechanism.expression.sympy, {p: supports[p] for p in mechanism.parents})
+
+
+def diagram_of_formula(formula: sympy.Expr, supports: Mapping[str, Support]) -> Told | None:
+    """The diagram of a formula of variables with few values; None where there is none."""
+    return _diagram(formula, tuple(supports.items()))
 
 
 @lru_cache(maxsize=64)

@@ -17,7 +17,7 @@ from ..models.families import MAX_ORDER, Law
 from ..models.mechanisms import Equation, Kernel
 from ..models.support import Support, exact_number
 from .axis import AxisEquation, on_axis
-from .by_diagram import diagram_of, slope_of_parent
+from .by_diagram import diagram_of, diagram_of_formula, slope_of_parent
 from .coincidence import ROUNDING
 
 N_STEPS = 32
@@ -210,6 +210,9 @@ def has_affine_mean(
     if aggregation.kind != "linear":
         return False
     mean = _MEANS[mechanism.law](*mechanism.formulas)
+    if mechanism.law == "categorical" and len(mechanism.parents) > 1:
+        told = diagram_of_formula(mean, {p: supports[p] for p in mechanism.parents})
+        return told is not None and all(slope_of_parent(told, p) is not None for p in mechanism.parents)
     return all(not sympy.simplify(sympy.diff(mean, s)).free_symbols for s in symbols)
 
 

@@ -71,6 +71,12 @@ def _seen_edges(pooled: PooledModel, mechanisms: Sequence[Mapping[str, Any]]) ->
     return [(p, m["gene"]) for m in mechanisms for p in m["parents"] if p in seen]
 
 
+def _leaves_pairs_out(pooled: PooledModel) -> bool:
+    """Whether a model has too many genes for a statement of each pair."""
+    n = len(pooled.model.observed)
+    return n == len(pooled.graph) and n * (n - 1) // 2 > MOST_PAIRS
+
+
 def _decide(
     pooled: PooledModel,
     forms: Sequence[str],
@@ -87,6 +93,8 @@ def _decide(
         n_limit = sum(s["quantifier"] == LIMIT for s in kept)
         why = f"{n_limit} of these answers are for many cells; at this number of cells that is open."
         return UNDECIDED, why if n_limit else None
+    if _leaves_pairs_out(pooled) and not pooled.keeps_everything:
+        return UNDECIDED, "Only pairs of genes two edges apart were looked at."
     snapshot = pooled.model.snapshot
     if snapshot and snapshot.observed and not separations:
         return (
@@ -171,6 +179,11 @@ MAX_ALIKE = 2_000_000
 """The same for cells that are alike, which are drawn at once."""
 FEWEST_POOLS = 200
 """Pools without which nothing is simulated."""
+MOST_TESTED = 500
+"""Open separations beyond which none is simulated."""
+MOST_PAIRS = 20_000
+"""Pairs of genes beyond which only those two edges apart are listed."""
+NEAR = "one for each pair of genes two edges apart"
 PAIRWISE_FROM = 21
 """Genes from which one d-separation is listed for each pair that is not adjacent."""
 
@@ -348,6 +361,8 @@ def _statements(
         if max_given is None and n > ALL_GIVEN_UP_TO:
             max_given = 1 if n < PAIRWISE_FROM else 0
     elif max_given is None and n >= PAIRWISE_FROM:
+        if n * (n - 1) // 2 > MOST_PAIRS:
+            return list(pairwise_separations(graph, near=True)), NEAR
         return list(pairwise_separations(graph)), "one for each pair of genes that is not adjacent"
     if max_given is None:
         max_given = n if n <= ALL_GIVEN_UP_TO else 2 if n <= 2 * ALL_GIVEN_UP_TO else 1
@@ -361,7 +376,7 @@ def _test_open_ones(
 ) -> dict[str, Any] | None:
     """Simulate pools for the statements that no exact rule decides for this law; write the findings in."""
     open_ones = [s for s in separations if s["cic"] == UNDECIDED or s["quantifier"] == LIMIT]
-    if not open_ones:
+    if not open_ones or len(open_ones) > MOST_TESTED:
         return None
     most = MAX_ALIKE if pooled.alike_in else MAX_CELLS
     n_pools = min(n_pools, int(most // pooled.largest))

@@ -199,7 +199,8 @@ def kernel_witness(
     weights = np.array(pooling.two_weights())
     rng = np.random.default_rng(0)
     found: list[tuple[float, list[list[dict[str, float]]], list[np.ndarray]]] = []
-    for _ in range(400):
+    long = mechanism.law == "categorical" and len(mechanism.parents) > 1
+    for _ in range(40 if long else 400):
         first, second = ({n: float(rng.choice(g)) for n, g in grids.items()} for _ in range(2))
         pools = _equal_pools(first, second, parent, supports, weights)
         if pools is None:

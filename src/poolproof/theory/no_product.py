@@ -1,4 +1,4 @@
-"""Forks whose ends surely move together at equal sums of the middle gene: transforms on a lattice (method 3)."""
+"""Forks whose ends surely move together at equal sums of the middle gene: transforms (method 3)."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ MOST_CELLS = 60
 MOST_WEIGHT = 12
 
 Lattice = tuple[int, np.ndarray, np.ndarray]
+Weighted = tuple[float, tuple[int, ...]]
 Transform = Callable[[float], np.ndarray]
 
 
@@ -53,16 +54,15 @@ def ends_move_together(pooled: PooledModel, statement: Separation) -> str | None
     if pools is None:
         return None
     with np.errstate(all="ignore"):
-        gaps = [
-            _departure(pooled.scm.mechanism(middle), middle, ends, pools, n) for n in (N_POINTS, 2 * N_POINTS)
-        ]
+        root = pooled.scm.mechanism(middle)
+        gaps = [_departure(root, middle, ends, pools, n) for n in (N_POINTS, 2 * N_POINTS)]
     coarse, fine = gaps
     if coarse is None or fine is None or not fine > CLEAR or abs(coarse - fine) > STABLE * fine:
         return None
     return f"at equal sums of {middle} the ends move together: their joint transform is no product"
 
 
-def _pools_of(pooled: PooledModel) -> list[tuple[float, tuple[int, ...]]] | None:
+def _pools_of(pooled: PooledModel) -> list[Weighted] | None:
     """Probabilities of pools, each with the whole-numbered weights of its cells; None where there are none."""
     if pooled.weights is not None:
         parts = [Fraction(repr(float(w))).limit_denominator(MOST_WEIGHT) for w in pooled.weights]
@@ -82,7 +82,7 @@ def _departure(
     root: Mechanism,
     middle: str,
     ends: Sequence[Mechanism],
-    pools: Sequence[tuple[float, tuple[int, ...]]],
+    pools: Sequence[Weighted],
     n: int,
 ) -> float | None:
     """How far the joint transform at a sum is from a product, relative, at its largest."""

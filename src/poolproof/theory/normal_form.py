@@ -73,6 +73,8 @@ def normal_mechanism(mechanism: Mechanism, supports: Mapping[str, Support]) -> M
             return mechanism
         noise = mechanism.noise if NOISE in found.free_symbols else None
         return Equation(_formula(mechanism.expression, found), noise)
+    if mechanism.law == "categorical" and len(mechanism.parents) > 1:
+        return mechanism  # tables are in normal form, and long
     parts = [normal_expression(argument.sympy, known) for argument in mechanism.arguments]
     equation = _as_equation(mechanism, parts)
     if equation is not None:

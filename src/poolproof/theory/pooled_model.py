@@ -36,7 +36,10 @@ MOST_TOLD = 12
 """Joint values of genes up to which it is asked whether sums tell them."""
 N_REPEATS = 16
 N_CELLS = 2**17
-"""Cells of one repeat, where moments have no closed form."""
+"""Cells of one repeat, where moments have no closed form; fewer where formulas are long."""
+FEWEST_CELLS = 2**12
+MOST_OPERATIONS = 1_000
+"""Operations of a model up to which there are as many."""
 SMALLEST_REST = 1e-6
 """Product of standard deviations given others, relative to that without: below, rounding correlates."""
 
@@ -99,7 +102,8 @@ def pool_moments(scm: SCM, aggregation: Aggregation, cells: int | Law, seed: int
         mean, covariance = scm.affine_moments()
         means, covariances, exact = mean[None], covariance[None], True
     else:
-        draws = [_drawn(scm, linear, seed, i) for i in range(N_REPEATS)]
+        n_cells = cells_for_moments(scm)
+        draws = [_drawn(scm, linear, seed, i, n_cells) for i in range(N_REPEATS)]
         means, covariances = (np.array([d[i] for d in draws]) for i in (0, 1))
         exact = False
     if linear.kind == "composition":
@@ -110,8 +114,22 @@ def pool_moments(scm: SCM, aggregation: Aggregation, cells: int | Law, seed: int
     return PoolMoments(covariances, exact)
 
 
-def _drawn(scm: SCM, aggregation: Aggregation, seed: int, repeat: int) -> tuple[np.ndarray, np.ndarray]:
-    values = scm.sample(N_CELLS, stream(seed, "cell moments", repeat))
+def cells_for_moments(scm: SCM) -> int:
+    """Cells of one repeat: fewer, by halves, where the formulas of a model are long."""
+    kinds = len(scm.fractions)
+    formulas = [
+        f
+        for m in scm.genes.values()
+        for f in (m.formulas if isinstance(m, Kernel) else (m.expression.sympy,))
+    ]
+    work = sum(1 + f.count_ops() for f in formulas) * kinds**0.5
+    return max(FEWEST_CELLS, N_CELLS >> max(0, int(np.ceil(np.log2(work / MOST_OPERATIONS)))))
+
+
+def _drawn(
+    scm: SCM, aggregation: Aggregation, seed: int, repeat: int, n_cells: int
+) -> tuple[np.ndarray, np.ndarray]:
+    values = scm.sample(n_cells, stream(seed, "cell moments", repeat))
     values = axis_functions(aggregation)[0](values)
     return values.mean(axis=0), np.cov(values, rowvar=False).reshape(values.shape[1], -1)
 

@@ -61,8 +61,10 @@ def d_separations(
                         yield Separation(x, y, given)
 
 
-def pairwise_separations(graph: nx.DiGraph) -> Iterator[Separation]:
+def pairwise_separations(graph: nx.DiGraph, *, near: bool = False) -> Iterator[Separation]:
     """One d-separation for each pair that is not adjacent: by the parents of the later of the two.
+
+    With ``near``, only pairs that have a neighbour in common.
 
     Examples
     --------
@@ -71,7 +73,15 @@ def pairwise_separations(graph: nx.DiGraph) -> Iterator[Separation]:
     [Separation(x='X', y='Z', given=('Y',))]
     """
     place = {node: i for i, node in enumerate(nx.topological_sort(graph))}
-    for x, y in combinations(graph, 2):
+    order = {node: i for i, node in enumerate(graph)}
+    both = graph.to_undirected(as_view=True)
+    pairs: Iterator[tuple[str, str]] = combinations(graph, 2)
+    if near:
+        ends = {
+            (a, b) for node in graph for a, b in combinations(sorted(both[node], key=order.__getitem__), 2)
+        }
+        pairs = iter(sorted(ends, key=lambda pair: (order[pair[0]], order[pair[1]])))
+    for x, y in pairs:
         if not (graph.has_edge(x, y) or graph.has_edge(y, x)):
             later = max(x, y, key=place.__getitem__)
             yield Separation(x, y, tuple(p for p in graph if graph.has_edge(p, later)))
