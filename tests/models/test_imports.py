@@ -267,7 +267,7 @@ def test_logical_models_of_sbml_are_functions_of_their_levels(tmp_path):
 
 def test_sbml_that_cannot_be_read_is_named_with_its_line(tmp_path):
     pytest.importorskip("libsbml")
-    with pytest.raises(InputError, match="m.sbml line"):
+    with pytest.raises(InputError, match=r"m\.sbml line"):
         read_any(write(tmp_path, "m.sbml", SBML.replace("SIGN", "plus")))
     head = '<sbml xmlns="http://www.sbml.org/sbml/level3/version1/core" level="3" version="1">'
     plain = write(tmp_path, "plain.xml", head + "<model/></sbml>")

@@ -104,7 +104,7 @@ def _decide(pooled: PooledModel, statement: Separation) -> tuple[str, str, str]:
 
 def _proof(pooled: PooledModel, statement: Separation) -> tuple[str, str]:
     """Quantifier and rule of a statement that the graph of pools keeps."""
-    genes = _ancestors(pooled.graph, statement)
+    genes = _ancestors(pooled, statement)
     found = [pooled.families[g].edges[p] for g in genes for p in pooled.graph.predecessors(g)]
     passing = [e for e in found if e.status == PASS]
     uniform = all(e.any_cells and e.any_law for e in passing)
@@ -139,7 +139,7 @@ def _counted(pooled: PooledModel, statement: Separation) -> bool | None:
         statement.x,
         statement.y,
         statement.given,
-        set(pooled.scm.genes) if shares else _ancestors(pooled.graph, statement),
+        set(pooled.scm.genes) if shares else _ancestors(pooled, statement),
         {int(k): float(p) for k, p in zip(values, weights, strict=True)},
         pooled.weights,
         means=pooled.random_number and pooled.linear.divides_by_cells,
@@ -224,7 +224,7 @@ def _limit(pooled: PooledModel, statement: Separation) -> tuple[float | None, fl
         return None, 0.0
     if not {statement.x, statement.y, *statement.given} <= pooled.with_moments:
         return None, 0.0  # without a variance there is no limit of this kind
-    place = {gene: i for i, gene in enumerate(pooled.scm.genes)}
+    place = pooled.place
     rho, error = pooled.moments.partial_correlation(
         place[statement.x], place[statement.y], [place[g] for g in statement.given]
     )
@@ -237,7 +237,7 @@ def _zero_in_the_limit(pooled: PooledModel, statement: Separation) -> bool:
         return False
     if pooled.random_number and not pooled.linear.divides_by_cells:
         return False
-    genes = _ancestors(pooled.graph, statement)
+    genes = _ancestors(pooled, statement)
     if all(pooled.families[g].mean_affine for g in genes):
         return True
     given = set(statement.given)
@@ -286,6 +286,6 @@ def _dependences(graph: nx.DiGraph) -> Iterable[tuple[str, str, tuple[str, ...],
                 yield a, b, (child,), "collider"
 
 
-def _ancestors(graph: nx.DiGraph, statement: Separation) -> set[str]:
+def _ancestors(pooled: PooledModel, statement: Separation) -> set[str]:
     ends = {statement.x, statement.y, *statement.given}
-    return ends.union(*(nx.ancestors(graph, g) for g in ends))
+    return ends.union(*(pooled.above[g] for g in ends))

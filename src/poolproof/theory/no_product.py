@@ -40,9 +40,9 @@ def ends_move_together(pooled: PooledModel, statement: Separation) -> str | None
 
     Notes
     -----
-    Given the cells of the middle gene M the ends are independent. So E[exp(iuS_X + ivS_Z) ; S_M = s] is the
-    convolution over cells of p(m) E[exp(iuX) | m] E[exp(ivZ) | m], and the ends are independent given S_M only
-    if it is E[exp(iuS_X) ; s] E[exp(ivS_Z) ; s] / P(s) at all u, v and s.
+    Given the cells of the middle gene M the ends are independent. So E[exp(iuS_X + ivS_Z) ; S_M = s] is
+    the convolution over cells of p(m) E[exp(iuX) | m] E[exp(ivZ) | m], and the ends are independent given
+    S_M only if it is E[exp(iuS_X) ; s] E[exp(ivS_Z) ; s] / P(s) at all u, v and s.
     """
     if len(statement.given) != 1 or pooled.linear.kind != "linear" or pooled.scm.cell_types:
         return None
@@ -63,7 +63,7 @@ def ends_move_together(pooled: PooledModel, statement: Separation) -> str | None
 
 
 def _pools_of(pooled: PooledModel) -> list[Weighted] | None:
-    """Probabilities of pools, each with the whole-numbered weights of its cells; None where there are none."""
+    """Probabilities of pools, each with the whole weights of its cells; None where there are none."""
     if pooled.weights is not None:
         parts = [Fraction(repr(float(w))).limit_denominator(MOST_WEIGHT) for w in pooled.weights]
         scale = lcm(*(part.denominator for part in parts))
@@ -98,7 +98,10 @@ def _departure(
         transforms.append(found)
     size = max(len(weights) for _, weights in pools) ** 0.5
     reach = max(sum(weights) for _, weights in pools)
-    length = 1 << int((abs(first) + len(values) + 1) * reach * 2 - 1).bit_length()
+    span = (
+        len(values) if len(pools) == 1 else 2 * (abs(first) + len(values))
+    )  # sums of one pool are not mixed
+    length = 1 << int(span * reach).bit_length()
 
     def pooled(u: float, v: float) -> np.ndarray:
         total = np.zeros(length, dtype=complex)
@@ -108,7 +111,7 @@ def _departure(
                 placed = np.zeros(length, dtype=complex)
                 cell = masses * transforms[0](w * u / size) * transforms[1](w * v / size)
                 np.add.at(placed, (w * (first + np.arange(len(values)))) % length, cell)
-                spectrum *= np.fft.fft(placed) ** weights.count(w)
+                spectrum *= _power(np.fft.fft(placed), weights.count(w))
             total += share * spectrum
         return np.asarray(np.fft.ifft(total))
 
@@ -121,6 +124,16 @@ def _departure(
         gap = np.abs(joint * none - alone[0][i] * alone[1][j])[common] / none[common] ** 2
         worst = max(worst, float(gap.max()))
     return worst if np.isfinite(worst) else None
+
+
+def _power(values: np.ndarray, n: int) -> np.ndarray:
+    """A whole power by squaring, many times faster than that of complex numbers in general."""
+    found = np.ones_like(values)
+    while n:
+        if n % 2:
+            found = found * values
+        values, n = values * values, n // 2
+    return found
 
 
 def _lattice(root: Mechanism, n: int) -> Lattice | None:

@@ -170,6 +170,16 @@ class PooledModel:
         _check_signs(self.supports, self.linear, f"{printable(model.source)}: " if model.source else "")
 
     @cached_property
+    def place(self) -> dict[str, int]:
+        """The column of each gene."""
+        return {gene: i for i, gene in enumerate(self.scm.genes)}
+
+    @cached_property
+    def above(self) -> dict[str, set[str]]:
+        """Ancestors of each gene."""
+        return {gene: nx.ancestors(self.graph, gene) for gene in self.graph}
+
+    @cached_property
     def cores(self) -> dict[str, tuple[float, float]]:
         """Where most values of each gene lie."""
         drawn = self.scm.sample(N_CORE, stream(self.seed, "cores"))

@@ -74,6 +74,7 @@ def pairwise_separations(graph: nx.DiGraph, *, near: bool = False) -> Iterator[S
     """
     place = {node: i for i, node in enumerate(nx.topological_sort(graph))}
     order = {node: i for i, node in enumerate(graph)}
+    parents = {node: tuple(sorted(graph.predecessors(node), key=order.__getitem__)) for node in graph}
     both = graph.to_undirected(as_view=True)
     pairs: Iterator[tuple[str, str]] = combinations(graph, 2)
     if near:
@@ -84,7 +85,7 @@ def pairwise_separations(graph: nx.DiGraph, *, near: bool = False) -> Iterator[S
     for x, y in pairs:
         if not (graph.has_edge(x, y) or graph.has_edge(y, x)):
             later = max(x, y, key=place.__getitem__)
-            yield Separation(x, y, tuple(p for p in graph if graph.has_edge(p, later)))
+            yield Separation(x, y, parents[later])
 
 
 def _reachable(graph: nx.DiGraph, start: Hashable, given: Sequence[Hashable]) -> set[Hashable]:
