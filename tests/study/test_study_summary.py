@@ -251,6 +251,14 @@ def test_sentences__numbers_are_those_of_the_rows():
     assert "1.0 % in bulk" in found
     assert "35 % in bulk" in found
     assert "95 %" not in found
+    assert found.endswith("found more easily where the relation is strong.")
+    found = sentence(
+        "strength",
+        row("pairs", "strength", value=0.02, share_nonlinear=0.04, n_associated=100),
+        row("pairs", "strength", value=0.05, share_nonlinear=0.02, n_associated=100),
+        row("pairs", "strength", value=0.4, share_nonlinear=0.03, n_associated=20),
+    )
+    assert "more easily" not in found
     found = sentence(
         "parts",
         row("parts", "all samples", value=1.0, share_settled=1.0, share_reversed=0.0),

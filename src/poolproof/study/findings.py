@@ -201,20 +201,21 @@ def _strength(table: pd.DataFrame) -> str | None:
     if len(lows) < 2:
         return None
 
-    def text(low: float) -> str | None:
-        found = medians(rows[rows["value"] == low])
-        return _each_group(lambda group: _percent(found[group]) if group in found else None)
+    def text(of: Mapping[str, float]) -> str | None:
+        return _each_group(lambda group: _percent(of[group]) if group in of else None)
 
     strong = [low for low in lows if low >= STRONG]
     if not strong:
         return None
-    weak_share, strong_share = text(lows[0]), text(strong[0])
+    of_weak, of_strong = (medians(rows[rows["value"] == low]) for low in (lows[0], strong[0]))
+    weak_share, strong_share = text(of_weak), text(of_strong)
     if weak_share is None or strong_share is None:
         return None
+    easier = all(of_weak[group] < of_strong[group] for group in of_weak.keys() & of_strong.keys())
     return (
         f"Of weak relations (r² from {lows[0]:g} to {lows[1]:g}) a median {weak_share} are called "
-        f"non-linear, of strong ones (from {strong[0]:g} on) {strong_share}. A bend is found more easily "
-        "where the relation is strong."
+        f"non-linear, of strong ones (from {strong[0]:g} on) {strong_share}."
+        + (" A bend is found more easily where the relation is strong." if easier else "")
     )
 
 
