@@ -5,6 +5,7 @@ import pytest
 import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_allclose
 from scipy import stats
 
 from poolproof import InputError
@@ -200,7 +201,30 @@ def test_kernels__texts_and_parents():
     assert one.text == "negative_binomial(2*`HLA-A`, 1 + Z)"
     assert one.parents == ("HLA-A", "Z")
     assert kernel(one.text) == one
-    assert set(KERNELS) == {"poisson", "binomial", "gamma", "negative_binomial", "normal", "bernoulli"}
+    known = {"poisson", "binomial", "gamma", "negative_binomial", "normal", "bernoulli", "categorical"}
+    assert set(KERNELS) == known
+
+
+def test_categorical_kernel__is_the_law_of_its_shares():
+    one = kernel("categorical(0.1 + 0.2*Z, 0.3, 0.1*Z)")
+    assert kernel(one.text) == one
+    values = {"Z": np.array([0.0, 1.0])}
+    shares = np.array([[0.6, 0.1, 0.3, 0.0], [0.3, 0.3, 0.3, 0.1]])
+    raw = np.stack([shares @ np.arange(4.0) ** k for k in range(1, 5)])
+    mean, variance = raw[0], raw[1] - raw[0] ** 2
+    third = shares @ np.arange(4.0) ** 3 - 3 * mean * raw[1] + 2 * mean**3
+    assert_allclose(one.cumulants(values, 3), [mean, variance, third], atol=1e-12)
+    centred = np.arange(4.0)[None] - mean[:, None]
+    fourth = (shares * centred**4).sum(axis=1) - 3 * variance**2
+    assert_allclose(one.cumulants(values, 4)[3], fourth, atol=1e-12)
+    u = np.array([0.3, 2.0])
+    transform = shares @ np.exp(1j * np.outer(np.arange(4), u))
+    assert_allclose(np.exp(one.log_cf(values, u)), transform, atol=1e-12)
+    drawn = one.sample({"Z": np.ones(20_000)}, np.random.default_rng(0), 20_000)
+    found = np.bincount(drawn.astype(int), minlength=4) / 20_000
+    assert np.abs(found - shares[1]).max() < 5 * np.sqrt(0.25 / 20_000)
+    with pytest.raises(InputError, match="its probabilities can be"):
+        one.sample({"Z": np.full(3, 5.0)}, np.random.default_rng(0), 3)
 
 
 # Equations.

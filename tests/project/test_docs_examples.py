@@ -288,6 +288,7 @@ JUDGES = (
     "poolproof.theory.affine_form",
     "poolproof.theory.alike",
     "poolproof.theory.axis",
+    "poolproof.theory.circles",
     "poolproof.theory.coincidence",
     "poolproof.theory.forms",
     "poolproof.theory.one_edge",
@@ -297,6 +298,7 @@ JUDGES = (
     "poolproof.theory.enumeration",
     "poolproof.theory.breaks",
     "poolproof.theory.conditions",
+    "poolproof.theory.no_product",
     "poolproof.theory.pieces",
     "poolproof.theory.shared_bends",
 )

@@ -22,6 +22,32 @@ Command = Callable[..., None]
 def model_options(command: Command) -> Command:
     """Options that both commands share: the model, and what is drawn from it."""
     for option in (
+        click.option(
+            "--steps",
+            type=click.IntRange(1),
+            default=None,
+            metavar="NUMBER",
+            help="For a model with feedback: steps after which cells are seen.",
+        ),
+        click.option(
+            "--steady-state",
+            is_flag=True,
+            help="For a model with feedback: cells are seen at its steady state, if there is only one.",
+        ),
+        click.option(
+            "--regulators",
+            type=click.Path(path_type=Path),
+            default=None,
+            metavar="FILE",
+            help="For --format sergio: the table of master regulators and their rates.",
+        ),
+        click.option(
+            "--format",
+            "format_",
+            default=None,
+            metavar="NAME",
+            help="Of MODEL: model, bnet, sergio, bif, linear-gaussian or sbml-qual [default: by its suffix].",
+        ),
         click.option("--quiet", is_flag=True, help="Print nothing but the result and errors."),
         click.option(
             "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of every random draw."
@@ -31,7 +57,7 @@ def model_options(command: Command) -> Command:
             "--cells",
             default=None,
             metavar="NUMBER|LAW",
-            help="Cells in a pool: 20, or a law such as 'poisson(20)' [default: what the model says].",
+            help="Cells in a pool: 20, or a law such as 'poisson(20)' [default: as the model says, else 20].",
         ),
         click.option(
             "--example", default=None, metavar="NAME", help="A model of the gallery, instead of MODEL."
@@ -84,14 +110,18 @@ def check_command(
     force: bool,
     seed: int,
     quiet: bool,
+    **source_options: Any,
 ) -> None:
     """Decide which causal relations of MODEL survive pooling, and why.
 
-    MODEL is a YAML or JSON file. Exit code 0 whatever the verdict.
+    MODEL is a YAML or JSON file, or one in another format: Boolean rules (.bnet), a Bayesian network (.bif,
+    linear-Gaussian .json), a table of SERGIO, SBML-qual. Exit code 0 whatever the verdict.
 
     Example: poolproof check model.yaml --out page.html
 
     Example: poolproof check --example fork-section4 --json
+
+    Example: poolproof check cycle.bnet --steps 3 --cells 10
     """
     from .._files import to_json
     from ..theory.conditions import check
@@ -102,7 +132,7 @@ def check_command(
     if out is not None:
         check_free(out, force)
     found = check(
-        _read(source, example),
+        _read(source, example, **source_options),
         None if aggregation is None else read_aggregation(aggregation),
         cells=None if cells is None else _cells(cells),
         max_given=max_given,
@@ -194,18 +224,19 @@ def simulate_command(
 ) -> None:
     """Draw cells from MODEL, pool them, and write the pools with the truth.
 
-    MODEL is a YAML or JSON file. The graph, the number of cells and all settings are in
+    MODEL is a file that check reads too. The graph, the number of cells and all settings are in
     uns['poolproof_simulation'] of the file written.
 
     Example: poolproof simulate model.yaml --pools 1000 --cells 100 --out pools.h5ad
     """
     from ..models.simulate import simulate_pools
 
+    source_options = {name: options.pop(name) for name in ("format_", "regulators", "steps", "steady_state")}
     check_free(out, force)
     if out.suffix != ".h5ad":
         raise InputError(f"expected --out to end in .h5ad; found {printable(out, 400)}")
     adata = simulate_pools(
-        _read(source, example),
+        _read(source, example, **source_options),
         pools=pools,
         cells=None if cells is None else _cells(cells),
         seed=seed,
@@ -220,13 +251,24 @@ def simulate_command(
 # --- what goes in ---------------------------------------------------------------------------------------
 
 
-def _read(source: str | None, example: str | None) -> Model:
+def _read(
+    source: str | None,
+    example: str | None,
+    format_: str | None,
+    regulators: Path | None,
+    steps: int | None,
+    steady_state: bool,
+) -> Model:
     """The model that the command names."""
     from ..models.examples import example_model
-    from ..models.model_file import read_model
+    from ..models.imports import read_any
 
     if source is not None and example is None:
-        return read_model(Path(source))
+        return read_any(source, format=format_, regulators=regulators, steps=steps, steady_state=steady_state)
+    if example is not None and (format_ or regulators or steps or steady_state):
+        raise InputError(
+            "--format, --regulators, --steps and --steady-state belong to a MODEL, not to --example"
+        )
     if example is not None and source is None:
         return example_model(example)
     found = "none" if source is None else "both"

@@ -3,8 +3,9 @@
 The first room of the model's wing; it imports the hall alone, theory, report and cli may import it, and
 no room of the data's wing. Read ``syntax`` and ``expressions`` (text becomes a tree, never run as code)
 with ``algebra``, ``ranges`` and ``support`` (where values lie), ``families`` and ``laws`` (noises),
-``mechanisms`` (equations and kernels), ``scm`` (the model), ``model_file`` over ``yaml_nodes`` (its
-file), ``sampler`` and ``simulate``. ``examples`` reads ``gallery/``.
+``mechanisms`` (equations and kernels), ``scm`` (the model), ``feedback`` (circles, seen once), ``model_file``
+over ``yaml_nodes`` (its file), ``sampler`` and ``simulate``. ``diagrams`` hold functions of many inputs,
+``imports/`` reads the formats of others, ``examples`` reads ``gallery/``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .examples import example_model as example_model
     from .examples import list_models as list_models
     from .expressions import parse_expression as parse_expression
+    from .imports import read_any as read_any
     from .laws import make_law as make_law
     from .laws import parse_law as parse_law
     from .mechanisms import Equation as Equation
@@ -42,6 +44,7 @@ _MODULE_OF = {
     "parse_expression": "expressions",
     "parse_kernel": "mechanisms",
     "parse_law": "laws",
+    "read_any": "imports",
     "read_model": "model_file",
     "simulate_pools": "simulate",
 }

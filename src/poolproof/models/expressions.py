@@ -26,6 +26,9 @@ from .syntax import Source, parse_source
 MAX_EXPONENT = 100
 MAX_DEGREE = 1_000
 MAX_ARGUMENTS = 20  # of min, max, AND, OR, noisy_or
+MORE = "..."
+"""In a signature: any number of further parameters."""
+_PLAIN, _ANY_NUMBER = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.VAR_POSITIONAL
 _MAX_BITS = 20_000
 _MAX_VALUE = 1e100
 TWO = sympy.Integer(2)
@@ -137,7 +140,9 @@ def parse_call(
     name = source.name(tree.func)
     if name not in signatures:
         raise source.error(f"no kernel {printable(name, 40)!r}; expected one of {known}")
-    parameters = [inspect.Parameter(p, inspect.Parameter.POSITIONAL_OR_KEYWORD) for p in signatures[name]]
+    parameters = [
+        inspect.Parameter(*((p, _PLAIN) if p != MORE else ("others", _ANY_NUMBER))) for p in signatures[name]
+    ]
     builder = _Builder(source, names, noise=False)
     given = {str(keyword.arg): keyword.value for keyword in tree.keywords}
     if len(given) < len(tree.keywords):
@@ -146,7 +151,7 @@ def parse_call(
         bound = inspect.Signature(parameters).bind(*tree.args, **given)
     except TypeError as error:
         raise source.error(f"{error}; expected {name}({', '.join(signatures[name])})") from None
-    return name, tuple(builder.expression(node) for node in bound.arguments.values())
+    return name, tuple(builder.expression(node) for node in bound.args)
 
 
 def written(name: str) -> str:

@@ -15,7 +15,7 @@ from scipy import special
 
 from .._checks import InputError, printable
 from .algebra import NOISE, NOISE_NAME, affine_parts, gene_symbol
-from .expressions import Formula, Guard, Need, parse_call, parse_expression
+from .expressions import MORE, Formula, Guard, Need, parse_call, parse_expression
 from .laws import Law, parse_law
 from .ranges import range_of
 from .support import Support, finite, integers, interval
@@ -386,6 +386,55 @@ class BernoulliKernel(Kernel):
         return finite([0] if p[0].high == 0 else [1] if p[0].low == 1 else [0, 1])
 
 
+class CategoricalKernel(Kernel):
+    """Whole numbers from 0 up: the probabilities of 1, 2 and so on, 0 having what they leave."""
+
+    law, signature = "categorical", ("p1", MORE)
+
+    @property
+    def guards(self) -> tuple[Guard, ...]:
+        """Where the formulas are defined and give probabilities that sum to at most 1."""
+        inner = [guard for argument in self.arguments for guard in argument.guards]
+        shares = [*self.formulas, self._rest]
+        return (*inner, *(Guard(share, "probability", self.text) for share in shares))
+
+    @property
+    def _rest(self) -> sympy.Expr:
+        return 1 - sympy.Add(*self.formulas)
+
+    def _evaluate(self, values: Values, size: int) -> list[np.ndarray]:
+        shares = [np.broadcast_to(argument.evaluate(values), (size,)) for argument in self.arguments]
+        for share in (*shares, 1 - np.sum(shares, axis=0)):
+            if not _meets(checked(share, self.text), "probability"):
+                raise InputError(f"{self.text}: its probabilities can be {_worst(share):g}; expected 0 to 1")
+        return [np.clip(share, 0, 1) for share in shares]
+
+    def _draw(self, rng: np.random.Generator, *p: np.ndarray) -> np.ndarray:
+        left = rng.random(p[0].shape)
+        above = np.cumsum(p[::-1], axis=0)  # the last category comes first
+        return (left < above).sum(axis=0).astype(float)
+
+    def _cumulants(self, *p: np.ndarray) -> tuple[np.ndarray, ...]:
+        raw = [sum(k**order * share for k, share in enumerate(p, start=1)) for order in range(1, 5)]
+        m1, m2, m3, m4 = map(np.asarray, raw)
+        variance = m2 - m1**2
+        third = m3 - 3 * m2 * m1 + 2 * m1**3
+        fourth = m4 - 4 * m3 * m1 + 6 * m2 * m1**2 - 3 * m1**4 - 3 * variance**2
+        return m1, variance, third, fourth
+
+    def _log_cf(self, u: np.ndarray, *p: np.ndarray) -> np.ndarray:
+        moved = [np.asarray(share) * np.expm1(1j * k * u) for k, share in enumerate(p, start=1)]
+        return np.asarray(special.log1p(np.sum(moved, axis=0)))
+
+    def _natural(self, *p: sympy.Expr) -> Terms | None:
+        return None
+
+    def _support(self, *p: Support) -> Support:
+        possible = [k for k, share in enumerate(p, start=1) if share.high > 0]
+        surely = sum(share.low for share in p) >= 1
+        return finite(possible if surely else [0, *possible])
+
+
 KERNELS: dict[str, type[Kernel]] = {
     kind.law: kind
     for kind in (
@@ -395,6 +444,7 @@ KERNELS: dict[str, type[Kernel]] = {
         NegativeBinomialKernel,
         NormalKernel,
         BernoulliKernel,
+        CategoricalKernel,
     )
 }
 
@@ -403,7 +453,7 @@ Mechanism = Equation | Kernel
 
 def parse_kernel(text: object, names: Iterable[str], where: str = "kernel") -> Kernel:
     """Read a kernel: poisson(rate), binomial(n, p), gamma(shape, scale), negative_binomial(mean, size),
-    normal(mean, sd) or bernoulli(p), each parameter a formula in the parents.
+    normal(mean, sd), bernoulli(p) or categorical(p1, ...), each parameter a formula in the parents.
 
     Raises
     ------

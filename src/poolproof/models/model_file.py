@@ -12,6 +12,7 @@ import yaml
 
 from .._checks import InputError, printable
 from ..aggregation import Aggregation, parse_aggregation
+from .feedback import Network, Snapshot, as_snapshot
 from .laws import Law, parse_law
 from .mechanisms import Equation, Kernel, Mechanism, parse_equation, parse_kernel
 from .scm import SCM, CellType, check_name
@@ -39,6 +40,8 @@ class Model:
         Cells in a pool: a whole number, or a law of it.
     source
         Name of the file; empty where there is none.
+    snapshot
+        For a model with feedback: what of it is seen, and when; else None.
     """
 
     name: str
@@ -46,6 +49,12 @@ class Model:
     aggregation: Aggregation
     cells: int | Law
     source: str = ""
+    snapshot: Snapshot | None = None
+
+    @property
+    def observed(self) -> tuple[str, ...]:
+        """Genes that pools show."""
+        return (self.snapshot.observed if self.snapshot else ()) or self.scm.gene_names
 
     def __post_init__(self) -> None:
         """Raise InputError unless cells can be alike: in genes of the model, a fixed number in each pool."""
@@ -122,6 +131,19 @@ def read_model(model: str | Path | Mapping[str, Any]) -> Model:
     return _model(root, source)
 
 
+def read_network(text: str, file: str, *, steps: int | None = None, steady_state: bool = False) -> Model:
+    """Read the text of a model file whose genes may act on each other in a circle.
+
+    Parameters
+    ----------
+    file
+        Its name, for messages.
+    steps, steady_state
+        See :func:`poolproof.models.read_any`.
+    """
+    return _model(read_yaml(text, file), file, steps, steady_state)
+
+
 def _text_and_name(model: str | Path) -> tuple[str, str]:
     if isinstance(model, str) and ("\n" in model or model.lstrip().startswith("{")):
         return model, ""
@@ -140,7 +162,7 @@ def _text_and_name(model: str | Path) -> tuple[str, str]:
         raise InputError(f"{printable(path)}: cannot be read: {reason}") from None
 
 
-def _model(root: Node, source: str) -> Model:
+def _model(root: Node, source: str, steps: int | None = None, steady_state: bool = False) -> Model:
     entries = root.only(KEYS)
     for key, example in (
         ("genes", "genes: {...}"),
@@ -154,13 +176,13 @@ def _model(root: Node, source: str) -> Model:
     base = _genes(entries["genes"], genes, {})
     types = _cell_types(entries["cell_types"], genes, base) if "cell_types" in entries else {}
     try:
-        scm = SCM(name, base, types)
+        one = as_snapshot(Network(base, types), name, "", steps=steps, steady_state=steady_state)
     except InputError as error:
         raise _placed(error, root) from None
     aggregation = parse_aggregation(entries["aggregation"].plain(), entries["aggregation"].place)
     cells = _cells(entries["cells"])
     _check_weights(aggregation, cells, entries["aggregation"])
-    return Model(name, scm, aggregation, cells, source)
+    return Model(name, one.scm, aggregation, cells, source, one if one.told else None)
 
 
 def _name(entries: Mapping[str, Node], source: str) -> str:

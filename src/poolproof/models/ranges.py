@@ -18,11 +18,14 @@ import sympy
 
 from .._checks import InputError, printable
 from .algebra import constant_value, evaluate_sympy, exact_value
+from .diagrams import TooLargeError, diagrams_of
 from .expressions import FAULTS, Formula, Guard, Need
 from .support import MAX_STATES, Support, finite, integers, interval
 
 Supports = Mapping[sympy.Symbol, Support]
 
+_MANY_STATES = 200
+"""States from which values are listed by a decision diagram, where it can be made."""
 _MAX_IRRATIONAL_STATES = 2_000  # these take sympy's own arithmetic
 _MAX_ROOT_DEGREE = 12
 _TOLERANCE = 1e-9
@@ -78,6 +81,10 @@ def _steps_as_variables(expr: sympy.Expr, supports: Supports) -> tuple[sympy.Exp
 def _enumerate(expr: sympy.Expr, symbols: list[sympy.Symbol], supports: Supports) -> set[sympy.Expr]:
     """All values of an expression in finite variables; empty where there are too many."""
     n_states = prod(len(supports[symbol].values) for symbol in symbols)
+    if n_states > _MANY_STATES:
+        found = _by_diagram(expr, symbols, supports)
+        if found is not None:
+            return found
     rational = expr.is_rational_function(*symbols)
     if n_states > (MAX_STATES if rational else _MAX_IRRATIONAL_STATES):
         return set()
@@ -85,6 +92,17 @@ def _enumerate(expr: sympy.Expr, symbols: list[sympy.Symbol], supports: Supports
     values = (exact_value(expr, dict(zip(symbols, state, strict=True))) for state in states)
     found = {value for value in values if value.is_finite is not False and value.is_real is not False}
     return found if all(map(_is_plain, found)) else set()
+
+
+def _by_diagram(expr: sympy.Expr, symbols: list[sympy.Symbol], supports: Supports) -> set[sympy.Expr] | None:
+    """The same by a decision diagram, which has no row for each state; None where it does not tell."""
+    table = diagrams_of({symbol.name: supports[symbol] for symbol in symbols})
+    try:
+        ends = table.ends(table.of(expr)) if table is not None else set()
+    except TooLargeError:
+        return None
+    few = 0 < len(ends) <= MAX_STATES
+    return {sympy.Rational(v.numerator, v.denominator) for v in ends} if few else None
 
 
 def _is_plain(value: sympy.Expr) -> bool:

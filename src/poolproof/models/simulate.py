@@ -133,6 +133,10 @@ def simulate_pools(
     model = model if isinstance(model, Model) else read_model(model)
     _check_options(pools, heterogeneity, composition, dropout, threads, memory)
     sequencing = _sequencing(counts, mean_depth, size_factor_cv, dispersion, model.aggregation)
+    if mean_depth is not None and model.observed != model.scm.gene_names:
+        raise InputError(
+            "mean_depth is that of all genes; earlier steps of a model with feedback are not seen"
+        )
     number = cell_number(model.cells if cells is None else cells)
     recipe = _recipe(model, number, heterogeneity, composition, dropout, sequencing, keep_cells, seed)
     threads = _fit_memory(recipe, pools, check_threads(threads), memory)
@@ -150,7 +154,8 @@ def simulate_pools(
     }
     with tqdm(total=pools, desc="pools", unit="pool", disable=not progress, leave=False) as bar:
         drawn = draw_pools(recipe, int(pools), threads, bar.update)
-    return _labelled(recipe, drawn, settings)
+    adata = _labelled(recipe, drawn, settings)
+    return adata if model.observed == model.scm.gene_names else adata[:, list(model.observed)].copy()
 
 
 def _recipe(

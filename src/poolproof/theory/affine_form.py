@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..models.algebra import NOISE, NOISE_NAME, exact_value
 from ..models.mechanisms import Equation
 from ..models.support import Support, exact_number
 from .axis import AxisEquation, constant_derivative, on_axis, states_of, unequal_weights
+from .by_diagram import diagram_of, trading_pools
 from .coincidence import bends_of, bends_of_listed, smallest_coincidence, weighted_coincidence
 from .numbers import CellNumbers, tells
 from .witness import CanOccur, axis_functions, describe_pools, readable_values, two_cell_witness
@@ -99,12 +101,33 @@ def algebraic_form(
         if witness is None:
             return Form(UNDECIDED, LAW, "not shown to be affine, and no witness was found")
         return Form(FAILS, LAW, _refusal(witness, pooling), witness)
-    rest = sympy.simplify(equation.expression - sum((d * v for v, d in known.items()), sympy.Integer(0)))
+    rest = equation.expression
+    if known:
+        rest = sympy.simplify(rest - sum((d * v for v, d in known.items()), sympy.Integer(0)))
     rest = rest.xreplace({v: _inner_value(equation.supports[v]) for v in known if v in rest.free_symbols})
     form = _finite_form(mechanism, equation, rest, finite, pooling, _some_values(mechanism, supports, cores))
     if form.ffc == HOLDS and len(pooling.cell_numbers) > 1 and not pooling.linear.divides_by_cells:
         return _random_number_form(form, mechanism, supports, cores, pooling)
     return form
+
+
+def diagram_form(mechanism: Equation, supports: Supports, pooling: Pooling) -> Form | None:
+    """What a decision diagram says of a function of many parents with few values, where it says anything."""
+    if pooling.linear.axis is not None or unequal_weights(pooling.linear) is not None:
+        return None
+    told = diagram_of(mechanism, supports)
+    if told is None:
+        return None
+    names = list(mechanism.parents)
+    for pools in trading_pools(told):
+        if not all(pooling.can_occur(cell) for pool in pools for cell in pool):
+            continue
+        weights = [[1.0, 1.0]] * 2
+        witness = describe_pools(pools, mechanism.expression.evaluate, names, pooling.linear, weights)
+        if witness is not None:
+            rule = "equal sums and different values from 2 cells on its finite support"
+            return Form(FAILS, LAW, rule, completed(witness, pooling))
+    return None
 
 
 def _inner_value(support: Support) -> sympy.Expr:
@@ -170,8 +193,10 @@ def _states(
     equation: AxisEquation, finite: tuple[sympy.Symbol, ...], pooling: Pooling
 ) -> tuple[list[State], bool]:
     """Joint values of finite variables that occur, and whether those are all combinations."""
-    listed = states_of([equation.supports[v] for v in finite])
     joint = pooling.states([v.name for v in finite if v != NOISE]) if pooling.linear.axis is None else None
+    if joint is not None and NOISE not in finite:
+        return joint, len(joint) == prod(len(equation.supports[v].values) for v in finite)
+    listed = states_of([equation.supports[v] for v in finite])
     if joint is None:
         return listed, True
     at = [v for v in finite if v != NOISE]

@@ -17,6 +17,7 @@ from ..models.families import MAX_ORDER, Law
 from ..models.mechanisms import Equation, Kernel
 from ..models.support import Support, exact_number
 from .axis import AxisEquation, on_axis
+from .by_diagram import diagram_of, diagram_of_formula, slope_of_parent
 from .coincidence import ROUNDING
 
 N_STEPS = 32
@@ -30,6 +31,7 @@ _MEANS: dict[str, Callable[..., sympy.Expr]] = {
     "negative_binomial": lambda mean, size: mean,
     "normal": lambda mean, sd: mean,
     "bernoulli": lambda p: p,
+    "categorical": lambda *p: sympy.Add(*(k * share for k, share in enumerate(p, start=1))),
 }
 
 
@@ -75,7 +77,7 @@ def law_given_parents(
         return _law_of_kernel(mechanism, cells, steps)
     expression = on_axis(mechanism, supports, aggregation, noise_too=False).expression
     varying = expression.as_coeff_Add()[1]  # what is the same in all cells only adds rounding
-    return _law_at_nodes(*_child_at_nodes(varying, mechanism.noise, cells), steps)
+    return _law_at_nodes(*child_at_nodes(varying, mechanism.noise, cells), steps)
 
 
 def _law_of_kernel(
@@ -108,7 +110,7 @@ def _law_at_nodes(
     return mean / sd, np.array(parts), ROUNDING * (10 + size / sd)
 
 
-def _child_at_nodes(
+def child_at_nodes(
     expression: sympy.Expr, noise: Law | None, cells: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """The child at nodes of its noise, shape ``(n, n_nodes)``, and their probabilities."""
@@ -150,7 +152,7 @@ def cumulants_on_grid(mechanism: Equation | Kernel, parent: str, grid: np.ndarra
         expression = mechanism.expression.sympy
         if mechanism.noise is None:
             return np.broadcast_to(evaluate_sympy(expression, {parent: grid}), len(grid))[None].astype(float)
-        child, weights = _child_at_nodes(expression, mechanism.noise, {parent: grid})
+        child, weights = child_at_nodes(expression, mechanism.noise, {parent: grid})
         mean = child @ weights
         centred = child - mean[:, None]
         return np.stack([mean, centred**2 @ weights, centred**3 @ weights])[:order]
@@ -167,7 +169,7 @@ def _equation_cumulants(equation: AxisEquation, cells: Mapping[str, np.ndarray])
     n = len(next(iter(cells.values())))
     if equation.noise is None:
         return np.broadcast_to(evaluate_sympy(equation.expression, cells), n)[None].astype(float)
-    child, weights = _child_at_nodes(equation.expression, equation.noise, cells)
+    child, weights = child_at_nodes(equation.expression, equation.noise, cells)
     mean = child @ weights
     centred = child - mean[:, None]
     return np.stack([mean, centred**2 @ weights, centred**3 @ weights])
@@ -194,6 +196,9 @@ def has_affine_mean(
     mechanism: Equation | Kernel, supports: Mapping[str, Support], aggregation: Aggregation
 ) -> bool:
     """Tell whether E[child | parents] is surely affine in all parents jointly."""
+    told = diagram_of(mechanism, supports) if aggregation.axis is None else None
+    if told is not None:
+        return all(slope_of_parent(told, parent) is not None for parent in mechanism.parents)
     symbols = [gene_symbol(p) for p in mechanism.parents]
     if isinstance(mechanism, Equation):
         equation = on_axis(mechanism, supports, aggregation, noise_too=False)
@@ -205,6 +210,9 @@ def has_affine_mean(
     if aggregation.kind != "linear":
         return False
     mean = _MEANS[mechanism.law](*mechanism.formulas)
+    if mechanism.law == "categorical" and len(mechanism.parents) > 1:
+        told = diagram_of_formula(mean, {p: supports[p] for p in mechanism.parents})
+        return told is not None and all(slope_of_parent(told, p) is not None for p in mechanism.parents)
     return all(not sympy.simplify(sympy.diff(mean, s)).free_symbols for s in symbols)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
 from importlib.metadata import version
@@ -23,6 +23,7 @@ from .affine_form import FAILS, HOLDS, LAW, LIMIT, UNDECIDED, Pooling
 from .alike import alike_form, alike_separation
 from .axis import constant_derivative, on_axis
 from .breaks import find_breaks
+from .circles import circle_form, circle_graph, circle_separation
 from .forms import judge_form
 from .independence import judge_separation, lost_dependences
 from .pooled_model import PooledModel
@@ -45,10 +46,14 @@ def model_verdict(
 ) -> dict[str, Any]:
     """The verdict, its reasons, and the edges that survive."""
     forms = {m["gene"]: m["ffc"] for m in mechanisms}
-    surviving = [[p, g] for p, g in pooled.graph.edges if _edge_survives(pooled, p, g, forms[g])]
+    edges = _seen_edges(pooled, mechanisms)
+    surviving = [[p, g] for p, g in edges if _edge_survives(pooled, p, g, forms[g])]
     faded = any(d["kind"] == "edge" for d in lost)
-    verdict, why = _decide(pooled, list(forms.values()), separations, len(surviving), faded)
+    counts = len(surviving), len(edges)
+    verdict, why = _decide(pooled, list(forms.values()), separations, counts, faded)
+    told = pooled.model.snapshot.told if pooled.model.snapshot else ""
     reasons = [
+        *([told] if told else []),
         _count_sentence("mechanism", forms.values(), "keep their form"),
         _count_sentence("d-separation", [s["cic"] for s in separations], "hold in pools"),
         *([why] if why else []),
@@ -60,22 +65,44 @@ def model_verdict(
     return {"verdict": verdict, "reasons": reasons, "surviving_edges": surviving}
 
 
+def _seen_edges(pooled: PooledModel, mechanisms: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Edges between genes that pools show."""
+    seen = set(pooled.model.observed)
+    return [(p, m["gene"]) for m in mechanisms for p in m["parents"] if p in seen]
+
+
+def _leaves_pairs_out(pooled: PooledModel) -> bool:
+    """Whether a model has too many genes for a statement of each pair."""
+    n = len(pooled.model.observed)
+    return n == len(pooled.graph) and n * (n - 1) // 2 > MOST_PAIRS
+
+
 def _decide(
     pooled: PooledModel,
     forms: Sequence[str],
     separations: Sequence[Mapping[str, Any]],
-    n_surviving: int,
+    counts: tuple[int, int],
     faded: bool,
 ) -> tuple[str, str | None]:
     """The verdict, and what else there is to say of it."""
     kept = [s for s in separations if s["cic"] != FAILS or s["quantifier"] == LIMIT]
     if len(kept) < len(separations):
-        why = f"{n_surviving} of {pooled.graph.number_of_edges()} edges survive."
-        return (PARTIAL if n_surviving else NOT_RECOVERABLE), why
+        why = f"{counts[0]} of {counts[1]} edges survive."
+        return (PARTIAL if counts[0] else NOT_RECOVERABLE), why
     if any(s["cic"] == UNDECIDED or s["quantifier"] == LIMIT for s in kept):
         n_limit = sum(s["quantifier"] == LIMIT for s in kept)
         why = f"{n_limit} of these answers are for many cells; at this number of cells that is open."
         return UNDECIDED, why if n_limit else None
+    if _leaves_pairs_out(pooled) and not pooled.keeps_everything:
+        return UNDECIDED, "Only pairs of genes two edges apart were looked at."
+    snapshot = pooled.model.snapshot
+    if snapshot and snapshot.observed and not separations:
+        return (
+            UNDECIDED,
+            "The snapshot has no conditional independence: nothing of the graph follows from them.",
+        )
+    if snapshot and snapshot.observed:
+        return MARKOV_CLASS, "All conditional independences of the snapshot hold; directions were not judged."
     if faded:
         return MARKOV_CLASS, (
             "All conditional independences hold, but more do than the graph says: edges cancel or fade, and "
@@ -94,7 +121,8 @@ def _edge_survives(pooled: PooledModel, parent: str, child: str, ffc: str) -> bo
 
     Nothing hidden may join the two: a number of cells that varies, or types in which both differ.
     """
-    if ffc == HOLDS or pooled.alike_in:
+    snapshot = pooled.model.snapshot
+    if ffc == HOLDS or pooled.alike_in or (snapshot and snapshot.circles):
         return ffc == HOLDS
     hidden = child in pooled.by_number or {parent, child} <= set(pooled.by_type)
     return pooled.has_algebra and pooled.passes(child, parent) and not hidden
@@ -151,6 +179,11 @@ MAX_ALIKE = 2_000_000
 """The same for cells that are alike, which are drawn at once."""
 FEWEST_POOLS = 200
 """Pools without which nothing is simulated."""
+MOST_TESTED = 500
+"""Open separations beyond which none is simulated."""
+MOST_PAIRS = 20_000
+"""Pairs of genes beyond which only those two edges apart are listed."""
+NEAR = "one for each pair of genes two edges apart"
 PAIRWISE_FROM = 21
 """Genes from which one d-separation is listed for each pair that is not adjacent."""
 
@@ -265,13 +298,19 @@ def check(
     if not isinstance(n_pools, int) or n_pools < 100:
         raise InputError(f"n_pools must be a whole number of at least 100; found {printable(n_pools)}")
     pooled = PooledModel(of, seed)
-    listed, listing = _statements(pooled.graph, max_given)
-    mechanisms = [_mechanism_row(pooled, gene) for gene in of.scm.genes]
-    judge = alike_separation if pooled.alike_in else judge_separation
+    circles = of.snapshot.circles if of.snapshot else {}
+    graph = circle_graph(circles) if circles else pooled.graph
+    listed, listing = _statements(graph, max_given, of.observed)
+    if circles:
+        mechanisms = [circle_form(pooled, gene) for gene in circles]
+    else:
+        mechanisms = [_mechanism_row(pooled, gene) for gene in of.observed]
+    judge = circle_separation if circles else alike_separation if pooled.alike_in else judge_separation
     pooled.learn({m["gene"]: m["quantifier"] for m in mechanisms if m["ffc"] == HOLDS})
+    pooled.n_statements = len(listed)
     separations = [judge(pooled, s) for s in listed]
     tested = _test_open_ones(pooled, separations, n_pools, seed) if monte_carlo else None
-    lost = [] if pooled.alike_in else lost_dependences(pooled)
+    lost = [] if pooled.alike_in or circles else lost_dependences(pooled)
     summary = {
         "name": of.name,
         "aggregation": of.aggregation.spec,
@@ -310,19 +349,26 @@ def _as_model(
     if isinstance(aggregation, str | Mapping):
         aggregation = parse_aggregation(aggregation, "aggregation")
     chosen = cell_number(model.cells if cells is None else cells)
-    return Model(model.name, model.scm, aggregation or model.aggregation, chosen, model.source)
+    return replace(model, aggregation=aggregation or model.aggregation, cells=chosen)
 
 
-def _statements(graph: nx.DiGraph, max_given: int | None) -> tuple[list[Separation], str]:
-    """The d-separations that are judged, and what they are in words."""
-    n = len(graph)
-    if max_given is None and n >= PAIRWISE_FROM:
+def _statements(
+    graph: nx.DiGraph, max_given: int | None, seen: Sequence[str]
+) -> tuple[list[Separation], str]:
+    """The d-separations that are judged, of genes that are seen, and what they are in words."""
+    n = len(seen)
+    if n < len(graph) or not nx.is_directed_acyclic_graph(graph):
+        if max_given is None and n > ALL_GIVEN_UP_TO:
+            max_given = 1 if n < PAIRWISE_FROM else 0
+    elif max_given is None and n >= PAIRWISE_FROM:
+        if n * (n - 1) // 2 > MOST_PAIRS:
+            return list(pairwise_separations(graph, near=True)), NEAR
         return list(pairwise_separations(graph)), "one for each pair of genes that is not adjacent"
     if max_given is None:
         max_given = n if n <= ALL_GIVEN_UP_TO else 2 if n <= 2 * ALL_GIVEN_UP_TO else 1
     most = min(max_given, max(n - 2, 0))
     words = "all" if most == max(n - 2, 0) else f"all given at most {most} genes"
-    return list(d_separations(graph, most)), words
+    return list(d_separations(graph, most, seen)), words
 
 
 def _test_open_ones(
@@ -330,7 +376,7 @@ def _test_open_ones(
 ) -> dict[str, Any] | None:
     """Simulate pools for the statements that no exact rule decides for this law; write the findings in."""
     open_ones = [s for s in separations if s["cic"] == UNDECIDED or s["quantifier"] == LIMIT]
-    if not open_ones:
+    if not open_ones or len(open_ones) > MOST_TESTED:
         return None
     most = MAX_ALIKE if pooled.alike_in else MAX_CELLS
     n_pools = min(n_pools, int(most // pooled.largest))

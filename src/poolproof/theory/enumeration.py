@@ -32,6 +32,7 @@ def independent_in_pools(
     *,
     means: bool = False,
     shares: bool = False,
+    most: int = MAX_PRODUCT,
 ) -> bool | None:
     """Decide exactly whether the sums of x and y over alike, independent cells are independent given others.
 
@@ -51,6 +52,8 @@ def independent_in_pools(
         Whether sums are divided by the number of cells.
     shares
         Whether they are divided by the total of all ``genes``; pools without a total are not seen.
+    most
+        Numbers that one addition of laws may take.
 
     Returns
     -------
@@ -61,7 +64,7 @@ def independent_in_pools(
         if cell is None:
             return None
         numbers = {n_cells: 1.0} if isinstance(n_cells, int) else n_cells
-        pool = _mixed(cell, numbers, means) if weights is None else _weighted(*cell, weights)
+        pool = _mixed(cell, numbers, means, most) if weights is None else _weighted(*cell, weights, most)
         if shares and pool is not None:
             pool = _shares(*pool)
         return None if pool is None else _factorises(*pool, SAME * max(numbers))
@@ -86,45 +89,89 @@ def _cell_law(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Values of the shown genes in one cell, shape (n_states, n_shown), and their probabilities.
 
-    With the total of all genes, that is one column more.
+    With the total of all genes, that is one column more. A gene that nothing needs any more is summed out.
     """
-    states: list[tuple[dict[str, float], float]] = [({}, 1.0)]
-    for gene in scm.order:
-        if gene not in genes:
-            continue
-        grown = []
-        for values, weight in states:
-            outcomes = _outcomes(scm.mechanism(gene), values)
-            if outcomes is None:
-                return None
-            grown += [(values | {gene: v}, weight * p) for v, p in outcomes if p > 0]
-        if len(grown) > MAX_STATES:
+    states: dict[str, np.ndarray] = {}
+    weights, total = np.ones(1), np.zeros(1)
+    order = [gene for gene in scm.order if gene in genes]
+    for i, gene in enumerate(order):
+        grown = _outcomes(scm.mechanism(gene), states, len(weights))
+        if grown is None or len(grown[0]) > MAX_STATES:
             return None
-        states = grown
-    table = np.array([[values[g] for g in shown] for values, _ in states])
+        row, values, shares = grown
+        weights, total = weights[row] * shares, total[row] + values
+        states = {name: column[row] for name, column in states.items()} | {gene: values}
+        later = {*shown}.union(*(scm.parents(other) for other in order[i + 1 :]))
+        states = {name: column for name, column in states.items() if name in later}
+        columns = [*states.values(), total] if with_total else list(states.values())
+        columns, weights = _joined(columns, weights)
+        states = dict(zip(states, columns, strict=False))
+        total = columns[-1] if with_total else np.zeros(len(weights))
+    table = np.array([states[g] for g in shown]).T
     if with_total:
-        table = np.column_stack([table, [sum(values.values()) for values, _ in states]])
-    return _merged(_in_units(table), np.array([weight for _, weight in states]))
+        table = np.column_stack([table, total])
+    return _merged(_in_units(table), weights)
 
 
-def _outcomes(mechanism: Equation | Kernel, values: Mapping[str, float]) -> list[tuple[float, float]] | None:
-    """Values of one gene and their probabilities, given its parents'."""
-    arrays = {p: np.array([values[p]]) for p in mechanism.parents}
+def _joined(columns: list[np.ndarray], weights: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """Rows that are exactly equal put together."""
+    if not columns:
+        return columns, np.array([weights.sum()])
+    levels = [np.unique(column, return_inverse=True) for column in columns]
+    first, where = _distinct([np.ravel(place) for _, place in levels], [len(one) for one, _ in levels])
+    return [column[first] for column in columns], np.bincount(where, weights=weights, minlength=len(first))
+
+
+def _distinct(codes: Sequence[np.ndarray], sizes: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The first place of each distinct row of whole numbers below some sizes, and the one of every row."""
+    code, size = np.zeros(len(codes[0]), dtype=np.int64), 1
+    for column, n in zip(codes, sizes, strict=True):
+        if size * n >= 2**62:  # what is known so far is numbered anew
+            code = np.ravel(np.unique(code, return_inverse=True)[1])
+            size = int(code.max()) + 1
+        code, size = code * n + column, size * n
+    _, first, where = np.unique(code, return_index=True, return_inverse=True)
+    return first, np.ravel(where)
+
+
+Grown = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _outcomes(mechanism: Equation | Kernel, values: Mapping[str, np.ndarray], n: int) -> Grown | None:
+    """From which state each outcome of one gene comes, its value, and its probability given the state."""
     if isinstance(mechanism, Kernel):
-        parameters = [float(np.ravel(argument.evaluate(arrays))[0]) for argument in mechanism.arguments]
-        if mechanism.law not in ("bernoulli", "binomial"):
+        shares = _shares_of_kernel(mechanism, values, n)
+        if shares is None:
             return None
-        n, p = parameters if mechanism.law == "binomial" else (1.0, parameters[0])
-        return [(float(v), float(stats.binom.pmf(v, round(n), p))) for v in range(round(n) + 1)]
+        row, value = np.nonzero(shares > 0)
+        return row, value.astype(float), shares[row, value]
     atoms: Sequence[tuple[object, float]] | None = ((0, 1.0),)
     if mechanism.noise is not None:
         atoms = mechanism.noise.atoms
-    if atoms is None:
+    if atoms is None or n * len(atoms) > MAX_PRODUCT:
         return None
     noise = np.array([float(v) for v, _ in atoms])  # type: ignore[arg-type]
-    full = {p: np.broadcast_to(v, len(noise)) for p, v in arrays.items()} | {"N": noise}
-    child = np.broadcast_to(mechanism.expression.evaluate(full), len(noise))
-    return [(float(v), float(p)) for v, (_, p) in zip(child, atoms, strict=True)]
+    row = np.repeat(np.arange(n), len(noise))
+    full = {p: values[p][row] for p in mechanism.parents} | {"N": np.tile(noise, n)}
+    child = np.broadcast_to(mechanism.expression.evaluate(full), len(row)).astype(float)
+    shares = np.tile([float(p) for _, p in atoms], n)
+    kept = shares > 0
+    return row[kept], child[kept], shares[kept]
+
+
+def _shares_of_kernel(kernel: Kernel, values: Mapping[str, np.ndarray], n: int) -> np.ndarray | None:
+    """Probabilities of 0, 1, 2 and so on in each state, shape (n_states, n_values)."""
+    if kernel.law not in ("bernoulli", "binomial", "categorical"):
+        return None
+    known = {p: values[p] for p in kernel.parents}
+    given = [np.broadcast_to(argument.evaluate(known), (n,)) for argument in kernel.arguments]
+    if kernel.law == "categorical":
+        return np.stack([np.maximum(0.0, 1 - np.sum(given, axis=0)), *given], axis=1)
+    trials, p = (np.ones(n), given[0]) if kernel.law == "bernoulli" else given
+    most = round(float(trials.max()))
+    if n * (most + 1) > MAX_PRODUCT:
+        return None
+    return np.asarray(stats.binom.pmf(np.arange(most + 1), np.rint(trials)[:, None], p[:, None]))
 
 
 def _in_units(values: np.ndarray) -> np.ndarray:
@@ -135,26 +182,30 @@ def _in_units(values: np.ndarray) -> np.ndarray:
 
 def _merged(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Equal rows put together."""
-    snapped = np.stack([_snapped(column) for column in values.T], axis=1)
-    rows, where = np.unique(snapped, axis=0, return_inverse=True)
-    return rows, np.bincount(np.ravel(where), weights=weights, minlength=len(rows))
+    snapped = [_snapped(column) for column in values.T]
+    first, where = _distinct([place for _, place in snapped], [len(levels) for levels, _ in snapped])
+    rows = np.stack([levels[place[first]] for levels, place in snapped], axis=1)
+    return rows, np.bincount(where, weights=weights, minlength=len(rows))
 
 
-def _snapped(column: np.ndarray) -> np.ndarray:
-    """Values that are the same up to rounding made the same: one of them, as a mean would add errors."""
+def _snapped(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Levels, and the place of each value among them; what is the same up to rounding is one level.
+
+    It is one of its values: a mean would add errors.
+    """
     levels, where = np.unique(column, return_inverse=True)
     gaps, size = np.diff(levels), max(1.0, float(np.abs(levels).max()))
     first = np.concatenate([[True], gaps > SAME * size])
     if (gaps[first[1:]] <= CLEAR * size).any():
         raise _UnclearError
-    return levels[first][np.cumsum(first) - 1][np.ravel(where)]
+    return levels[first], (np.cumsum(first) - 1)[np.ravel(where)]
 
 
 def _sum_of(
-    a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]
+    a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray], most: int
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """The law of the sum of two independent vectors."""
-    if len(a[1]) * len(b[1]) * a[0].shape[1] > MAX_PRODUCT:
+    if len(a[1]) * len(b[1]) * a[0].shape[1] > most:
         return None
     values = (a[0][:, None] + b[0][None]).reshape(-1, a[0].shape[1])
     found = _merged(values, np.outer(a[1], b[1]).ravel())
@@ -162,12 +213,12 @@ def _sum_of(
 
 
 def _weighted(
-    values: np.ndarray, weights: np.ndarray, of_cells: Sequence[float]
+    values: np.ndarray, weights: np.ndarray, of_cells: Sequence[float], most: int
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """The law of the weighted sum of independent copies."""
     total = of_cells[0] * values, weights
     for weight in of_cells[1:]:
-        more = _sum_of(total, (weight * values, weights))
+        more = _sum_of(total, (weight * values, weights), most)
         if more is None:
             return None
         total = more
@@ -175,12 +226,12 @@ def _weighted(
 
 
 def _mixed(
-    cell: tuple[np.ndarray, np.ndarray], numbers: Mapping[int, float], means: bool
+    cell: tuple[np.ndarray, np.ndarray], numbers: Mapping[int, float], means: bool, most: int
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """The law of sums, or means, over a number of cells that has a law."""
     pools = []
     for n, share in numbers.items():
-        pool = _power(*cell, n)
+        pool = _power(*cell, n, most)
         if pool is None:
             return None
         pools.append((pool[0] / n if means else pool[0], share * pool[1]))
@@ -189,7 +240,9 @@ def _mixed(
     return _merged(np.concatenate([v for v, _ in pools]), np.concatenate([w for _, w in pools]))
 
 
-def _power(values: np.ndarray, weights: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray] | None:
+def _power(
+    values: np.ndarray, weights: np.ndarray, n: int, most: int
+) -> tuple[np.ndarray, np.ndarray] | None:
     """The law of the sum of n independent copies, by repeated doubling."""
     total: tuple[np.ndarray, np.ndarray] | None = None
     power: tuple[np.ndarray, np.ndarray] | None = (values, weights)
@@ -197,24 +250,27 @@ def _power(values: np.ndarray, weights: np.ndarray, n: int) -> tuple[np.ndarray,
         if power is None:
             return None
         if n % 2:
-            total = power if total is None else _sum_of(total, power)
+            total = power if total is None else _sum_of(total, power, most)
             if total is None:
                 return None
         n //= 2
         if n:
-            power = _sum_of(power, power)
+            power = _sum_of(power, power, most)
     return total
 
 
 def _factorises(values: np.ndarray, weights: np.ndarray, rounding: float) -> bool | None:
     """Tell whether the first two columns are independent given the others; None where rounding hides it."""
-    groups = np.unique(values[:, 2:], axis=0, return_inverse=True)[1].ravel() if values.shape[1] > 2 else 0
-    groups = np.broadcast_to(groups, len(weights))
+    codes = [np.ravel(np.unique(column, return_inverse=True)[1]) for column in values.T]
+    group = np.zeros(len(weights), dtype=np.int64)
+    if len(codes) > 2:
+        group = _distinct(codes[2:], [int(c.max()) + 1 for c in codes[2:]])[1]
+    order = np.argsort(group, kind="stable")
+    ends = np.flatnonzero(np.diff(group[order])) + 1
     clear = True
-    for group in np.unique(groups):
-        mine = groups == group
-        x = np.unique(values[mine, 0], return_inverse=True)[1]
-        y = np.unique(values[mine, 1], return_inverse=True)[1]
+    for mine in np.split(order, ends):
+        x = np.unique(codes[0][mine], return_inverse=True)[1]
+        y = np.unique(codes[1][mine], return_inverse=True)[1]
         joint = np.zeros((x.max() + 1, y.max() + 1))
         np.add.at(joint, (x, y), weights[mine])
         if joint.shape[0] == 1 or joint.shape[1] == 1:

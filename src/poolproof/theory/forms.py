@@ -27,13 +27,16 @@ from .affine_form import (
     Supports,
     algebraic_form,
     completed,
+    diagram_form,
     shared_total,
     with_noise,
 )
+from .by_diagram import diagram_of
 from .one_edge import Family
 from .witness import MOST_TRIED, counted, describe_pools, readable_values
 
 N_TRIES = 20_000
+N_KERNEL_TRIES = 400
 MOST_CELLS_TRIED = 30
 
 
@@ -196,16 +199,19 @@ def kernel_witness(
     grids = {name: readable_values(supports[name], cores[name]) for name in mechanism.parents}
     weights = np.array(pooling.two_weights())
     rng = np.random.default_rng(0)
-    found: list[tuple[float, list[list[dict[str, float]]], list[np.ndarray]]] = []
-    for _ in range(400):
+    pairs = []
+    for _ in range(N_KERNEL_TRIES):
         first, second = ({n: float(rng.choice(g)) for n, g in grids.items()} for _ in range(2))
         pools = _equal_pools(first, second, parent, supports, weights)
-        if pools is None:
-            continue
-        cumulants = [_pooled_cumulants(mechanism, pool, weights) for pool in pools]
-        gap = np.abs(np.subtract(*cumulants)) / (np.abs(cumulants[0]) + np.abs(cumulants[1]) + 1e-12)
-        if np.isfinite(gap).all() and gap.max() > 1e-6:
-            found.append((float(gap.max()), pools, cumulants))
+        if pools is not None:
+            pairs.append(pools)
+    before, after = (_pooled_cumulants(mechanism, [pair[i] for pair in pairs], weights) for i in (0, 1))
+    gaps = np.abs(before - after) / (np.abs(before) + np.abs(after) + 1e-12)
+    found = [
+        (float(gap.max()), pair, (one, two))
+        for gap, pair, one, two in zip(gaps, pairs, before, after, strict=True)
+        if np.isfinite(gap).all() and gap.max() > 1e-6
+    ]
     found.sort(key=lambda one: -one[0])
     possible = (
         one for one in found[:MOST_TRIED] if all(pooling.can_occur(c) for pool in one[1] for c in pool)
@@ -251,13 +257,17 @@ def _equal_pools(
 
 
 def _pooled_cumulants(
-    mechanism: Kernel, pool: Sequence[Mapping[str, float]], weights: np.ndarray
+    mechanism: Kernel, pools: Sequence[Sequence[Mapping[str, float]]], weights: np.ndarray
 ) -> np.ndarray:
-    values = {n: np.array([cell[n] for cell in pool]) for n in mechanism.parents}
-    per_cell = np.asarray(mechanism.cumulants(values, 4))  # order x cell
-    terms = weights ** np.arange(1, 5)[:, None] * per_cell
-    sums = terms.sum(axis=1)
-    return np.where(np.abs(sums) > 1e-12 * np.abs(terms).sum(axis=1), sums, 0.0)
+    """Cumulants, orders 1 to 4, of the child in each of some pools, shape ``(n_pools, 4)``."""
+    if not pools:
+        return np.empty((0, 4))
+    cells = [cell for pool in pools for cell in pool]
+    values = {n: np.array([cell[n] for cell in cells]) for n in mechanism.parents}
+    per_cell = np.asarray(mechanism.cumulants(values, 4)).reshape(4, len(pools), len(weights))
+    terms = weights ** np.arange(1, 5)[:, None, None] * per_cell
+    sums = terms.sum(axis=2)
+    return np.where(np.abs(sums) > 1e-12 * np.abs(terms).sum(axis=2), sums, 0.0).T
 
 
 def composition_form(
@@ -448,10 +458,14 @@ def judge_form(
         return composition_form(gene, mechanism, supports, cores, pooling, all_genes)
     if kind == "other":
         return searched_form(mechanism, supports, cores, pooling)
-    if len(pooling.cell_numbers) == 1 and _adds_apart(mechanism) and kind == "linear":
-        told = _by_edges(mechanism, family)
-        if told is not None:
-            return told
+    told = diagram_form(mechanism, supports, pooling)
+    if told is not None:
+        return told
+    short = diagram_of(mechanism, supports) is None  # else multiplying out could take long
+    if short and len(pooling.cell_numbers) == 1 and _adds_apart(mechanism) and kind == "linear":
+        by_edges = _by_edges(mechanism, family)
+        if by_edges is not None:
+            return by_edges
     return algebraic_form(mechanism, supports, cores, pooling)
 
 

@@ -12,13 +12,16 @@ import numpy as np
 from ..models.algebra import affine_parts
 from ..models.mechanisms import Equation
 from .affine_form import FAILS, HOLDS, LAW, LIMIT, UNDECIDED, UNIFORM
-from .enumeration import independent_in_pools
+from .enumeration import MAX_PRODUCT, independent_in_pools
+from .no_product import ends_move_together
 from .numbers import hidden_pairs
 from .one_edge import FAIL, PASS, Edge
 from .pooled_model import PooledModel
 from .separations import Separation, kept, kept_for_this_law
 from .shared_bends import bent_together
 
+WORK = 400_000_000
+"""Numbers that the enumerations of one check may take at a time, shared between its statements."""
 MOST_NUMBERS = 12
 """Numbers of cells that are counted through."""
 N_SIGMA = 5.0
@@ -82,7 +85,10 @@ def _decide(pooled: PooledModel, statement: Separation) -> tuple[str, str, str]:
         exact = _counted(pooled, statement)
         if exact is not None:
             return (HOLDS if exact else FAILS), LAW, "enumeration of all sums"
-        return UNDECIDED, LAW, "the number of cells varies"
+        together = ends_move_together(pooled, statement)
+        return (UNDECIDED, LAW, "the number of cells varies") if together is None else (FAILS, LAW, together)
+    if pooled.tell_cells(statement.given):
+        return HOLDS, LAW, "the sums of the genes given tell all of their cells"
     if pooled.cells_are_alike and kept_for_this_law(
         statement, pooled.graph, pooled.families, pooled.passes_reversed, by_type=pooled.by_type
     ):
@@ -90,7 +96,7 @@ def _decide(pooled: PooledModel, statement: Separation) -> tuple[str, str, str]:
     exact = _counted(pooled, statement)
     if exact is not None:
         return (HOLDS if exact else FAILS), LAW, "enumeration of all sums"
-    together = bent_together(pooled, statement)
+    together = bent_together(pooled, statement) or ends_move_together(pooled, statement)
     if together is not None:
         return FAILS, LAW, together
     return UNDECIDED, LAW, "no rule decides it"
@@ -98,7 +104,7 @@ def _decide(pooled: PooledModel, statement: Separation) -> tuple[str, str, str]:
 
 def _proof(pooled: PooledModel, statement: Separation) -> tuple[str, str]:
     """Quantifier and rule of a statement that the graph of pools keeps."""
-    genes = _ancestors(pooled.graph, statement)
+    genes = _ancestors(pooled, statement)
     found = [pooled.families[g].edges[p] for g in genes for p in pooled.graph.predecessors(g)]
     passing = [e for e in found if e.status == PASS]
     uniform = all(e.any_cells and e.any_law for e in passing)
@@ -133,11 +139,12 @@ def _counted(pooled: PooledModel, statement: Separation) -> bool | None:
         statement.x,
         statement.y,
         statement.given,
-        set(pooled.scm.genes) if shares else _ancestors(pooled.graph, statement),
+        set(pooled.scm.genes) if shares else _ancestors(pooled, statement),
         {int(k): float(p) for k, p in zip(values, weights, strict=True)},
         pooled.weights,
         means=pooled.random_number and pooled.linear.divides_by_cells,
         shares=shares,
+        most=min(MAX_PRODUCT, WORK // max(pooled.n_statements, 1)),
     )
 
 
@@ -217,7 +224,7 @@ def _limit(pooled: PooledModel, statement: Separation) -> tuple[float | None, fl
         return None, 0.0
     if not {statement.x, statement.y, *statement.given} <= pooled.with_moments:
         return None, 0.0  # without a variance there is no limit of this kind
-    place = {gene: i for i, gene in enumerate(pooled.scm.genes)}
+    place = pooled.place
     rho, error = pooled.moments.partial_correlation(
         place[statement.x], place[statement.y], [place[g] for g in statement.given]
     )
@@ -230,7 +237,7 @@ def _zero_in_the_limit(pooled: PooledModel, statement: Separation) -> bool:
         return False
     if pooled.random_number and not pooled.linear.divides_by_cells:
         return False
-    genes = _ancestors(pooled.graph, statement)
+    genes = _ancestors(pooled, statement)
     if all(pooled.families[g].mean_affine for g in genes):
         return True
     given = set(statement.given)
@@ -247,7 +254,10 @@ def lost_dependences(pooled: PooledModel) -> list[dict[str, Any]]:
     if pooled.largest == 1 or pooled.moments is None:
         return []
     listed = []
+    seen = set(pooled.model.observed)
     for x, y, given, kind in _dependences(pooled.graph):
+        if not {x, y, *given} <= seen:
+            continue
         rho, error = _limit(pooled, Separation(x, y, given))
         if rho is not None and abs(rho) < (max(LOST, N_SIGMA * error) if error else ZERO):
             listed.append(
@@ -276,6 +286,6 @@ def _dependences(graph: nx.DiGraph) -> Iterable[tuple[str, str, tuple[str, ...],
                 yield a, b, (child,), "collider"
 
 
-def _ancestors(graph: nx.DiGraph, statement: Separation) -> set[str]:
+def _ancestors(pooled: PooledModel, statement: Separation) -> set[str]:
     ends = {statement.x, statement.y, *statement.given}
-    return ends.union(*(nx.ancestors(graph, g) for g in ends))
+    return ends.union(*(pooled.above[g] for g in ends))

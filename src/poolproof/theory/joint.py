@@ -17,13 +17,14 @@ from scipy.linalg import qr
 
 from .._random import stream
 from ..models.algebra import NOISE, NOISE_NAME, constant_value, evaluate_sympy, exact_value, gene_symbol
+from ..models.diagrams import TooLargeError, diagrams_of
 from ..models.expressions import Formula
 from ..models.laws import Law
 from ..models.mechanisms import BernoulliKernel, BinomialKernel, Equation, Kernel, Mechanism
 from ..models.ranges import range_of
 from ..models.scm import SCM
 from ..models.support import Support, interval
-from .normal_form import normal_expression
+from .normal_form import FROM_VARIABLES, normal_expression
 
 MAX_STATES = 4_000
 MAX_WRITTEN = 400
@@ -31,6 +32,8 @@ MAX_WRITTEN = 400
 N_POINTS = 120
 EXACT = 1e-9
 N_DRAWS = 2_000
+NO_SHARE = 1e-12
+"""A probability that is what rounding leaves of none."""
 N_STEPS = 400
 
 State = tuple[sympy.Expr, ...]
@@ -143,10 +146,8 @@ class Joint:
         slopes = _fitted(values[0], values[1:])
         if slopes is None:
             return None
-        rest = target - sympy.Add(*(c * v for c, v in zip(slopes, columns, strict=True)))
-        rest = normal_expression(rest, {v: bases[v] for v in rest.free_symbols})
-        rest = sympy.simplify(rest) if rest.free_symbols else rest
-        if rest.free_symbols:
+        rest = _constant(target - sympy.Add(*(c * v for c, v in zip(slopes, columns, strict=True))), bases)
+        if rest is None:
             return None
         symbols = [gene_symbol(p) for p in parents] + ([NOISE] if noise is not None else [])
         return sympy.Add(rest, *(c * v for c, v in zip(slopes, symbols, strict=True)))
@@ -177,10 +178,13 @@ class Joint:
         """All joint values of some genes, exact, in order; None where they are not finitely many."""
         if not self.known:
             return None
-        return self._states.get(tuple(genes)) or self._enumerated(tuple(genes))
+        key = tuple(genes)
+        if key not in self._states:
+            self._states[key] = self._enumerated(key)
+        return self._states[key]
 
     @cached_property
-    def _states(self) -> dict[tuple[str, ...], list[State]]:
+    def _states(self) -> dict[tuple[str, ...], list[State] | None]:
         return {}
 
     def _enumerated(self, genes: tuple[str, ...]) -> list[State] | None:
@@ -203,9 +207,7 @@ class Joint:
             names = [[*names, gene][j] for j in kept]
             rows = {tuple(row[j] for j in kept) for row in grown}
         at = [names.index(g) for g in genes]
-        found = sorted({tuple(row[j] for j in at) for row in rows}, key=lambda s: tuple(map(float, s)))
-        self._states[genes] = found
-        return found
+        return sorted({tuple(row[j] for j in at) for row in rows}, key=lambda s: tuple(map(float, s)))
 
     # --- cells ----------------------------------------------------------------------------------------------
 
@@ -260,6 +262,21 @@ class Joint:
             return False
         expression = mechanism.expression.sympy.xreplace({gene_symbol(parent): root.expression.sympy})
         return bool(_solved_for_noise(expression, root.noise, {}, cell[gene], 1)[0])
+
+
+def _constant(expression: sympy.Expr, bases: Mapping[sympy.Symbol, Support]) -> sympy.Expr | None:
+    """The number that a formula is everywhere; None where it is none, or that is not shown."""
+    symbols = sorted(expression.free_symbols, key=str)
+    if len(symbols) >= FROM_VARIABLES and all(bases[v].kind == "finite" for v in symbols):
+        table = diagrams_of({v.name: bases[v] for v in symbols})
+        try:
+            value = None if table is None else table.value(table.of(expression))
+        except TooLargeError:
+            return None
+        return None if value is None else sympy.Rational(value.numerator, value.denominator)
+    rest = normal_expression(expression, {v: bases[v] for v in symbols})
+    rest = sympy.simplify(rest) if rest.free_symbols else rest
+    return None if rest.free_symbols else rest
 
 
 def _is_affine(expression: sympy.Expr) -> bool:
@@ -341,6 +358,9 @@ def _of_kernel(kernel: Kernel, parameters: Sequence[sympy.Expr]) -> set[sympy.Ex
         if not 0 < at[1] < 1:
             return {sympy.Integer(n if at[1] >= 1 else 0)}
         return {sympy.Integer(v) for v in range(n + 1)}
+    if kernel.law == "categorical":
+        shares = [1 - sum(at), *at]
+        return {sympy.Integer(v) for v, share in enumerate(shares) if share > NO_SHARE}
     if kernel.law == "poisson" and at[0] == 0:
         return {sympy.Integer(0)}
     return None
@@ -405,6 +425,9 @@ def _of_law(kernel: Kernel, values: Mapping[str, np.ndarray], value: float) -> n
     if kernel.law == "gamma":
         return (at[0] > 0) & (value > 0)
     count = float(value).is_integer() and value >= 0
+    if kernel.law == "categorical":
+        share = 1 - sum(at) if value == 0 else at[int(value) - 1] if count and value <= len(at) else at[0] * 0
+        return np.asarray(share > NO_SHARE)
     if kernel.law == "bernoulli":
         return np.asarray(at[0] > 0 if value == 1 else (value == 0) & (at[0] < 1))
     if kernel.law == "binomial":

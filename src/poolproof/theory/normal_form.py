@@ -13,6 +13,7 @@ import numpy as np
 import sympy
 
 from ..models.algebra import NOISE, constant_value, evaluate_sympy, gene_symbol
+from ..models.diagrams import TooLargeError, diagrams_of
 from ..models.expressions import Formula
 from ..models.families import Normal
 from ..models.laws import make_law
@@ -26,6 +27,8 @@ ROUNDING = 1e-11
 """What is left of terms that cancel, relative to them, if it may be rounding."""
 MAX_OPERATIONS = 250
 """Longer formulas are not simplified."""
+FROM_VARIABLES = 5
+"""Variables with the values 0 and 1 from which a decision diagram takes the place of algebra."""
 MAX_VALUES = 12
 """Values of a variable up to which a formula is looked at on all of them."""
 
@@ -70,6 +73,8 @@ def normal_mechanism(mechanism: Mechanism, supports: Mapping[str, Support]) -> M
             return mechanism
         noise = mechanism.noise if NOISE in found.free_symbols else None
         return Equation(_formula(mechanism.expression, found), noise)
+    if mechanism.law == "categorical" and len(mechanism.parents) > 1:
+        return mechanism  # tables are in normal form, and long
     parts = [normal_expression(argument.sympy, known) for argument in mechanism.arguments]
     equation = _as_equation(mechanism, parts)
     if equation is not None:
@@ -121,9 +126,24 @@ def normal_expression(
     points = {v: s.values[0] for v, s in supports.items() if s.kind == "finite" and len(s.values) == 1}
     found = expression.xreplace({v: x for v, x in points.items() if v in expression.free_symbols})
     found = _without_roughness(found, ranges) if found.atoms(*_ROUGH) else found
+    if len(found.free_symbols) >= FROM_VARIABLES and all(_is_switch(supports[v]) for v in found.free_symbols):
+        return _by_diagram(found, supports)
     for variable in sorted(found.free_symbols, key=str):
         found = _straightened(found, variable, supports)
     return found
+
+
+def _is_switch(support: Support) -> bool:
+    return support.kind == "finite" and support.values == (0, 1)
+
+
+def _by_diagram(expression: sympy.Expr, supports: Mapping[sympy.Symbol, Support]) -> sympy.Expr:
+    """A function of many switches as a formula that is a line in each, without multiplying out."""
+    table = diagrams_of({v.name: supports[v] for v in sorted(expression.free_symbols, key=str)})
+    try:
+        return expression if table is None else table.expression(table.of(expression))
+    except TooLargeError:
+        return expression
 
 
 _ROUGH = (sympy.Abs, sympy.Max, sympy.Min, sympy.Heaviside, sympy.sign)

@@ -19,6 +19,7 @@ from ..models.algebra import NOISE, exact_value, gene_symbol
 from ..models.mechanisms import Equation, Kernel
 from ..models.support import Support, exact_number
 from .axis import constant_derivative, on_axis, unequal_weights
+from .by_diagram import diagram_of, slope_of_parent, steps_of_parent
 from .coincidence import affine_rest, bends_of, smallest_coincidence, weighted_coincidence
 from .conditional_law import (
     cumulant_gap,
@@ -144,6 +145,10 @@ def _slopes(
     mechanism: Equation | Kernel, supports: Mapping[str, Support], aggregation: Aggregation
 ) -> dict[str, Slope | bool | None]:
     """Per parent: its constant slope, False where it has none, None where that is open."""
+    told = diagram_of(mechanism, supports) if aggregation.axis is None else None
+    if told is not None:
+        slopes = {p: slope_of_parent(told, p) for p in mechanism.parents}
+        return {p: False if s is None else Slope((("location", s),)) for p, s in slopes.items()}
     if isinstance(mechanism, Equation):
         equation = on_axis(mechanism, supports, aggregation, noise_too=False)
         found: dict[str, Slope | bool | None] = {}
@@ -247,6 +252,12 @@ def _bends_on_values(
     """
     states = [(v,) for v in supports_on_axis(mechanism, supports, aggregation)[parent].values]
     two_values = Edge(PASS, f"{parent} has two values")
+    told = diagram_of(mechanism, supports) if aggregation.axis is None else None
+    if told is not None:
+        steps = steps_of_parent(told, parent)
+        if steps is None:
+            return Edge(FAIL, f"what {parent} adds depends on the other parents")
+        return two_values if len(states) <= 2 else (bends_of(states, steps)[:, None], None)
     exact = _exact_steps(mechanism, parent, supports, aggregation)
     if exact is not None:
         if len(states) <= 2:

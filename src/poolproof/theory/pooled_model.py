@@ -19,6 +19,7 @@ from ..models.model_file import Model
 from ..models.scm import SCM
 from ..models.support import Support
 from .axis import unequal_weights
+from .coincidence import are_independent
 from .joint import Joint
 from .moments import genes_with_moments
 from .normal_form import normal_model
@@ -31,9 +32,14 @@ ChangedCells = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
 CHANGED = 0.3
 """Share of cells whose parents are drawn anew, in the search under medians."""
 
+MOST_TOLD = 12
+"""Joint values of genes up to which it is asked whether sums tell them."""
 N_REPEATS = 16
 N_CELLS = 2**17
-"""Cells of one repeat, where moments have no closed form."""
+"""Cells of one repeat, where moments have no closed form; fewer where formulas are long."""
+FEWEST_CELLS = 2**12
+MOST_OPERATIONS = 1_000
+"""Operations of a model up to which there are as many."""
 SMALLEST_REST = 1e-6
 """Product of standard deviations given others, relative to that without: below, rounding correlates."""
 
@@ -96,7 +102,8 @@ def pool_moments(scm: SCM, aggregation: Aggregation, cells: int | Law, seed: int
         mean, covariance = scm.affine_moments()
         means, covariances, exact = mean[None], covariance[None], True
     else:
-        draws = [_drawn(scm, linear, seed, i) for i in range(N_REPEATS)]
+        n_cells = cells_for_moments(scm)
+        draws = [_drawn(scm, linear, seed, i, n_cells) for i in range(N_REPEATS)]
         means, covariances = (np.array([d[i] for d in draws]) for i in (0, 1))
         exact = False
     if linear.kind == "composition":
@@ -107,8 +114,22 @@ def pool_moments(scm: SCM, aggregation: Aggregation, cells: int | Law, seed: int
     return PoolMoments(covariances, exact)
 
 
-def _drawn(scm: SCM, aggregation: Aggregation, seed: int, repeat: int) -> tuple[np.ndarray, np.ndarray]:
-    values = scm.sample(N_CELLS, stream(seed, "cell moments", repeat))
+def cells_for_moments(scm: SCM) -> int:
+    """Cells of one repeat: fewer, by halves, where the formulas of a model are long."""
+    kinds = len(scm.fractions)
+    formulas = [
+        f
+        for m in scm.genes.values()
+        for f in (m.formulas if isinstance(m, Kernel) else (m.expression.sympy,))
+    ]
+    work = sum(1 + f.count_ops() for f in formulas) * kinds**0.5
+    return max(FEWEST_CELLS, N_CELLS >> max(0, int(np.ceil(np.log2(work / MOST_OPERATIONS)))))
+
+
+def _drawn(
+    scm: SCM, aggregation: Aggregation, seed: int, repeat: int, n_cells: int
+) -> tuple[np.ndarray, np.ndarray]:
+    values = scm.sample(n_cells, stream(seed, "cell moments", repeat))
     values = axis_functions(aggregation)[0](values)
     return values.mean(axis=0), np.cov(values, rowvar=False).reshape(values.shape[1], -1)
 
@@ -129,6 +150,8 @@ class PooledModel:
 
     def __init__(self, model: Model, seed: int) -> None:
         shares = (model.aggregation.inner or model.aggregation).kind == "composition"
+        self.n_statements = 1
+        """How many statements are judged, which share the work."""
         self.model, self.scm, self.seed = model, normal_model(model.scm, fill_in=not shares), seed
         self.graph: nx.DiGraph = self.scm.graph
         self.linear = model.aggregation.inner or model.aggregation
@@ -145,6 +168,16 @@ class PooledModel:
         self.alike_in = model.aggregation.alike_in
         self.supports = self.scm.supports()
         _check_signs(self.supports, self.linear, f"{printable(model.source)}: " if model.source else "")
+
+    @cached_property
+    def place(self) -> dict[str, int]:
+        """The column of each gene."""
+        return {gene: i for i, gene in enumerate(self.scm.genes)}
+
+    @cached_property
+    def above(self) -> dict[str, set[str]]:
+        """Ancestors of each gene."""
+        return {gene: nx.ancestors(self.graph, gene) for gene in self.graph}
 
     @cached_property
     def cores(self) -> dict[str, tuple[float, float]]:
@@ -243,6 +276,25 @@ class PooledModel:
             return False
         mechanisms = {g: self.scm.mechanism(g) for g in genes}
         return tell_number(genes, mechanisms, self.supports, self.cell_numbers)
+
+    def tell_cells(self, genes: Sequence[str]) -> bool:
+        """Whether the sums of some genes surely tell which of their joint values occur, and how often.
+
+        Cells are alike and independent; so what is independent in a cell given these genes is so in pools:
+        given all of their cells the ends are, and the law of a sum depends on how often each value occurs.
+        """
+        if not self.cells_are_alike or self.weights is not None or self.linear.kind != "linear":
+            return False
+        key = tuple(sorted(genes))
+        if key not in self._telling:
+            states = self.joint.states(key) if key else []
+            few = states is not None and len(states) <= MOST_TOLD
+            self._telling[key] = few and bool(not key or are_independent(states or []))
+        return self._telling[key]
+
+    @cached_property
+    def _telling(self) -> dict[tuple[str, ...], bool]:
+        return {}
 
     @cached_property
     def with_moments(self) -> frozenset[str]:

@@ -35,8 +35,12 @@ class Separation:
 # --- the statements ----------------------------------------------------------------------------------------
 
 
-def d_separations(graph: nx.DiGraph, max_given: int) -> Iterator[Separation]:
+def d_separations(
+    graph: nx.DiGraph, max_given: int, among: Sequence[str] | None = None
+) -> Iterator[Separation]:
     """All d-separations of pairs of genes given at most ``max_given`` others, in the order of the nodes.
+
+    Of some genes, where they are named.
 
     Examples
     --------
@@ -44,20 +48,23 @@ def d_separations(graph: nx.DiGraph, max_given: int) -> Iterator[Separation]:
     >>> list(d_separations(fork, 1))
     [Separation(x='X', y='Z', given=('Y',))]
     """
-    order = {node: i for i, node in enumerate(graph)}
+    genes = list(graph) if among is None else list(among)
+    order = {node: i for i, node in enumerate(genes)}
     for size in range(max_given + 1):
-        for given in combinations(graph, size):
-            for x in graph:
+        for given in combinations(genes, size):
+            for x in genes:
                 if x in given:
                     continue
                 reached = _reachable(graph, x, given)
-                for y in graph:
+                for y in genes:
                     if order[y] > order[x] and y not in given and y not in reached:
                         yield Separation(x, y, given)
 
 
-def pairwise_separations(graph: nx.DiGraph) -> Iterator[Separation]:
+def pairwise_separations(graph: nx.DiGraph, *, near: bool = False) -> Iterator[Separation]:
     """One d-separation for each pair that is not adjacent: by the parents of the later of the two.
+
+    With ``near``, only pairs that have a neighbour in common.
 
     Examples
     --------
@@ -66,10 +73,19 @@ def pairwise_separations(graph: nx.DiGraph) -> Iterator[Separation]:
     [Separation(x='X', y='Z', given=('Y',))]
     """
     place = {node: i for i, node in enumerate(nx.topological_sort(graph))}
-    for x, y in combinations(graph, 2):
+    order = {node: i for i, node in enumerate(graph)}
+    parents = {node: tuple(sorted(graph.predecessors(node), key=order.__getitem__)) for node in graph}
+    both = graph.to_undirected(as_view=True)
+    pairs: Iterator[tuple[str, str]] = combinations(graph, 2)
+    if near:
+        ends = {
+            (a, b) for node in graph for a, b in combinations(sorted(both[node], key=order.__getitem__), 2)
+        }
+        pairs = iter(sorted(ends, key=lambda pair: (order[pair[0]], order[pair[1]])))
+    for x, y in pairs:
         if not (graph.has_edge(x, y) or graph.has_edge(y, x)):
             later = max(x, y, key=place.__getitem__)
-            yield Separation(x, y, tuple(p for p in graph if graph.has_edge(p, later)))
+            yield Separation(x, y, parents[later])
 
 
 def _reachable(graph: nx.DiGraph, start: Hashable, given: Sequence[Hashable]) -> set[Hashable]:

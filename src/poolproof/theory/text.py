@@ -135,6 +135,8 @@ def monte_carlo_sentence(summary: Mapping[str, Any]) -> str:
     found = summary["monte_carlo"]
     if found is None:
         asked = summary["settings"]["monte_carlo"]
+        if asked and any(s["cic"] == "undecided" for s in summary.get("separations", ())):
+            return "Monte Carlo: not run, the pools or the list of open separations are too large for it."
         return f"Monte Carlo: {'not needed, no separation was left open' if asked else 'switched off'}."
     n = found["n_tested"]
     return (
