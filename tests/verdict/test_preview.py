@@ -91,3 +91,17 @@ def test_duration__has_two_digits():
         "100 min",
         "1.7 h",
     ]
+
+
+def test_files__are_read_by_audit_and_preview(tmp_path):
+    values, _ = counts(n=80, n_genes=5)
+    path = tmp_path / "table.csv"
+    values.iloc[:30].T.to_csv(path)
+    read = {"kind": "bulk", "scale": "additive"}
+    done = poolproof.audit(str(path), **read, triples="none")
+    assert done.data["name"] == "table.csv"
+    assert any("orientation" in note for note in done.data["warnings"])
+    pd.testing.assert_frame_equal(
+        done.table, poolproof.audit(poolproof.read(path), **read, triples="none").table
+    )
+    assert preview_audit(path, **read).summary["n_obs"] == 30

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ import pandas as pd
 from anndata import AnnData
 
 from .. import _names as names
-from .._checks import InputError
+from .._checks import InputError, printable
 from .._docs import texts_of
 from .._files import FIGURES, result_folder, write_json, write_parquet
 from .._notebook import summary_html
 from .._phases import phase
 from ..basis import N_COLUMNS
 from ..data.expression import Expression, ValueOptions, describe
+from ..data.io import read
 from ..data.large import read_values
 from ..data.matching import match_edges, table_of
 from ..data.suspicions import suspicions_of
@@ -228,7 +230,7 @@ def _edges(equations: Equations, claims: NetworkClaims | None) -> pd.DataFrame:
 
 @texts_of(describe)
 def audit(
-    adata: AnnData | pd.DataFrame | Expression,
+    adata: AnnData | pd.DataFrame | Expression | str | PathLike[str],
     *,
     network: pd.DataFrame | Sequence[tuple[str, str]] | None = None,
     triples: str = "auto",
@@ -254,7 +256,8 @@ def audit(
     Parameters
     ----------
     adata
-        Samples or cells x genes: AnnData, DataFrame, or an :class:`~poolproof.data.expression.Expression`.
+        Samples or cells x genes: AnnData, DataFrame, an :class:`~poolproof.data.expression.Expression`, or
+        the path of a file that :func:`poolproof.read` reads.
     network
         Edges, a table with the columns ``regulator`` and ``target`` or a list of tuples: only they are
         tested, and each child's equation jointly on all its parents.
@@ -306,6 +309,8 @@ def audit(
         raise InputError("control=False is for linearity; an audit of counts rests on its control")
     check_how(triples, curves, triple_margin)
     check_options(**{name: options[name] for name in CHECKED & options.keys()})
+    if isinstance(adata, (str, PathLike)):
+        adata, name, notes = opened(adata, name, notes)
     asked = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column)
     memory, by_blocks = options.get("memory", MEMORY), options.get("client") is not None
     expression, obs = read_values(asked, adata, obs, memory=memory, seed=seed, by_blocks=by_blocks)
@@ -405,6 +410,15 @@ def audit(
         settings=settings,
         seed=seed,
     )
+
+
+def opened(
+    path: str | PathLike[str], name: str, notes: Sequence[str]
+) -> tuple[AnnData, str, tuple[str, ...]]:
+    """The content of a file, its name unless it has one, and what was noted while it was read."""
+    adata = read(Path(path))
+    told = adata.uns["poolproof_read"]
+    return adata, name or printable(told["path"], 255), (*told["warnings"], *notes)
 
 
 def _may_be_compatible(result: Linearity) -> bool:

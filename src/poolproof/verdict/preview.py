@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from html import escape
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from ..pairs.outcome import Engine
 from ..pairs.plan import as_list, choose_test, plan_design, plan_task
 from ..pairs.screening import BYTES_PER_PAIR, INCONCLUSIVE, Rule
 from ..pairs.settings import MEMORY, EngineSettings
+from .auditing import opened
 from .caveats import unused_labels
 
 TRIPLE_SECONDS = 15.0
@@ -86,7 +88,7 @@ class Preview:
 
 @texts_of(describe)
 def preview_audit(
-    adata: AnnData | pd.DataFrame | Expression,
+    adata: AnnData | pd.DataFrame | Expression | str | PathLike[str],
     *,
     network: pd.DataFrame | Sequence[tuple[str, str]] | None = None,
     regulators: Sequence[str] | None = None,
@@ -145,6 +147,8 @@ def preview_audit(
     >>> print(str(preview_audit(data, kind="bulk", scale="additive")).splitlines()[1])
     Test: robust, 2,450 ordered pairs of 50 regulators
     """
+    if isinstance(adata, (str, PathLike)):
+        adata, _, notes = opened(adata, "", notes)
     read = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column)
     expression, obs = read.read(adata, obs)
     within, covariates = as_list(within), as_list(covariates)
