@@ -248,6 +248,26 @@ def test_heterogeneity__variance_between_over_within(law, mean, variance):
     assert_close(lambda d: d.var(axis=0), adata.obsm["between"], 1.0, within=0.1)
 
 
+def test_heterogeneity__widens_a_half_line_within_pools_too():
+    """Var(mean of K) = variance (h + (1 + h cv^2) / K): a cell is a factor of its pool times its own noise."""
+    h, cells, pools = 0.5, 20, 20_000
+    law_mean, variance = np.exp(0.125), (np.exp(0.25) - 1) * np.exp(0.25)
+    adata = simulate_pools(
+        model({"X": {"noise": "lognormal(0, 0.5)"}}, "mean", cells), pools=pools, heterogeneity=h
+    )
+    expected = variance * (h + (1 + h * variance / law_mean**2) / cells)
+    plain = variance * (h + 1 / cells)
+    assert_close(lambda d: d.var(axis=0), adata.X, expected, within=0.05 * variance)
+    within = float(np.mean((adata.X[:, 0] / factor_of(adata, h, variance, law_mean) - law_mean) ** 2))
+    assert within == pytest.approx(variance / cells, rel=0.05)
+    assert expected > plain
+
+
+def factor_of(adata, h, variance, law_mean):
+    sd = np.sqrt(np.log1p(h * variance / law_mean**2))
+    return np.exp(sd * adata.obsm["between"][:, 0] - sd**2 / 2)
+
+
 def test_heterogeneity__moves_each_gene_of_each_pool_in_every_cell_type():
     tiny = "normal(0, 0.0001)"  # so that a cell shows the shift of its pool, of sd 1
     source = {

@@ -305,7 +305,7 @@ JUDGES = (
 """Modules whose rules ``check`` answers with."""
 RULE_ARGUMENT = {"Form": 2, "Edge": 1, "TimeoutError": 0}
 """Place of the rule among the arguments."""
-SAYS_RULES = ("_axis_words", "_rule_of", "rule_text", "bent_together")
+SAYS_RULES = ("_axis_words", "_rule_of", "rule_text", "bent_together", "ends_move_together")
 """Functions that add to a rule."""
 
 

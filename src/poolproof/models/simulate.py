@@ -61,9 +61,12 @@ def simulate_pools(
         Cells in a pool: a number, or a law of whole numbers such as ``"poisson(20)"``, drawn for each pool
         and independent of the cells. None: what the model says.
     heterogeneity
-        Variance between pools over variance within a pool, of every gene's noise. All cells of a pool share
-        the shift: it is added where the noise has the whole line, and a log-normal factor of mean 1 where the
-        noise has a half-line. Other noises (finite, bounded, whole numbers) and kernels stay as they are.
+        Variance between pools over that of the noise's law. All cells of a pool share the shift: it is added
+        where the noise has the whole line, and a log-normal factor of mean 1 where the noise has a half-line.
+        That factor also widens the noise within pools, by 1 + heterogeneity cv^2 on average, cv being the
+        law's coefficient of variation: so means of K cells vary by (heterogeneity + (1 + heterogeneity
+        cv^2) / K) times the variance. Other noises (finite, bounded, whole numbers) and kernels stay as
+        they are.
     composition
         Concentration a of the Dirichlet law, with parameters a times the fractions of the model's cell types,
         from which each pool draws its shares of cell types. None: every pool has the model's fractions. The

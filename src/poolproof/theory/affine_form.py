@@ -125,7 +125,7 @@ def diagram_form(mechanism: Equation, supports: Supports, pooling: Pooling) -> F
         weights = [[1.0, 1.0]] * 2
         witness = describe_pools(pools, mechanism.expression.evaluate, names, pooling.linear, weights)
         if witness is not None:
-            rule = "equal sums and different values from 2 cells on its finite support"
+            rule = f"equal sums and different values from {len(pools[0])} cells on its finite support"
             return Form(FAILS, LAW, rule, completed(witness, pooling))
     return None
 

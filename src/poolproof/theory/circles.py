@@ -13,8 +13,6 @@ from .affine_form import HOLDS, LAW, UNDECIDED, UNIFORM
 from .pooled_model import PooledModel
 from .separations import Separation
 
-OPEN = "no rule for such pools of a linear system at its steady state"
-
 
 def circle_graph(regulators: Mapping[str, Sequence[str]]) -> nx.DiGraph:
     """The graph of the equations, circles included."""
@@ -26,14 +24,14 @@ def circle_graph(regulators: Mapping[str, Sequence[str]]) -> nx.DiGraph:
 
 def circle_form(pooled: PooledModel, gene: str) -> dict[str, Any]:
     """The row of one equation: sums of X = B X + c + N obey it with sums of c and N."""
-    known = _is_linear(pooled)
+    ffc, quantifier, rule = _said_of_form(_is_linear(pooled))
     snapshot = pooled.model.snapshot
     return {
         "gene": gene,
         "parents": list(snapshot.circles[gene]) if snapshot else [],
-        "ffc": HOLDS if known else UNDECIDED,
-        "quantifier": UNIFORM if known else LAW,
-        "rule": "affine, at the steady state of a linear system" if known else OPEN,
+        "ffc": ffc,
+        "quantifier": quantifier,
+        "rule": rule,
         "witness": None,
     }
 
@@ -46,19 +44,31 @@ def circle_separation(pooled: PooledModel, statement: Separation) -> dict[str, A
     In a linear system with independent noises every d-separation of the graph, circles included, is an
     independence (Spirtes 1995; Koster 1996); pools are such a system with the noises' sums.
     """
-    known = _is_linear(pooled)
+    cic, quantifier, rule = _said_of_separation(_is_linear(pooled))
     return {
         "x": statement.x,
         "y": statement.y,
         "given": list(statement.given),
-        "cic": HOLDS if known else UNDECIDED,
-        "quantifier": UNIFORM if known else LAW,
-        "rule": "pools are a linear system with the same graph" if known else OPEN,
+        "cic": cic,
+        "quantifier": quantifier,
+        "rule": rule,
         "limit_partial_correlation": None,
         "limit_standard_error": 0.0,
-        "uniform": HOLDS if known else UNDECIDED,
+        "uniform": cic,
         "monte_carlo": None,
     }
+
+
+def _said_of_form(known: bool) -> tuple[str, str, str]:
+    if known:
+        return HOLDS, UNIFORM, "affine, at the steady state of a linear system"
+    return UNDECIDED, LAW, "no rule for such pools of a linear system at its steady state"
+
+
+def _said_of_separation(known: bool) -> tuple[str, str, str]:
+    if known:
+        return HOLDS, UNIFORM, "pools are a linear system with the same graph"
+    return UNDECIDED, LAW, "no rule for such pools of a linear system at its steady state"
 
 
 def _is_linear(pooled: PooledModel) -> bool:

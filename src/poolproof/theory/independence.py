@@ -86,7 +86,9 @@ def _decide(pooled: PooledModel, statement: Separation) -> tuple[str, str, str]:
         if exact is not None:
             return (HOLDS if exact else FAILS), LAW, "enumeration of all sums"
         together = ends_move_together(pooled, statement)
-        return (UNDECIDED, LAW, "the number of cells varies") if together is None else (FAILS, LAW, together)
+        if together is not None:
+            return FAILS, LAW, together
+        return UNDECIDED, LAW, "the number of cells varies"
     if pooled.tell_cells(statement.given):
         return HOLDS, LAW, "the sums of the genes given tell all of their cells"
     if pooled.cells_are_alike and kept_for_this_law(
