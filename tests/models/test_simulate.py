@@ -249,12 +249,11 @@ def test_heterogeneity__variance_between_over_within(law, mean, variance):
 
 
 def test_heterogeneity__widens_a_half_line_within_pools_too():
-    """Var(mean of K) = variance (h + (1 + h cv^2) / K): a cell is a factor of its pool times its own noise."""
+    """Var(mean of K) = variance (h + (1 + h cv^2) / K): a factor of the pool times a noise of the cell."""
     h, cells, pools = 0.5, 20, 20_000
     law_mean, variance = np.exp(0.125), (np.exp(0.25) - 1) * np.exp(0.25)
-    adata = simulate_pools(
-        model({"X": {"noise": "lognormal(0, 0.5)"}}, "mean", cells), pools=pools, heterogeneity=h
-    )
+    of = model({"X": {"noise": "lognormal(0, 0.5)"}}, "mean", cells)
+    adata = simulate_pools(of, pools=pools, heterogeneity=h)
     expected = variance * (h + (1 + h * variance / law_mean**2) / cells)
     plain = variance * (h + 1 / cells)
     assert_close(lambda d: d.var(axis=0), adata.X, expected, within=0.05 * variance)

@@ -7,11 +7,12 @@ import sympy
 from poolproof import check
 from poolproof.models import SCM, parse_equation, parse_kernel, parse_law
 from poolproof.models.support import finite, integers, interval
+from poolproof.theory import numbers
 from poolproof.theory.coincidence import are_independent, bends_of_listed
 from poolproof.theory.joint import Joint
 from poolproof.theory.moments import genes_with_moments
 from poolproof.theory.normal_form import normal_expression, normal_model
-from poolproof.theory.numbers import CellNumbers, tells
+from poolproof.theory.numbers import CellNumbers, hidden_pairs, tells
 from poolproof.theory.pieces import pieces_of, tells_cells, told
 
 Y, W, B = (sympy.Symbol(name, real=True) for name in "YWB")
@@ -180,3 +181,24 @@ def test_forks_whose_bends_are_multiples__break_at_this_number(x, z, expected):
     (row,) = found.summary["separations"]
     assert row["cic"] == expected or row["quantifier"] == "limit"
     assert (row["cic"] == "fails" and row["quantifier"] == "law") == (expected == "fails")
+
+
+def test_the_number_breaks_only_what_sums_of_both_numbers_can_hold(monkeypatch):
+    root = parse_equation(None, "uniform(10, 11)", [])
+    pairs = [(2, 3), (11, 12)]  # sums 20 to 22 and 30 to 33; 110 to 121 and 120 to 132
+    supports = {"Y": root.support({})}
+    assert hidden_pairs("Y", root, supports, {"Y"}, pairs) == [(11, 12)]
+    monkeypatch.setattr(numbers, "_overlap", lambda support, few, many: True)  # the condition taken out
+    assert hidden_pairs("Y", root, supports, {"Y"}, pairs) == pairs
+
+
+@pytest.mark.parametrize(("cells", "expected"), [((2, 3), "holds"), ((11, 12), "fails")])
+def test_a_number_that_sums_tell_breaks_nothing(cells, expected):
+    genes = {
+        "Y": {"noise": "uniform(10, 11)"},
+        "X": {"equation": "1 + Y + N", "noise": NORMAL},
+        "Z": {"equation": "2 + Y + N", "noise": NORMAL},
+    }
+    law = "discrete({" + ", ".join(f"{k}: 0.5" for k in cells) + "})"
+    found = check({"name": "n", "genes": genes, "aggregation": "sum", "cells": law}, monte_carlo=False)
+    assert found.table["cic"].tolist() == [expected]
