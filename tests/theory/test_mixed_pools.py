@@ -41,7 +41,7 @@ class Root:
             self.weights = law.pdf(self.values)
         self.weights = self.weights / self.weights.sum()
         self.whole = whole
-        self.positive = self.values[0] >= 0
+        self.positive = self.values[0] >= 0 and "normal(" not in text.replace("lognormal(", "")
 
 
 def roots(rng):
