@@ -3,6 +3,8 @@
 import json
 import logging
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -95,3 +97,23 @@ def test_listeners__are_gone_afterwards(table, tmp_path):
     before = logger.level, list(logger.handlers)
     run("audit", table, "--out", tmp_path / "out", "-vv", "--log-file", tmp_path / "run.log")
     assert (logger.level, list(logger.handlers)) == before
+
+
+def test_json__errors_are_an_object_too(table, tmp_path):
+    command = [sys.executable, "-m", "poolproof.cli"]
+    for arguments, said in (
+        (["audit", str(table), "--out", str(tmp_path / "a"), "--within", "nothing"], "nothing"),
+        (["collect", str(tmp_path / "none"), "--out", str(tmp_path / "b")], "none"),
+        (["audit", str(table)], "--out"),
+    ):
+        with_json = subprocess.run(
+            [*command, *arguments, "--json"], capture_output=True, text=True, check=False
+        )
+        without = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+        assert with_json.returncode == without.returncode == 2
+        assert without.stdout == ""
+        assert with_json.stderr == without.stderr
+        told = json.loads(with_json.stdout)
+        assert told["exit_code"] == 2
+        assert said in told["error"]
+        assert f"poolproof: {told['error']}\n" == with_json.stderr

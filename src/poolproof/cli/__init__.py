@@ -1,8 +1,8 @@
 """The command line: parse, read, call one public function, save.
 
 The last room: it imports every other, and none imports it. Read this file (``audit``, ``report`` and what
-all commands share), then ``options``, ``reading``, ``pipes``, ``logs``, ``versions``, and a file for each
-family of commands: ``preview``, ``collection``, ``datasets``, ``models``, ``pools``, ``study``,
+all commands share), then ``options``, ``reading``, ``pipes``, ``logs``, ``config``, ``versions``, and a file
+for each family of commands: ``preview``, ``collection``, ``datasets``, ``models``, ``pools``, ``study``,
 ``benchmark``, ``planning``.
 """
 
@@ -16,13 +16,14 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from .._checks import InputError, PoolproofError, printable
 from .benchmark import benchmark_command
 from .collection import collect_command
+from .config import config_options
 from .datasets import datasets_command
 from .logs import SAID, log_options, say
 from .models import check_command, simulate_command
@@ -137,6 +138,7 @@ def commands(context: click.Context, version: bool, verbose: bool) -> None:
 @value_options
 @common_options
 @log_options
+@config_options
 def audit_command(
     source: str,
     out: Path,
@@ -303,11 +305,19 @@ def _run() -> None:
     except click.ClickException as error:
         said = " ".join(error.format_message().split()).rstrip(".")
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "poolproof"
-        click.echo(f"poolproof: {printable(said, 2000)}; see {command} --help", err=True)
-        sys.exit(2)
+        _end(f"{printable(said, 2000)}; see {command} --help", 2)
     except PoolproofError as error:
-        click.echo(f"poolproof: {printable(error, 2000)}", err=True)
-        sys.exit(2 if isinstance(error, InputError) else 1)
+        _end(printable(error, 2000), 2 if isinstance(error, InputError) else 1)
+
+
+def _end(said: str, code: int) -> NoReturn:
+    """One line on standard error; for programs that asked for JSON an object on standard output as well."""
+    click.echo(f"poolproof: {said}", err=True)
+    if "--json" in sys.argv[1:]:
+        from .._files import to_json
+
+        click.echo(to_json({"error": said, "exit_code": code}))
+    sys.exit(code)
 
 
 @contextlib.contextmanager

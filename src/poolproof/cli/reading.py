@@ -160,7 +160,8 @@ def load(
 def _fill_in(options: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     """Options of the command line, with a data set's own settings where the user gave none."""
     context = click.get_current_context()
-    given = click.core.ParameterSource.COMMANDLINE
+    sources = click.core.ParameterSource
+    given = (sources.COMMANDLINE, sources.DEFAULT_MAP)
     return options | {
-        name: value for name, value in defaults.items() if context.get_parameter_source(name) != given
+        name: value for name, value in defaults.items() if context.get_parameter_source(name) not in given
     }
