@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .pools.curves import pooling_curves
     from .report.audit_page import write_report
     from .report.collecting import collect
+    from .report.exporting import export_edges
     from .report.model_page import write_model_page
     from .study.running import run_study
     from .theory.conditions import check
@@ -63,6 +64,7 @@ __all__ = [
     "describe",
     "discover",
     "example_model",
+    "export_edges",
     "fetch_dataset",
     "linearity",
     "list_datasets",
@@ -101,6 +103,7 @@ _MODULE_OF = {
     "describe": "data.expression",
     "discover": "discovery.finding",
     "example_model": "models.examples",
+    "export_edges": "report.exporting",
     "fetch_dataset": "data.datasets",
     "linearity": "pairs.every_pair",
     "list_datasets": "data.datasets",

@@ -2,8 +2,8 @@
 
 The last room: it imports every other, and none imports it. Read this file (``audit``, ``report`` and what
 all commands share), then ``options``, ``reading``, ``pipes``, ``logs``, ``config``, ``versions``, and a file
-for each family of commands: ``preview``, ``collection``, ``datasets``, ``models``, ``pools``, ``study``,
-``benchmark``, ``planning``.
+for each family of commands: ``preview``, ``collection``, ``exports``, ``datasets``, ``models``, ``pools``,
+``study``, ``benchmark``, ``planning``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from .benchmark import benchmark_command
 from .collection import collect_command
 from .config import config_options
 from .datasets import datasets_command
+from .exports import export_command
 from .logs import SAID, log_options, say
 from .models import check_command, simulate_command
 from .options import (
@@ -259,6 +260,7 @@ def _discover(result: Any, methods: Sequence[str], place: Path, quiet: bool) -> 
 
 commands.add_command(describe_command)
 commands.add_command(collect_command)
+commands.add_command(export_command)
 commands.add_command(pool_command)
 commands.add_command(check_command)
 commands.add_command(simulate_command)

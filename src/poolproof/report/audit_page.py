@@ -130,9 +130,9 @@ def write_report(folder: str | Path) -> Path:
     """
     folder = Path(folder)
     verdict = read_verdict(folder)
-    genes = _read_table(folder / "genes.parquet")
+    genes = read_table(folder / "genes.parquet")
     figures = {
-        name: _read_table(path)
+        name: read_table(path)
         for name in (*FIGURES, *TRIPLE_FIGURES)
         if (path := folder / "figures" / f"{name}.parquet").exists()
     }
@@ -140,7 +140,7 @@ def write_report(folder: str | Path) -> Path:
     found = verdict["linearity"]
     pairs, of_calls = _strongest(pairs_path, MAX_PAIRS, N_IN_CSV, ceiling_last=found["test"] == "corrected")
     more = {
-        name: _read_table(path)
+        name: read_table(path)
         for name, file in TABLES.items()
         if (path := folder / f"{file}.parquet").exists()
     }
@@ -288,7 +288,8 @@ def _parquet(path: Path) -> pq.ParquetFile:
         ) from error
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
+    """A table that an audit wrote."""
     with _parquet(path) as file:
         return file.read().to_pandas()
 
