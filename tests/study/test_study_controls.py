@@ -258,3 +258,12 @@ def test_hill_control__is_found(make, more):
     assert bent.sum() > 20
     found = steps.analyse(subject, made.expression, pairs=made.pairs[bent])
     assert found.summary["n_nonlinear"] >= stats.binom.ppf(0.005, bent.sum(), 0.5)
+
+
+def test_relations__a_gene_without_counts_is_no_end():
+    adata = counts(n=300, n_genes=12, sparse=False)
+    adata.X[:, 3:] = 0
+    subject = toy_subject(adata, scale="counts", kind="single-cell")
+    found = relations(subject, AFFINE, SETTINGS, 0)
+    assert np.isfinite(found.expression.matrix).all()
+    assert (found.mean > 0).all()

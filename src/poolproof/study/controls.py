@@ -62,13 +62,14 @@ def relations(subject: Subject, kind: str, settings: dict[str, Any], seed: int) 
     counts = few.scale_tested == "counts" and few.umi_like
     genes = by_name(few, np.arange(len(few.genes)))
     values = few.normalised(genes)
+    values = values[:, (values != values[:1]).any(axis=0)]  # a gene without counts has no relation to scale
     depth = few.size_factors if few.size_factors is not None else np.ones(len(values))
     n = settings["n_pairs"]
     columns = np.empty((len(values), 2 * n))
     share, mean = np.empty(n), np.empty(n)
     for i in range(n):
         random = stream(seed, "study", subject.entry.name, kind, i)
-        x, z = (values[:, at] for at in random.choice(len(genes), 2, replace=False))
+        x, z = (values[:, at] for at in random.choice(values.shape[1], 2, replace=False))
         curve = x if kind == AFFINE else hill(x, settings["hill"])
         y = settings["weight"] * curve / curve.mean() * z.mean()
         y = y + (1 - settings["weight"]) * shuffled(z, strata, random)
