@@ -148,7 +148,7 @@ def _read(path: Path, orientation: str, format: str, known: Known) -> AnnData:
             raise InputError(
                 f"{printable(path.name, 60)}: expected readable {chosen}; found "
                 f"{type(error).__name__}: "
-                f"{reason}; the file may have been cut or may be of another --format"
+                f"{reason}; the file may have been cut, or its ending may be wrong"
             ) from error
         said += _name_uniquely(adata)
     said += markup_warnings(adata.obs_names, "sample") + markup_warnings(adata.var_names, "gene")
