@@ -42,7 +42,9 @@ def decode(data: bytes) -> str:
         except UnicodeDecodeError:
             text = data.decode("latin-1")
     if "\x00" in text:
-        raise InputError("expected text; found binary content; check the file, and that its ending says what it is")
+        raise InputError(
+            "expected text; found binary content; check the file, and that its ending says what it is"
+        )
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
