@@ -271,7 +271,10 @@ def test_stopped__by_a_signal(tables, place, home, number, code, share):
     assert found == code
     assert err.count("\n") <= 1
     assert "Traceback" not in err
-    assert list(place.iterdir()) == []
+    left = list(place.iterdir())
+    assert left in ([], [out])
+    if left:  # the signal came when the results had moved in, before the last word was said
+        whole_result(out)
 
 
 # --- two at once --------------------------------------------------------------------------------------
