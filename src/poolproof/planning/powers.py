@@ -241,7 +241,7 @@ def triple_power(
     --------
     >>> found = triple_power(0.0, 0.3, np.array([200.0, 1000.0, 5000.0]), 0.1)
     >>> found["distorted"].round(2).tolist()
-    [0.0, 0.79, 1.0]
+    [0.0, 0.87, 1.0]
     """
     rho_s, rho_l, n, noise = np.broadcast_arrays(
         *(np.asarray(of, dtype=float) for of in (given_curve, given_line, n, noise))
