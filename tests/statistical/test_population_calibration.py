@@ -268,7 +268,8 @@ def test_a_bent_truth_shows_its_share(n: int, law: str, rise: str) -> None:
 @pytest.mark.parametrize("n", [300, 1000, 5000] if FULL else [1000])
 @pytest.mark.parametrize("law", list(LAWS) if FULL else ["log-normal", "on in 20 %"])
 def test_a_bent_truth_of_counts_shows_its_share(n: int, law: str, rise: str) -> None:
-    allowed = about(max(0.1 * size_of(law, rise), 0.01))  # what an affine truth may show too
+    # At least what an affine truth may show too; that least was set after one cell had been off by .0154.
+    allowed = about(max(0.1 * size_of(law, rise), 0.01))
     check("bent", n, law, "proportional", rise, allowed, counts=True)
 
 
