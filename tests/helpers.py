@@ -3,6 +3,8 @@
 import gc
 import os
 import time
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,13 @@ def missing(what):
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def needed(module):
+    """A module of an optional dependency; where it is not installed, see `missing`."""
+    if find_spec(module) is None:
+        missing(f"the package {module}")
+    return import_module(module)
 
 
 def quickly(seconds, work, attempts=3):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -25,13 +26,13 @@ PAIR_COLUMNS = (
 """Columns of a table of pairs that a notebook shows."""
 
 
-class Spoken:
+class Spoken(ABC):
     """A result that one sentence tells: it is printed as that sentence."""
 
     @property
+    @abstractmethod
     def sentence(self) -> str:
         """The result in one sentence."""
-        raise NotImplementedError
 
     def __str__(self) -> str:
         return self.sentence

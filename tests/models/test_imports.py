@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from helpers import needed
 
 from poolproof import InputError
 from poolproof.models import read_any
@@ -256,7 +257,7 @@ def test_gaussian_networks_that_cannot_be_read_say_where(tmp_path, change, says)
 
 
 def test_logical_models_of_sbml_are_functions_of_their_levels(tmp_path):
-    pytest.importorskip("libsbml")
+    needed("libsbml")
     scm = read_any(write(tmp_path, "m.sbml", SBML.replace("SIGN", "eq"))).scm
     for a, b in product((0, 1), (0, 1, 2)):
         truth = 2 if a == 1 and b == 1 else 1 if b > 1 else 0
@@ -266,7 +267,7 @@ def test_logical_models_of_sbml_are_functions_of_their_levels(tmp_path):
 
 
 def test_sbml_that_cannot_be_read_is_named_with_its_line(tmp_path):
-    pytest.importorskip("libsbml")
+    needed("libsbml")
     with pytest.raises(InputError, match=r"m\.sbml line"):
         read_any(write(tmp_path, "m.sbml", SBML.replace("SIGN", "plus")))
     head = '<sbml xmlns="http://www.sbml.org/sbml/level3/version1/core" level="3" version="1">'

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import zarr
+from helpers import needed
 
 import poolproof
 from poolproof import InputError
@@ -334,7 +335,7 @@ def test_audit_command__leaves_cells_in_their_file(little_memory, small_blocks, 
 @pytest.fixture
 def of_dask():
     """Dask's own warnings (a port in use, tasks that are large) are no errors of ours."""
-    pytest.importorskip("distributed")
+    needed("distributed")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

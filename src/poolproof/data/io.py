@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import warnings as python_warnings
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from difflib import get_close_matches
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -477,3 +478,12 @@ def markup_warnings(names: Iterable[str], word: str) -> list[str]:
     """
     n = sum(1 for name in names if not name.isprintable() or _MARKUP.search(name))
     return [f"{n} {word} names contain markup or control characters and are kept as they are"] if n else []
+
+
+def read_named(
+    path: str | PathLike[str], name: str, notes: Sequence[str]
+) -> tuple[AnnData, str, tuple[str, ...]]:
+    """The content of a file, its name unless it has one, and what was noted while it was read."""
+    adata = read(Path(path))
+    told = adata.uns["poolproof_read"]
+    return adata, name or printable(told["path"], 255), (*told["warnings"], *notes)

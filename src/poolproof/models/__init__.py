@@ -3,9 +3,9 @@
 The first room of the model's wing; it imports the hall alone, theory, report and cli may import it, and
 no room of the data's wing. Read ``syntax`` and ``expressions`` (text becomes a tree, never run as code)
 with ``algebra``, ``ranges`` and ``support`` (where values lie), ``families`` and ``laws`` (noises),
-``mechanisms`` (equations and kernels), ``scm`` (the model), ``feedback`` (circles, seen once), ``model_file``
-over ``yaml_nodes`` (its file), ``sampler`` and ``simulate``. ``diagrams`` hold functions of many inputs,
-``imports/`` reads the formats of others, ``examples`` reads ``gallery/``.
+``argument_checks`` and ``mechanisms`` (equations and kernels), ``scm`` (the model), ``feedback`` (circles,
+seen once), ``model_file`` over ``yaml_nodes`` (its file), ``sampler`` and ``simulate``. ``diagrams`` hold
+functions of many inputs, ``imports/`` reads the formats of others, ``examples`` reads ``gallery/``.
 """
 
 from __future__ import annotations

@@ -13,8 +13,9 @@ import numpy as np
 import sympy
 from scipy import special
 
-from .._checks import InputError, printable
+from .._checks import InputError
 from .algebra import NOISE, NOISE_NAME, affine_parts, gene_symbol
+from .argument_checks import checked, meets, worst
 from .expressions import MORE, Formula, Guard, Need, parse_call, parse_expression
 from .laws import Law, parse_law
 from .ranges import range_of
@@ -185,9 +186,9 @@ class Kernel(ABC):
         found = []
         for argument, need, name in zip(self.arguments, self.needs, self.signature, strict=True):
             one = checked(np.broadcast_to(argument.evaluate(values), (size,)), argument.text)
-            if not _meets(one, need):
+            if not meets(one, need):
                 raise InputError(
-                    f"{self.text}: {name} takes values that this law cannot have, such as {_worst(one):g}"
+                    f"{self.text}: {name} takes values that this law cannot have, such as {worst(one):g}"
                 )
             found.append(np.clip(one, 0, 1) if need == "probability" else one)
         return found
@@ -405,8 +406,8 @@ class CategoricalKernel(Kernel):
     def _evaluate(self, values: Values, size: int) -> list[np.ndarray]:
         shares = [np.broadcast_to(argument.evaluate(values), (size,)) for argument in self.arguments]
         for share in (*shares, 1 - np.sum(shares, axis=0)):
-            if not _meets(checked(share, self.text), "probability"):
-                raise InputError(f"{self.text}: its probabilities can be {_worst(share):g}; expected 0 to 1")
+            if not meets(checked(share, self.text), "probability"):
+                raise InputError(f"{self.text}: its probabilities can be {worst(share):g}; expected 0 to 1")
         return [np.clip(share, 0, 1) for share in shares]
 
     def _draw(self, rng: np.random.Generator, *p: np.ndarray) -> np.ndarray:
@@ -469,44 +470,6 @@ def parse_kernel(text: object, names: Iterable[str], where: str = "kernel") -> K
     signatures = {name: kind.signature for name, kind in KERNELS.items()}
     name, arguments = parse_call(text, names, where, signatures)
     return KERNELS[name](arguments)
-
-
-def checked(values: np.ndarray, text: str) -> np.ndarray:
-    """Return values if all are finite.
-
-    Raises
-    ------
-    InputError
-        Some are not.
-    """
-    bad = int(np.count_nonzero(~np.isfinite(values)))
-    if bad:
-        raise InputError(
-            f"{printable(text, 60)} is no finite number in {bad:,} of {values.size:,} cells; "
-            f"bound its arguments, with {_bound(values)} say"
-        )
-    return values
-
-
-def _bound(values: np.ndarray) -> str:
-    """How to keep arguments in bounds: from above where a value is too large, else from below."""
-    return "min(x, 100)" if np.isposinf(values).any() else "max(x, 0.001)"
-
-
-def _meets(values: np.ndarray, need: Need) -> bool:
-    low, high = values.min(initial=np.inf), values.max(initial=-np.inf)
-    if need == "positive":
-        return bool(low > 0)
-    if need == "probability":
-        return bool(low >= -1e-9 and high <= 1 + 1e-9)
-    if need == "count":
-        return bool(low >= 0 and np.all(values == np.round(values)))
-    return need == "real" or bool(low >= -1e-9 * max(1.0, high))
-
-
-def _worst(values: np.ndarray) -> float:
-    low, high = float(values.min()), float(values.max())
-    return low if low <= 0 else high
 
 
 def _floor(values: np.ndarray) -> np.ndarray:

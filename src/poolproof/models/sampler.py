@@ -13,8 +13,9 @@ from .._arrays import in_threads
 from .._checks import InputError, printable
 from .._random import stream
 from ..aggregation import Aggregation
+from .argument_checks import checked
 from .laws import Law
-from .mechanisms import Equation, Mechanism, checked
+from .mechanisms import Equation, Mechanism
 from .scm import SCM
 
 LARGEST_RATE = 1e15

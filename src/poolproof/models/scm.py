@@ -15,9 +15,10 @@ import sympy
 from .._checks import InputError, printable
 from .._random import stream
 from .algebra import NOISE, NOISE_NAME, gene_symbol
+from .argument_checks import checked
 from .expressions import parse_expression
 from .laws import Law, parse_law
-from .mechanisms import Equation, Kernel, Mechanism, checked
+from .mechanisms import Equation, Kernel, Mechanism
 from .ranges import Rewrite, Supports, check_defined
 from .support import Support
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -28,8 +27,8 @@ from .count_kernels import (
     BENDS,
     COLUMNS,
     MIN_SEEN,
+    CountBlock,
     CountDepth,
-    CountFeatures,
     CountTargets,
     count_features,
     count_targets,
@@ -76,22 +75,6 @@ SumsOf = Callable[[int], ReplicateSums]
 
 Pieces = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Variance of the size of the bend, of the line, and their covariance."""
-
-
-@dataclass(frozen=True, eq=False)
-class CountBlock:
-    """Features of a block of regulators in every level."""
-
-    regulators: np.ndarray
-    levels: list[CountFeatures]
-
-    def take(self, chosen: np.ndarray) -> CountBlock:
-        """The same for some regulators of the block."""
-        return CountBlock(self.regulators[chosen], [level.take(chosen) for level in self.levels])
-
-    def astype(self, dtype: type) -> CountBlock:
-        """The same in another floating-point type."""
-        return CountBlock(self.regulators, [level.astype(dtype) for level in self.levels])
 
 
 class CountTest:

@@ -113,6 +113,22 @@ class CountFeatures:
 
 
 @dataclass(frozen=True, eq=False)
+class CountBlock:
+    """Features of a block of regulators in every level."""
+
+    regulators: np.ndarray
+    levels: list[CountFeatures]
+
+    def take(self, chosen: np.ndarray) -> CountBlock:
+        """The same for some regulators of the block."""
+        return CountBlock(self.regulators[chosen], [level.take(chosen) for level in self.levels])
+
+    def astype(self, dtype: type) -> CountBlock:
+        """The same in another floating-point type."""
+        return CountBlock(self.regulators, [level.astype(dtype) for level in self.levels])
+
+
+@dataclass(frozen=True, eq=False)
 class CountTargets:
     """A block of m targets in one level."""
 

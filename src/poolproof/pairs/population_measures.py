@@ -151,7 +151,7 @@ class ScoreMeasure:
             wanted = np.flatnonzero(incomplete.any(axis=0))
             for low in range(0, len(wanted), MISSING_AT_ONCE):
                 at = wanted[low : low + MISSING_AT_ONCE]
-                y_raw, present = self._engine.known_values(genes[at])
+                y_raw, present = self._engine.targets.known_values(genes[at])
                 for row in np.flatnonzero(incomplete[:, at].any(axis=1)):
                     mine = np.flatnonzero(incomplete[row, at])
                     held = y_raw[mine], present[mine]

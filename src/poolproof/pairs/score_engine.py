@@ -449,7 +449,7 @@ class ScoreTest:
         wanted = np.flatnonzero(incomplete.any(axis=0))
         for low in range(0, len(wanted), MISSING_AT_ONCE):
             chunk = wanted[low : low + MISSING_AT_ONCE]
-            y, present = self.known_values(genes[chunk])
+            y, present = self.targets.known_values(genes[chunk])
             for r in np.flatnonzero(incomplete[:, chunk].any(axis=1)):
                 mine = np.flatnonzero(incomplete[r, chunk])
                 at = chunk[mine]
@@ -460,17 +460,6 @@ class ScoreTest:
                 association[r, at] = filled.association.minus_log_p()[0]
                 result.n[r, at] = filled.n[0]
                 result.tested[r, at] = np.broadcast_to(filled.tested, (1, len(at)))[0]
-
-    def known_values(self, genes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Values of genes less the mean of those that are known, 0 where missing, and which are known.
-
-        Both have the shape ``(len(genes), n)``; the latter holds 0 and 1.
-        """
-        y = np.ascontiguousarray(self.targets.raw(genes).T)
-        present = ~np.isnan(y)
-        y[~present] = 0.0
-        y -= (y.sum(axis=1) / np.maximum(present.sum(axis=1), 1))[:, None]
-        return y, present.astype(np.float64)
 
     def _incomplete_row(self, regulator: int, y: np.ndarray, present: np.ndarray) -> Outcome:
         x = self.targets.raw(np.array([regulator]))[:, 0]

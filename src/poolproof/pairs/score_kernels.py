@@ -327,6 +327,17 @@ class Targets:
             values = values / self._factors[self.rows, None]
         return values
 
+    def known_values(self, genes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Values of genes less the mean of those that are known, 0 where missing, and which are known.
+
+        Both have the shape ``(len(genes), n)``; the latter holds 0 and 1.
+        """
+        y = np.ascontiguousarray(self.raw(genes).T)
+        present = ~np.isnan(y)
+        y[~present] = 0.0
+        y -= (y.sum(axis=1) / np.maximum(present.sum(axis=1), 1))[:, None]
+        return y, present.astype(np.float64)
+
     def prepare(self, dtype: type, memory: float, chunks: Iterator[np.ndarray]) -> None:
         """Pass over all genes once: which vary in which level, norms, and scaled values as memory allows.
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .bursts import Residuals, wald_from_sums
-from .count_engine import CountBlock, ReplicateSums
+from .count_engine import ReplicateSums
 from .count_estimates import Products, assembled, level_estimates
-from .count_kernels import CountTargets, seen_together
+from .count_kernels import CountBlock, CountTargets, seen_together
 from .stream_genes import StreamedGenes
 from .stream_kernels import GUARD, LINE, MIXED, POWERS, SQUARE, WITH_OWN, WITH_Y, WITH_Y2
 from .stream_products import LevelProducts

@@ -15,14 +15,14 @@ import pandas as pd
 from anndata import AnnData
 
 from .. import _names as names
-from .._checks import InputError, printable
+from .._checks import InputError
 from .._docs import texts_of
 from .._files import FIGURES, result_folder, write_json, write_parquet
 from .._notebook import summary_html
 from .._phases import phase
 from ..basis import N_COLUMNS
 from ..data.expression import Expression, ValueOptions, describe
-from ..data.io import read
+from ..data.io import read_named
 from ..data.large import read_values
 from ..data.matching import match_edges, table_of
 from ..data.suspicions import suspicions_of
@@ -310,7 +310,7 @@ def audit(
     check_how(triples, curves, triple_margin)
     check_options(**{name: options[name] for name in CHECKED & options.keys()})
     if isinstance(adata, (str, PathLike)):
-        adata, name, notes = opened(adata, name, notes)
+        adata, name, notes = read_named(adata, name, notes)
     asked = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column)
     memory, by_blocks = options.get("memory", MEMORY), options.get("client") is not None
     expression, obs = read_values(asked, adata, obs, memory=memory, seed=seed, by_blocks=by_blocks)
@@ -410,15 +410,6 @@ def audit(
         settings=settings,
         seed=seed,
     )
-
-
-def opened(
-    path: str | PathLike[str], name: str, notes: Sequence[str]
-) -> tuple[AnnData, str, tuple[str, ...]]:
-    """The content of a file, its name unless it has one, and what was noted while it was read."""
-    adata = read(Path(path))
-    told = adata.uns["poolproof_read"]
-    return adata, name or printable(told["path"], 255), (*told["warnings"], *notes)
 
 
 def _may_be_compatible(result: Linearity) -> bool:

@@ -20,6 +20,7 @@ from .._checks import check_threads, printable
 from .._docs import texts_of
 from .._random import stream
 from ..data.expression import Expression, ValueOptions, describe
+from ..data.io import read_named
 from ..data.matching import table_of
 from ..pairs.analyst import Analyst, engine_of
 from ..pairs.control import MAX_GENES as CONTROL_GENES
@@ -32,7 +33,6 @@ from ..pairs.outcome import Engine
 from ..pairs.plan import as_list, choose_test, plan_design, plan_task
 from ..pairs.screening import BYTES_PER_PAIR, INCONCLUSIVE, Rule
 from ..pairs.settings import MEMORY, EngineSettings
-from .auditing import opened
 from .caveats import unused_labels
 
 TRIPLE_SECONDS = 15.0
@@ -148,7 +148,7 @@ def preview_audit(
     Test: robust, 2,450 ordered pairs of 50 regulators
     """
     if isinstance(adata, (str, PathLike)):
-        adata, _, notes = opened(adata, "", notes)
+        adata, _, notes = read_named(adata, "", notes)
     read = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column)
     expression, obs = read.read(adata, obs)
     within, covariates = as_list(within), as_list(covariates)
