@@ -51,7 +51,8 @@ def phase(
     """
     level = logging.DEBUG if part else logging.INFO
     plain = printable(name, 60)
-    steps = f": {total:,} {unit}{'s' if total != 1 else ''}" if total is not None else ""
+    many = f"{unit[:-1]}ies" if unit.endswith("y") else f"{unit}s"
+    steps = f": {total:,} {unit if total == 1 else many}" if total is not None else ""
     PHASES.log(level, "%s%s", plain, steps)
     start, worked = time.perf_counter(), time.process_time()
     how = "stopped"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 import warnings
@@ -15,11 +16,12 @@ import zarr
 from helpers import needed
 
 import poolproof
-from poolproof import InputError
+from poolproof import InputError, _parts
 from poolproof.data import blocks, large
 from poolproof.data.backed import Place, open_backed
 from poolproof.data.blocks import Blocks
 from poolproof.pairs import count_engine, stream_sums, workers
+from poolproof.pairs.analyst import Analyst
 from poolproof.pairs.count_engine import CountTest
 from poolproof.pairs.design import make_design
 from poolproof.pairs.stream_engine import StreamedCountTest
@@ -255,6 +257,26 @@ def test_audit__of_more_cells_than_memory_holds(little_memory, small_blocks, tmp
     assert (tmp_path / "audit" / "verdict.json").exists()
 
 
+def test_audit__of_cells_in_a_file_goes_on_where_it_was_interrupted(
+    little_memory, small_blocks, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(_parts, "WORTH", 0.0)
+    monkeypatch.setenv("POOLPROOF_CACHE", str(tmp_path / "cache"))
+    adata, path = saved(tmp_path)
+    options = {"kind": "single-cell", "memory": 1e5, "triples": "none", "curves": "none", "resume": True}
+    with open_backed(path) as (opened, _):
+        first = poolproof.audit(opened, **options)
+    with open_backed(path) as (opened, _), monkeypatch.context() as patch:
+        patch.delattr(Analyst, "streamed")  # no block is read for pairs
+        again = poolproof.audit(opened, **options)
+    assert again.parts.folder == first.parts.folder
+    pd.testing.assert_frame_equal(again.table, first.table)
+    adata.X.data[-1] += 1  # of a cell that may not be among those drawn
+    adata.write_h5ad(path)
+    with open_backed(path) as (opened, _):
+        assert poolproof.audit(opened, **options).parts.folder != first.parts.folder
+
+
 def test_linearity__of_values_that_are_no_counts_takes_the_cells_drawn(little_memory, tmp_path):
     counts, obs = make_cells()
     adata = anndata.AnnData(sp.csr_matrix(counts * 0.37), obs=obs)
@@ -310,6 +332,23 @@ def test_blocks__keep_what_fits_and_read_the_rest_again(small_blocks):
             assert (sp.vstack(parts) != counts[:, genes]).nnz == 0
         rows = np.array([0, 5, 700, N - 1])
         assert (of.cells(rows) != counts[rows][:, genes]).nnz == 0
+
+
+@pytest.mark.filterwarnings("ignore")  # of what the next anndata and zarr will do
+def test_blocks__know_when_their_file_changed(form, tmp_path):
+    counts, obs = make_cells()
+    path = tmp_path / ("cells.h5ad" if form == "h5ad" else "cells")
+    stamps = []
+    for added in (0, 0, 1):
+        if added or not stamps:
+            counts[0, 0] += added
+            shutil.rmtree(path, ignore_errors=True)
+            write(path, anndata.AnnData(sp.csr_matrix(counts), obs=obs), form, 500)
+        with open_backed(path) as (opened, _):
+            stamps.append(Blocks(opened.X).stamp())
+    assert stamps[0] is not None
+    assert stamps[0] == stamps[1] != stamps[2]
+    assert Blocks(counts).stamp() is None
 
 
 def test_audit_command__leaves_cells_in_their_file(little_memory, small_blocks, tmp_path, call):

@@ -19,8 +19,8 @@ from poolproof.pairs import make_design
 from poolproof.pairs.count_engine import CountTest
 from poolproof.triples.table import rows_of
 from poolproof.verdict import judge_network
-from poolproof.verdict.auditing import _equations
 from poolproof.verdict.given_sets import CountSets
+from poolproof.verdict.tested_network import equations_of
 
 pytestmark = pytest.mark.calibration
 
@@ -68,7 +68,7 @@ def judge(data, network, obs=None, *, equations=False, **options):
     pairs = linearity(expression, pairs=network, obs=obs, **options)
     edges, children = network.assign(joint_q_value=np.nan), None
     if equations:
-        joint = _equations(pairs, network, options)
+        joint = equations_of(pairs, network)
         edges, children = joint.edges, joint.table
     return judge_network(expression, pairs.design, network, pairs.table, edges, children=children, threads=1)
 

@@ -25,7 +25,6 @@ from poolproof.triples.count_conditioner import CountConditioner
 from poolproof.triples.score_conditioner import ScoreConditioner
 from poolproof.triples.table import rows_of
 from poolproof.verdict import judge_network
-from poolproof.verdict.auditing import _equations
 from poolproof.verdict.claims import (
     SeparationGraph,
     acyclic_parents,
@@ -34,6 +33,7 @@ from poolproof.verdict.claims import (
 )
 from poolproof.verdict.edges import Evidence, edge_status
 from poolproof.verdict.given_sets import CountSets, ScoreSets, joint_basis
+from poolproof.verdict.tested_network import equations_of
 
 NO = None
 
@@ -573,7 +573,7 @@ def judge(data, network, *, kind="single-cell", correction="none", options=None,
     expression = describe(data, **(describing or {"kind": kind, "scale": "additive"}))
     options = options or {}
     pairs = linearity(expression, pairs=network, obs=getattr(data, "obs", None), **options)
-    joint = _equations(pairs, network, options)
+    joint = equations_of(pairs, network)
     return judge_network(
         expression,
         pairs.design,
@@ -735,7 +735,7 @@ def test_judge_network__units_and_sparse_storage_change_no_call():
     assert found.edges.equals(other.edges)
     expression = describe(data, kind="single-cell", scale="additive")
     pairs = linearity(expression, pairs=network)
-    joint = _equations(pairs, network, {})
+    joint = equations_of(pairs, network)
     sparse = judge_network(
         type(expression)(**{**vars(expression), "matrix": sp.csr_matrix(expression.matrix)}),
         pairs.design,

@@ -73,6 +73,12 @@ def commands(context: click.Context, version: bool, verbose: bool) -> None:
 @click.argument("source", metavar="INPUT")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
 @click.option("--force", is_flag=True, help="Replace an earlier result in that folder.")
+@click.option(
+    "--resume/--no-resume",
+    default=True,
+    show_default=True,
+    help="Go on from an interrupted run of the same audit, whose finished parts are in the cache.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done and how long it takes; write nothing.")
 @pair_options
 @click.option("--fdr", type=float, default=0.05, show_default=True, help="False-discovery rate.")
@@ -144,6 +150,7 @@ def audit_command(
     source: str,
     out: Path,
     force: bool,
+    resume: bool,
     dry_run: bool,
     samples: Path | None,
     orientation: str,
@@ -220,6 +227,7 @@ def audit_command(
             threads=threads,
             progress=progress,
             announce=announce,
+            resume=resume,
             **options,
         )
         written = stream.close() if stream is not None else False
@@ -228,6 +236,7 @@ def audit_command(
             write_result(result, place, pairs_written=written)
         with phase("report", show=progress):
             write_report(place)
+    result.parts.remove()
     data = result.data
     for warning in data["warnings"]:
         if warning not in guesses:

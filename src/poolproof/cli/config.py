@@ -17,6 +17,7 @@ MAX_CHARACTERS = 100_000
 NOT_REPEATED = (
     "out",
     "force",
+    "resume",
     "config",
     "from_verdict",
     "dry_run",

@@ -6,6 +6,7 @@ is kept in a compact form where it fits, and read again where it does not.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -74,6 +75,16 @@ class Blocks:
         self.__dict__.update(state)
         if self._place is not None:
             self._matrix = self._place.open()
+
+    def stamp(self) -> tuple[Any, ...] | None:
+        """What changes where the file changes: its path, sizes and times; None where there is no path."""
+        of = self._place.name if self._place is not None else getattr(self._matrix, "name", "")
+        top = _file_of(self._matrix) if self._place is None else Path(self._place.path)
+        if top is None:
+            return None
+        files = sorted(path for path in top.rglob("*") if path.is_file()) if top.is_dir() else [top]
+        state = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+        return of, state, self._genes
 
     def limit(self, memory: float) -> None:
         """Keep no more blocks than so many bytes hold, here and in other processes."""
@@ -162,3 +173,13 @@ def _cells_at_once(matrix: Any) -> int:
     sparse = is_sparse(matrix) or isinstance(matrix, CSRDataset)
     per_cell = max(1.0, stored_values(matrix) / max(1, matrix.shape[0]))
     return int(np.clip((STORED if sparse else DENSE) // per_cell, 1, MOST_CELLS))
+
+
+def _file_of(matrix: Any) -> Path | None:
+    """The h5ad file or zarr folder of a matrix on disk; None where it lies elsewhere."""
+    held = getattr(matrix, "group", matrix)
+    if isinstance(held, (h5py.Group, h5py.Dataset)):
+        return Path(held.file.filename)
+    store = getattr(held, "store", None)
+    root = getattr(store, "root", None) or getattr(store, "path", None)
+    return Path(root) if root is not None and Path(root).exists() else None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from scipy import special, stats
 from .. import _names as names
 from .._arrays import dense_columns
 from .._checks import InputError
+from .._parts import Parts
 from .._phases import phase
 from ..data.expression import Expression
 from .calls import bh_adjust
@@ -45,6 +47,7 @@ TYPICAL_PAIRS = 128
 """Pairs that the statement of power looks at."""
 
 Sink = Callable[[pd.DataFrame], None]
+Made = TypeVar("Made")
 
 
 def engine_of(expression: Expression, design: Design, settings: EngineSettings) -> Engine:
@@ -80,6 +83,7 @@ class Analyst:
     rule: Rule
     settings: EngineSettings
     progress: bool = False
+    parts: Parts = field(default_factory=Parts)
 
     def __call__(
         self,
@@ -98,14 +102,36 @@ class Analyst:
 
         ``wide`` is the design of all cells, where these are more than memory holds: pairs are tested on them.
         """
-        if wide is None:
-            with phase(f"bases of {level or 'genes'}", show=self.progress, part=bool(level)):
-                engine = held = self.engine(design)
-        else:
-            with self._phase("pairs of all cells", level) as done:
-                engine = self.streamed(wide, done)
-            held = self.engine(design) if control or population or floor else engine
-        split = self._control(held, design) if control else None
+        engines = _Engines(self, design, wide, level)
+        kept = self.parts if sink is None else Parts()  # rows that went into a sink are not made twice
+
+        def part(name: str, make: Callable[[], Made]) -> Made:
+            return self.parts(f"{name} of {level}" if level else name, make)
+
+        split = part("split-count control", lambda: self._control(engines.held, design)) if control else None
+        table, gene_table, summary, associations = kept(
+            f"pairs of {level}" if level else "pairs",
+            lambda: self._pairs(engines, design, keep=keep, limit=limit, sink=sink, level=level),
+        )
+        undirected = not self.task.directed
+        return Analysis(
+            table=table,
+            genes=gene_table,
+            summary=summary | {"control": None if split is None else split.as_dict()},
+            control=split,
+            associations=associations,
+            population=part("bend share", lambda: self._population(engines.held, design, level))
+            if population
+            else None,
+            floor=part("affine floor", lambda: self._floor(engines.held)) if floor and undirected else None,
+            sensitivity=part("what is technical", lambda: self._sensitivity(engines.held)) if floor else None,
+        )
+
+    def _pairs(
+        self, engines: _Engines, design: Design, *, keep: str, limit: int, sink: Sink | None, level: str
+    ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any], Associations | None]:
+        """Test the pairs: their table, that of the genes, the summary, and who is associated with whom."""
+        engine = engines.tested
         associations = None
         genes = self.expression.genes
         with self._phase("pairs", level) as done:
@@ -120,21 +146,17 @@ class Analyst:
                 tally = tally_screen(result, len(genes), self.task.directed)
                 columns = self._columns(result, engine, keep, limit, sink)
         if tally.n_tested == 0:
-            raise NothingTestable(self._nothing(engine, wide or design))
+            raise NothingTestable(self._nothing(engine, engines.wide or design))
         columns = sort_rows(columns, genes, engine.cuts_r2)
         typical = columns
         if self.task.pairs is None and int((columns["call"] >= INCONCLUSIVE).sum()) < tally.n_associated:
             typical = screened_columns(result, spread_pairs(result, genes), self.settings.threads)
             typical = sort_rows(typical, genes, engine.cuts_r2)
-        return Analysis(
-            table=table_of(columns, engine, genes),
-            genes=self._gene_table(engine, tally, design),
-            summary=self._summary(tally, columns, typical, cut, engine, split),
-            control=split,
-            associations=associations,
-            population=self._population(held, design, level) if population else None,
-            floor=self._floor(held) if floor and not self.task.directed else None,
-            sensitivity=self._sensitivity(held) if floor else None,
+        return (
+            table_of(columns, engine, genes),
+            self._gene_table(engine, tally, design),
+            self._summary(tally, columns, typical, cut, engine),
+            associations,
         )
 
     def _sensitivity(self, engine: Engine) -> Sensitivity | None:
@@ -289,7 +311,6 @@ class Analyst:
         typical: Columns,
         cut: float,
         engine: Engine,
-        control: SplitControl | None,
     ) -> dict[str, Any]:
         n = tally.n_associated
         associated = columns["call"] >= INCONCLUSIVE
@@ -316,7 +337,6 @@ class Analyst:
             "fdr": self.rule.fdr,
             "margin": self.rule.margin,
             "min_r2": self.rule.min_r2,
-            "control": None if control is None else control.as_dict(),
         }
 
     def _facts(self, engine: Engine, design: Design) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -343,6 +363,30 @@ class Analyst:
             "status": pd.Categorical(engine.regulator_status, categories=names.PAIR_STATUSES),
         }
         return pd.DataFrame(table | tally.by_gene)
+
+
+@dataclass(frozen=True, eq=False)
+class _Engines:
+    """The tests of one analysis, each made when it is first asked for."""
+
+    analyst: Analyst
+    design: Design
+    wide: Design | None
+    level: str
+
+    @cached_property
+    def held(self) -> Engine:
+        """That of the cells in memory."""
+        with phase(f"bases of {self.level or 'genes'}", show=self.analyst.progress, part=bool(self.level)):
+            return self.analyst.engine(self.design)
+
+    @cached_property
+    def tested(self) -> Engine:
+        """That of all cells."""
+        if self.wide is None:
+            return self.held
+        with self.analyst._phase("pairs of all cells", self.level) as done:
+            return self.analyst.streamed(self.wide, done)
 
 
 def spread_pairs(result: Screen, genes: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from anndata import AnnData
 from .._checks import check_share, check_threads, printable
 from .._docs import texts_of
 from .._notebook import summary_html
+from .._parts import Parts
 from .._phases import phase
 from ..basis import N_COLUMNS
 from ..data.expression import Expression, ValueOptions, describe
@@ -182,6 +183,7 @@ def linearity(
     obs: pd.DataFrame | None = None,
     sink: Sink | None = None,
     announce: Callable[[Sequence[str]], object] | None = None,
+    parts: Parts | None = None,
 ) -> Linearity:
     """Test every ordered pair of genes for linearity of E[target | regulator].
 
@@ -250,6 +252,8 @@ def linearity(
         associated pairs only.
     announce
         Called once with what was guessed, left out or renamed, before the tests begin.
+    parts
+        What an interrupted run of the same left, see :func:`poolproof.audit`.
 
     Returns
     -------
@@ -311,7 +315,9 @@ def linearity(
         "dtype": np.dtype(dtype).name,
     }
     computing = EngineSettings(chosen_test, overdispersion, k, dtype, threads, memory, seed, client)
-    analyse = Analyst(expression, task, rule, computing, progress)
+    known = {"expression": expression, "design": design}
+    kept = Parts() if parts is None else parts.knowing(**known)
+    analyse = Analyst(expression, task, rule, computing, progress, kept)
 
     def run(
         of: Design, warnings: tuple[str, ...], levels: dict[str, Linearity], level: str, **rows: Any

@@ -3,8 +3,9 @@
 The last room of the data's wing: it imports the hall, data, pairs, triples and pools; report, study and cli
 import it. Read ``decision`` (the rule, one page), ``shape_kernels``, ``shape_search`` and ``shape`` (what
 it needs beside pairs), ``advice`` and ``caveats`` (what it does not say), then ``equation_kernels`` and
-``equations``, ``claims``, ``given_sets``, ``edges`` and ``network`` (what a network claims), ``survival``,
-``auditing``, which runs it all, and ``preview``, which says before what it would do.
+``equations``, ``claims``, ``given_sets``, ``edges`` and ``network`` (what a network claims) with
+``tested_network``, ``survival``, ``interrupted`` (an audit goes on where another stopped), ``auditing``,
+which runs it all, and ``preview``, which says before what it would do.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -10,7 +10,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from anndata import AnnData
 
@@ -19,12 +18,12 @@ from .._checks import InputError
 from .._docs import texts_of
 from .._files import FIGURES, result_folder, write_json, write_parquet
 from .._notebook import summary_html
+from .._parts import Parts
 from .._phases import phase
-from ..basis import N_COLUMNS
 from ..data.expression import Expression, ValueOptions, describe
 from ..data.io import read_named
 from ..data.large import read_values
-from ..data.matching import match_edges, table_of
+from ..data.matching import table_of
 from ..data.suspicions import suspicions_of
 from ..pairs.anndata_slots import annotate
 from ..pairs.every_pair import CHECKED, Linearity, check_options, linearity
@@ -38,10 +37,12 @@ from ..triples.figures import triple_figure_data
 from .advice import next_steps
 from .caveats import label_warnings, limits_of, unused_labels
 from .decision import Evidence, decide
-from .equations import Equations, joint_equations
-from .network import NetworkClaims, judge_network
+from .equations import Equations
+from .interrupted import announced, parts_of, removed_if_refused
+from .network import NetworkClaims
 from .shape import Shape, shape_of
 from .survival import Survival, check_how, survival_of
+from .tested_network import claims_of, equations_of
 
 NO_LIMIT = (
     "is no option any more; leave it out: a verdict rests on the bend share and its margin (--margin), not "
@@ -82,6 +83,8 @@ class Audit:
     """Seed of every random draw."""
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     """UTC, to the second."""
+    parts: Parts = field(default_factory=Parts)
+    """What an interrupted run of the same audit would go on from, until the result is saved."""
 
     @property
     def table(self) -> pd.DataFrame:
@@ -185,6 +188,7 @@ class Audit:
         """
         with result_folder(folder, force=force) as place:
             write_result(self, place)
+        self.parts.remove()
         return Path(folder)
 
 
@@ -249,6 +253,7 @@ def audit(
     notes: tuple[str, ...] = (),
     command: str | None = None,
     obs: pd.DataFrame | None = None,
+    resume: bool = False,
     **options: Any,
 ) -> Audit:
     """Ask whether the data contradict affine relations among genes.
@@ -283,6 +288,9 @@ def audit(
         The command line that asked for the audit, for the report.
     obs
         Table of samples, where ``adata`` is a DataFrame.
+    resume
+        Whether to keep finished parts in the cache until the result is saved, and to go on from those that an
+        interrupted audit of the same values with the same options left there.
     **options
         Passed on to :func:`poolproof.linearity`: ``test``, ``within``, ``replicate``, ``covariates``,
         ``regulators``, ``pairs``, ``fdr``, ``margin``, ``min_r2``, ``keep``, ``threads``, ...
@@ -320,27 +328,32 @@ def audit(
         network = table_of(network, ("regulator", "target"), "edges")
         options = options | {"pairs": network}
     likeness = None if assignment is None else pool_likeness(expression, obs, assignment, seed=seed)
-    result = linearity(expression, obs=obs, seed=seed, **{"floor": True} | options)
-    equations = claims = None
-    progress = bool(options.get("progress", False))
-    if network is not None:
-        with phase("equations and claims of the network", show=progress):
-            equations = _equations(result, network, options)
-            claims = _claims(result, network, equations, triple_margin, options)
-    survival = survival_of(
-        result,
-        obs,
-        triples=triples,
-        triple_margin=triple_margin,
-        curves=curves,
-        threads=options.get("threads"),
-        memory=options.get("memory", MEMORY),
-        progress=progress,
-    )
-    shape = None
-    if _may_be_compatible(result):
-        with phase("products and spreads", show=progress):
-            shape = shape_of(result)
+    options = {"floor": True} | options
+    how: dict[str, Any] = {"triples": triples, "triple_margin": triple_margin, "curves": curves}
+    parts = parts_of(expression, obs, options | how | {"seed": seed}) if resume else Parts()
+    options["announce"] = announced(parts, options.get("announce"))
+    with removed_if_refused(parts):
+        result = linearity(expression, obs=obs, seed=seed, parts=parts, **options)
+        progress = bool(options.get("progress", False))
+        parts = parts.knowing(expression=result.expression, design=result.design)
+        equations = claims = None
+        if network is not None:
+            with phase("equations and claims of the network", show=progress):
+                tested = equations = parts("equations", lambda: equations_of(result, network))
+                claims = parts("claims", lambda: claims_of(result, network, tested, triple_margin, options))
+        survival = survival_of(
+            result,
+            obs,
+            **how,
+            threads=options.get("threads"),
+            memory=memory,
+            progress=progress,
+            parts=parts,
+        )
+        shape = None
+        if _may_be_compatible(result):
+            with phase("products and spreads", show=progress):
+                shape = parts("products and spreads", lambda: shape_of(result))
     evidence = Evidence(
         result.summary,
         None if result.population is None else result.population.summary,
@@ -409,6 +422,7 @@ def audit(
         assignment=likeness,
         settings=settings,
         seed=seed,
+        parts=parts,
     )
 
 
@@ -425,74 +439,3 @@ def _suspicions(expression: Expression, result: Linearity) -> list[str]:
     if scale == "counts" and result.summary["test"] != "corrected":
         return []
     return suspicions_of(expression.matrix, expression.genes, scale, expression.totals)
-
-
-def _claims(
-    result: Linearity,
-    network: pd.DataFrame,
-    equations: Equations,
-    margin: float,
-    options: Mapping[str, Any],
-) -> NetworkClaims:
-    """Judge what a network claims, by the test that its pairs were tested with."""
-    settings = result.settings
-    return judge_network(
-        result.expression,
-        result.design,
-        network,
-        result.table,
-        equations.edges,
-        children=equations.table,
-        correction="poisson" if result.summary["test"] == "corrected" else "none",
-        margin=margin,
-        fdr=settings["fdr"],
-        k=settings["k"] or N_COLUMNS,
-        overdispersion=settings["overdispersion"] or 0.0,
-        seed=result.seed,
-        threads=options.get("threads"),
-        memory=options.get("memory", MEMORY),
-    )
-
-
-def _equations(result: Linearity, network: pd.DataFrame, options: Mapping[str, Any]) -> Equations:
-    """Test the equations of a network on depth-normalised values; levels and replicates as in pairs."""
-    expression, design = result.expression, result.design
-    matched = match_edges(network, expression.genes, expression.symbols)
-    edges = np.stack([matched.regulator_index, matched.target_index], axis=1)
-    genes, flat = np.unique(edges, return_inverse=True)
-    values = expression.normalised(genes)
-    rows = np.concatenate([level.rows for level in design.levels])
-    levels = np.concatenate([np.full(len(level.rows), i) for i, level in enumerate(design.levels)])
-    clusters = None
-    if design.n_clusters:
-        clusters = np.concatenate([level.clusters for level in design.levels if level.clusters is not None])
-    s = result.settings
-    return joint_equations(
-        values[rows],
-        flat.reshape(edges.shape),
-        list(expression.genes[genes]),
-        covariates=_covariate_columns(result),
-        levels=levels if len(design.levels) > 1 else None,
-        replicate=clusters,
-        fdr=s["fdr"],
-        margin=s["margin"],
-        min_r2=s["min_r2"],
-    )
-
-
-def _covariate_columns(result: Linearity) -> np.ndarray | None:
-    """Covariates of all levels side by side, each zero outside its level; None without any."""
-    design = result.design
-    if all(level.covariates.shape[1] == 1 and level.strata.max(initial=0) == 0 for level in design.levels):
-        return None
-    blocks = []
-    for level in design.levels:
-        strata = np.eye(level.strata.max() + 1)[level.strata][:, 1:]
-        blocks.append(np.hstack([level.covariates[:, 1:], strata]))
-    n = sum(len(level.rows) for level in design.levels)
-    joined = np.zeros((n, sum(block.shape[1] for block in blocks)))
-    row = column = 0
-    for block in blocks:
-        joined[row : row + len(block), column : column + block.shape[1]] = block
-        row, column = row + len(block), column + block.shape[1]
-    return joined

@@ -10,6 +10,7 @@ import pandas as pd
 
 from .. import _names as names
 from .._checks import InputError, check_choice, check_share, check_threads
+from .._parts import Parts
 from ..basis import N_COLUMNS
 from ..pairs.every_pair import Linearity
 from ..pools.curves import PoolingCurves, pooling_curves
@@ -74,6 +75,7 @@ def survival_of(
     threads: int | None = None,
     memory: float = 4e9,
     progress: bool = False,
+    parts: Parts | None = None,
 ) -> Survival:
     """Screen triples, confirm some of them, and draw pooling curves.
 
@@ -90,26 +92,30 @@ def survival_of(
         Partial correlations below it count as none.
     curves
         ``auto``: where the samples are single cells; ``none``.
+    parts
+        What an interrupted run left.
     """
+    part = Parts() if parts is None else parts
     options = _options(result, triple_margin, check_threads(threads), memory, progress)
     screened = confirmation = drawn = None
     notes: list[str] = []
     if triples != "none" and result.associations is not None:
-        screened = screen_associated(
-            result.expression,
-            result.design,
-            result.associations,
-            None,
-            options,
-            result.settings,
-            most=None if triples == "all" else _affordable(result),
-        )
-        confirmation = confirm_triples(screened, result.associations, options)
+        associations = result.associations
+
+        def screened_anew() -> Triples:
+            most = None if triples == "all" else _affordable(result)
+            return screen_associated(
+                result.expression, result.design, associations, None, options, result.settings, most=most
+            )
+
+        screened = part("triples", screened_anew)
+        found = screened
+        confirmation = part("confirmed triples", lambda: confirm_triples(found, associations, options))
     elif triples == "all":
         notes.append("no triples screened: they need all pairs tested, not those of a list or network alone")
     if curves != "none" and result.expression.kind == "single-cell":
         try:
-            drawn = _curves(result, obs, screened, threads, progress)
+            drawn = part("pooling curves", lambda: _curves(result, obs, screened, threads, progress))
             notes += [text for text in drawn.warnings if text not in result.warnings]
             if result.settings["covariates"]:
                 notes.append("pooling curves leave out the covariates: pools have no one value of them")
