@@ -9,9 +9,17 @@ from difflib import get_close_matches
 
 import numpy as np
 
+from ._spoken import spoken
+
 
 class PoolproofError(Exception):
-    """Base of every error that poolproof raises on purpose."""
+    """Base of every error that poolproof raises on purpose.
+
+    Its text names options on the command line, and the arguments of the same name in Python.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(spoken(message))
 
 
 class InputError(PoolproofError, ValueError):

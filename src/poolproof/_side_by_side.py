@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,6 +20,7 @@ from tqdm.auto import tqdm
 
 from ._checks import InputError, printable
 from ._files import NOT_WRITABLE, not_written, take
+from ._spoken import is_at_command_line, speak_of_options
 
 Task = TypeVar("Task")
 
@@ -117,7 +119,8 @@ def side_by_side(
     context = get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)  # closes when we let go of it, however we end
     with theirs, ours:
-        pool = ProcessPoolExecutor(workers, context, initializer=_end_with_parent, initargs=(theirs,))
+        begin = partial(_begin, theirs, is_at_command_line())
+        pool = ProcessPoolExecutor(workers, context, initializer=begin)
         try:
             running: set[Future[object]] = {pool.submit(do, task) for task in tasks}
             while running:
@@ -137,8 +140,11 @@ def side_by_side(
             pool.shutdown(cancel_futures=True)
 
 
-def _end_with_parent(pipe: Connection) -> None:
-    """In a worker: one thread of linear algebra, and an end when the parent lets go or is killed."""
+def _begin(pipe: Connection, command_line: bool) -> None:
+    """In a worker: words as in the parent, one thread of linear algebra, and an end when the parent lets go
+    or is killed.
+    """
+    speak_of_options(command_line)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
     threadpool_limits(limits=1)
     # tqdm's own lock is shared by processes, and one that is ended would leave it behind.

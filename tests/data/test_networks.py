@@ -266,7 +266,7 @@ def test_match_genes__placeholders_are_no_symbols():
 
 
 def test_match_genes__nothing_matches_shows_both_sides():
-    with pytest.raises(InputError, match=r"g1, g2, g3 .*Stat1.*found a, b, c.*--gene-column") as caught:
+    with pytest.raises(InputError, match=r"g1, g2, g3 .*Stat1.*found a, b, c.*gene_column") as caught:
         match_genes(["a", "b", "c", "d"], GENES, SYMBOLS)
     one_line(caught)
 

@@ -78,7 +78,7 @@ def test_folder__nothing_stays_after_an_error(tmp_path, error, exists):
 
 def test_folder__an_earlier_result_needs_force(tmp_path):
     fill(tmp_path, "old", RESULTS)
-    with pytest.raises(InputError, match="--force"), result_folder(tmp_path):
+    with pytest.raises(InputError, match="force=True"), result_folder(tmp_path):
         pytest.fail("not reached")
     assert all((tmp_path / name).read_text() == "old" for name in RESULTS)
     with result_folder(tmp_path, force=True) as place:
@@ -104,7 +104,7 @@ def test_folder__a_result_that_appeared_meanwhile_is_not_replaced(tmp_path):
         out.mkdir()
         fill(out, "other run")
 
-    with pytest.raises(InputError, match="--force"):
+    with pytest.raises(InputError, match="force=True"):
         run(out, meanwhile=other_run)
     assert (out / "verdict.json").read_text() == "other run"
     assert names_in(tmp_path) == ["out"]
@@ -209,13 +209,13 @@ def test_folder__a_file_in_the_way_of_the_figures(tmp_path):
 def test_folder__a_file_in_the_way(tmp_path):
     (tmp_path / "out").write_text("mine")
     for out in (tmp_path / "out", tmp_path / "out" / "below"):
-        with pytest.raises(InputError, match="--out"), result_folder(out):
+        with pytest.raises(InputError, match="folder"), result_folder(out):
             pytest.fail("not reached")
     assert (tmp_path / "out").read_text() == "mine"
 
 
 def test_folder__name_too_long_for_the_file_system(tmp_path):
-    with pytest.raises(InputError, match="--out") as raised, result_folder(tmp_path / ("a" * 300)):
+    with pytest.raises(InputError, match="folder") as raised, result_folder(tmp_path / ("a" * 300)):
         pytest.fail("not reached")
     assert str(raised.value).isprintable()
 

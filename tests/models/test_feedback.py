@@ -30,7 +30,7 @@ def write(folder, name, text):
 
 
 def test_a_circle_asks_when_cells_are_seen(tmp_path):
-    with pytest.raises(InputError, match="--steps 3, or --steady-state"):
+    with pytest.raises(InputError, match="steps 3, or steady_state=True"):
         read_any(write(tmp_path, "switch.bnet", SWITCH))
     with pytest.raises(InputError, match="a cycle: X -> Y -> X"):
         read_any(write(tmp_path, "circle.yaml", CIRCLE))

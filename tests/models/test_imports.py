@@ -183,9 +183,9 @@ def test_tables_of_sergio_that_cannot_be_read_are_named(tmp_path, table, rates, 
 
 def test_sergio_needs_its_second_file(tmp_path):
     path = write(tmp_path, "table.txt", "2,1,0,1,2\n")
-    with pytest.raises(InputError, match="--regulators FILE"):
+    with pytest.raises(InputError, match="regulators FILE"):
         read_any(path, format="sergio")
-    with pytest.raises(InputError, match="name its --format"):
+    with pytest.raises(InputError, match="name its format"):
         read_any(path)
 
 

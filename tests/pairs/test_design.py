@@ -163,7 +163,7 @@ def test_strata__small_ones_are_left_out_with_a_warning():
 
 
 def test_strata__numeric_covariates_are_refused():
-    with pytest.raises(InputError, match=r"--covariates age is numeric.*--test robust"):
+    with pytest.raises(InputError, match=r"covariates age is numeric.*test='robust'"):
         make_design(table(), covariates=["age"], categorical_only=True)
     assert make_design(table(), covariates=["treated"], categorical_only=True).levels
 
@@ -171,9 +171,9 @@ def test_strata__numeric_covariates_are_refused():
 @pytest.mark.parametrize(
     ("columns", "option"),
     [
-        ({"within": ["typ"]}, "--within"),
-        ({"replicate": "Donor"}, "--replicate"),
-        ({"covariates": ["type", "nothing"]}, "--covariates"),
+        ({"within": ["typ"]}, "within"),
+        ({"replicate": "Donor"}, "replicate"),
+        ({"covariates": ["type", "nothing"]}, "covariates"),
     ],
 )
 def test_unknown_column__names_the_option_and_the_columns(columns, option):

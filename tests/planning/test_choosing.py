@@ -62,7 +62,7 @@ def test_plan__fits_its_schema(plan, tmp_path):
     kept = json.loads((tmp_path / "plan" / "plan.json").read_text())
     jsonschema.Draft202012Validator(SCHEMA).validate(kept)
     assert len(pd.read_parquet(tmp_path / "plan" / "plan.parquet")) == len(plan.table)
-    with pytest.raises(InputError, match="--force"):
+    with pytest.raises(InputError, match="force=True"):
         plan.save(tmp_path / "plan")
     plan.save(tmp_path / "plan", force=True)
 
@@ -192,8 +192,8 @@ def bad_pilots():
         "logs": (logs, {}, "expected counts"),
         "few cells": (cells(20), {}, "at least 100 cells"),
         "bulk": (bulk, {}, "bulk alone"),
-        "no donors": (cells(), {"donors": [8]}, "--replicate"),
-        "priced donors": (cells(), {"cost": "donors=5"}, "--replicate"),
+        "no donors": (cells(), {"donors": [8]}, "replicate"),
+        "priced donors": (cells(), {"cost": "donors=5"}, "replicate"),
         "column": (cells(), {"replicate": "nobody"}, "nobody"),
         "empty counts": (cells(mean=0.01), {}, "expected"),
         "price": (cells(), {"cost": "cells=x"}, "cells"),

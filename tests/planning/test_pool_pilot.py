@@ -140,7 +140,7 @@ def bad_pools():
         "sizes missing": (holes, {"cells_per_pool": "k"}, "for every pool"),
         "no column": (good, {"cells_per_pool": "nothing"}, "nothing"),
         "nothing varies": (flat, {"cells_per_pool": 20}, "vary beyond the noise"),
-        "no donors": (good, {"cells_per_pool": 20, "donors": [8]}, "--replicate"),
+        "no donors": (good, {"cells_per_pool": 20, "donors": [8]}, "replicate"),
     }
 
 
@@ -153,7 +153,7 @@ def test_plan__bad_pools_get_one_line(case):
 
 
 def test_plan__sizes_of_pools_without_a_pilot_are_refused():
-    with pytest.raises(InputError, match="--sizes"):
+    with pytest.raises(InputError, match="sizes"):
         plan_design(numbers={"r2": 0.1}, cells_per_pool=10)
 
 

@@ -520,9 +520,9 @@ def test_notes__pools_of_pools():
     [
         ({}, "expected one of by, size and assignment; found none"),
         ({"by": "donor", "size": 3}, "found by and size"),
-        ({"by": "doner"}, r"--by names 'doner'.*it has: donor"),
-        ({"size": 3, "within": "x"}, "--within names 'x'"),
-        ({"assignment": "x"}, "--assignment names 'x'"),
+        ({"by": "doner"}, r"by names 'doner'.*it has: donor"),
+        ({"size": 3, "within": "x"}, "within names 'x'"),
+        ({"assignment": "x"}, "assignment names 'x'"),
         ({"by": "donor", "mask": "x"}, "--mask names 'x'"),
         ({"by": "donor", "mask": "cell_type"}, "True or False for each of 30 cells"),
         ({"by": "donor", "mask": [True]}, "True or False for each of 30 cells"),
@@ -541,9 +541,9 @@ def test_notes__pools_of_pools():
         ({"size": "5"}, "size must be a whole number"),
         ({"size": True}, "size must be a whole number"),
         ({"size": 2, "seed": -1}, "seed must be"),
-        ({"by": "donor", "layer": "x"}, "--layer names 'x'"),
-        ({"by": "donor", "layers": ["x"]}, "--layer names 'x'"),
-        ({"by": "donor", "layer": "raw"}, "--layer names 'raw'"),
+        ({"by": "donor", "layer": "x"}, "layer names 'x'"),
+        ({"by": "donor", "layers": ["x"]}, "layer names 'x'"),
+        ({"by": "donor", "layer": "raw"}, "layer names 'raw'"),
         ({"by": "donor", "aggregation": "modus"}, "expected sum, mean"),
         ({"by": "donor", "aggregation": {"weights": [1, 2]}}, "pools of exactly 2 cells"),
     ],
@@ -556,7 +556,7 @@ def test_refusals__one_line(options, words):
 
 def test_refusals__measured_numbers_name_no_metacells():
     adata = cells(np.ones((3, 2)), depth=[0.5, 2.0, np.nan], metacell=[1.0, 2.0, np.nan], empty=[np.nan] * 3)
-    with pytest.raises(InputError, match=r"expected --assignment to name metacells; 'depth' has 0\.5"):
+    with pytest.raises(InputError, match=r"expected assignment to name metacells; 'depth' has 0\.5"):
         pool_cells(adata, assignment="depth")
     with pytest.raises(InputError, match="none that can be used with a value in empty"):
         pool_cells(adata, assignment="empty")

@@ -222,10 +222,7 @@ def test_write_report__without_figures_or_network(folder, tmp_path):
         "survives",
         "data",
         "triples",
-        "levels",
-    } | {
-        "pairs",
-        "made",
+        *("levels", "explore", "pairs", "made"),
     }
 
 
@@ -517,7 +514,7 @@ def test_report__parts_stand_in_the_order_of_reading(page):
     ids = [a["id"] for a, _ in page.all("section")]
     assert ids == [
         *("verdict", "survives", "data", "pictures", "gallery", "triples", "curves", "levels", "network"),
-        *("pairs", "made"),
+        *("explore", "pairs", "made"),
     ]
     linked = [a["href"] for a, _ in page.all("a") if a["href"].startswith("#")]
     assert {f"#{name}" for name in ("survives", "triples", "curves", "network")} <= set(linked)
@@ -708,7 +705,7 @@ def test_write_report__an_older_audit_has_none_of_the_new_parts(folder, tmp_path
     write_json(verdict | {"triples": None}, tmp_path / "verdict.json")
     page = Page(write_report(tmp_path).read_text(encoding="utf-8"))
     ids = [a["id"] for a, _ in page.all("section")]
-    assert ids == ["verdict", "data", "levels", "network", "pairs", "made"]
+    assert ids == ["verdict", "data", "levels", "network", "explore", "pairs", "made"]
     edges = tables(page)[0]
     assert "pool_status" not in [column["name"] for column in edges["columns"]]
 

@@ -96,7 +96,7 @@ def test_page__tells_verdicts_by_sign_and_word(audits, tmp_path):
 def test_save__files_and_no_second_time(audits, tmp_path):
     collect(audits).save(tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(FILES)
-    with pytest.raises(InputError, match="--force"):
+    with pytest.raises(InputError, match="force=True"):
         collect(audits).save(tmp_path / "out")
     collect(audits).save(tmp_path / "out", force=True)
     table = pd.read_parquet(tmp_path / "out" / "collected.parquet")

@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 import click
 
 from .._checks import InputError, PoolproofError, printable
+from .._spoken import at_command_line
 from .benchmark import benchmark_command
 from .collection import collect_command
 from .config import config_options
@@ -58,6 +59,7 @@ def commands(context: click.Context, version: bool, verbose: bool) -> None:
 
     Example: poolproof audit pbmc.h5ad --within cell_type --out audit
     """
+    context.with_resource(at_command_line())
     if version:
         from .versions import told_versions
 

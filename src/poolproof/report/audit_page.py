@@ -186,7 +186,7 @@ def render(
     ``n_unsized`` non-linear pairs in the files the size of the bend is not known.
     Whatever is None, or missing in ``verdict``, has no part of the page.
     """
-    style, script = resource("report.css"), resource("report.js")
+    style, script = resource("report.css"), resource("report.js") + resource("explore.js")
     data, found = verdict["data"], verdict["linearity"]
     kind = data["kind"]
     filters = {"prose": _prose, "when": _when, "share": _share, "level": _level, "count": _count}
