@@ -227,7 +227,8 @@ class ScoreTest:
         missing = self.targets.missing
         incomplete = missing[genes][None] | missing[features.regulators][:, None]
         if exact and incomplete.any():
-            self._fill_incomplete(result, features.regulators, genes, incomplete)
+            wanted = incomplete if again is None else incomplete & again
+            self._fill_incomplete(result, features.regulators, genes, wanted)
         result.doubt = result.doubt | incomplete | features.unsafe[:, None] | (result.r2_linear > STEEP)
         return result
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import in_threads
+from .._arrays import in_threads, keep_freed_memory
 from .calls import (
     N_CODES,
     CodeTable,
@@ -46,6 +46,8 @@ CALL_COST = 512
 """What one more call of an engine costs, in pairs."""
 
 Columns = dict[str, np.ndarray]
+Settled = tuple[Cut, dict[int, tuple[np.ndarray, np.ndarray]]]
+"""A cut; and per block the flat positions of pairs near it, and which of them are rejected."""
 _R2_OFFSET = (127 - 16) << 12  # r2_spline from 2^-16 to 1, 12 bits of mantissa
 TILE = 2048
 
@@ -111,6 +113,7 @@ def screen(
     progress
         Told the number of regulators done.
     """
+    keep_freed_memory()
     shape = (len(regulators), len(targets))
     store = _Store(shape, memory)
     bend = store.array(np.uint16)
@@ -168,10 +171,7 @@ def screen(
 
     in_threads(work, range(0, len(regulators), size), threads)
     histograms = [_histogram(codes, state, size) for codes in (bend, association)]
-    cuts = [
-        _settle(engine, kept, regulators, targets, codes, state, histogram, rule, of, threads, size)
-        for codes, histogram, of in zip((bend, association), histograms, ("bend", "association"), strict=True)
-    ]
+    cuts = _settle(engine, kept, regulators, targets, (bend, association), state, histograms, rule, threads, size)
     if small:
         q_values = exact_q_values(np.exp(-minus_log_p[(state & TESTED) > 0]))
     else:
@@ -235,6 +235,12 @@ class _Kept:
             if self._keep:
                 self._blocks[start] = block
         return block
+
+    def some(self, start: int, chosen: np.ndarray) -> Any:
+        """Features of some regulators of the block that starts here."""
+        if self._keep:
+            return self.features(start).take(chosen)
+        return self._engine.features(self._regulators[start : start + self._size][chosen])
 
 
 class _Collection:
@@ -362,45 +368,58 @@ def _settle(
     kept: _Kept,
     regulators: np.ndarray,
     targets: np.ndarray,
-    codes: np.ndarray,
+    both: tuple[np.ndarray, np.ndarray],
     state: np.ndarray,
-    histogram: np.ndarray,
+    histograms: list[np.ndarray],
     rule: Rule,
-    of: str,
     threads: int,
     size: int,
-) -> tuple[Cut, dict[int, tuple[np.ndarray, np.ndarray]]]:
-    """Find the Benjamini-Hochberg cut, deciding what is near it by exact p-values.
+) -> list[Settled]:
+    """Find both Benjamini-Hochberg cuts, deciding what is near them by exact p-values.
 
-    Returns the cut and, per block, which doubtful pairs (flat positions) are rejected.
+    ``both`` are the codes of the bend and of association. Returns, for each, the cut and, per block, which
+    doubtful pairs (flat positions) are rejected.
     """
-    n_tests = int(histogram.sum())
-    low, high = doubtful_codes(histogram, rule.fdr)
-    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    bounds = [doubtful_codes(histogram, rule.fdr) for histogram in histograms]
+    found: list[dict[int, tuple[np.ndarray, np.ndarray]]] = [{}, {}]
 
     def work(start: int) -> None:
         rows = slice(start, min(start + size, len(regulators)))
-        wanted = (codes[rows] >= low) & (codes[rows] <= high) & ((state[rows] & TESTED) > 0)
-        if not wanted.any():
+        near = [
+            (codes[rows] >= low) & (codes[rows] <= high) & ((state[rows] & TESTED) > 0)
+            for codes, (low, high) in zip(both, bounds, strict=True)
+        ]
+        mine = np.flatnonzero(near[0].any(axis=1) | near[1].any(axis=1))
+        if len(mine) == 0:
             return
-        p_values = np.full(wanted.shape, np.nan)
-        block = kept.features(start)
+        block = kept.some(start, mine)
+        wanted = near[0][mine] | near[1][mine]
+        p_values = [np.full(wanted.shape, np.nan), np.full(wanted.shape, np.nan)]
         for chosen, columns, outcome in exact_groups(engine, block, wanted, targets):
-            p_values[np.ix_(chosen, columns)] = np.exp(-getattr(outcome, of).minus_log_p())
-        found[start] = np.flatnonzero(wanted), p_values[wanted]
+            at = np.ix_(chosen, columns)
+            for p, close, law in zip(p_values, near, (outcome.bend, outcome.association), strict=True):
+                if close[np.ix_(mine[chosen], columns)].any():
+                    p[at] = np.exp(-law.minus_log_p())
+        for of, close, p in zip(found, near, p_values, strict=True):
+            if close.any():
+                of[start] = np.flatnonzero(close), p[close[mine]]
 
     in_threads(work, range(0, len(regulators), size), threads)
-    doubtful = np.concatenate([p for _, p in found.values()]) if found else np.zeros(0)
-    cut = bh_cut(n_tests, int(histogram[high + 1 :].sum()), doubtful, rule.fdr, (low, high))
-    return cut, {start: (at, p <= cut.p_value) for start, (at, p) in found.items()}
+    cuts: list[Settled] = []
+    for histogram, (low, high), of in zip(histograms, bounds, found, strict=True):
+        doubtful = np.concatenate([p for _, p in of.values()]) if of else np.zeros(0)
+        n_sure = int(histogram[high + 1 :].sum())
+        cut = bh_cut(int(histogram.sum()), n_sure, doubtful, rule.fdr, (low, high))
+        cuts.append((cut, {start: (at, p <= cut.p_value) for start, (at, p) in of.items()}))
+    return cuts
 
 
 def _call(
     bend: np.ndarray,
     association: np.ndarray,
     state: np.ndarray,
-    bend_cut: tuple[Cut, dict[int, tuple[np.ndarray, np.ndarray]]],
-    association_cut: tuple[Cut, dict[int, tuple[np.ndarray, np.ndarray]]],
+    bend_cut: Settled,
+    association_cut: Settled,
     size: int,
 ) -> np.ndarray:
     """Turn codes, cuts and settled bits into calls, in place of ``state``."""
