@@ -67,15 +67,17 @@ def minus_log_sf(
 def _closed_minus_log_sf(x: np.ndarray, df: int, df_residual: float | np.ndarray) -> np.ndarray:
     """The same for even df, by the finite sums of Johnson, Kotz & Balakrishnan (1994, 1995).
 
-    Chi-square: exp(-x/2) sum_(i < df/2) (x/2)^i / i!. With b half of df_residual and z = x / (x + df_residual),
-    F: (1 - z)^b sum_(i < df/2) b (b + 1) .. (b + i - 1) z^i / i!.
+    Chi-square: exp(-x/2) sum_(i < df/2) (x/2)^i / i!. F, with b half of df_residual and
+    z = x / (x + df_residual): (1 - z)^b sum_(i < df/2) b (b + 1) .. (b + i - 1) z^i / i!.
     """
     with np.errstate(invalid="ignore"):
         x = np.minimum(x, 1e30)  # whose tail is nothing; powers of it are finite
         if np.all(np.isfinite(df_residual)):
             b = np.asarray(df_residual) / 2
             z, exponent = x / (x + df_residual), b * np.log1p(x / df_residual)
-            ratios = [(b + i) / (i + 1) for i in range(df // 2 - 1)]  # of every term to the one before, over z
+            ratios = [
+                (b + i) / (i + 1) for i in range(df // 2 - 1)
+            ]  # of every term to the one before, over z
         else:
             z = exponent = x / 2
             ratios = [np.asarray(1 / (i + 1)) for i in range(df // 2 - 1)]

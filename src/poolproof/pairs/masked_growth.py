@@ -1,8 +1,8 @@
 """The second test of bends where values are missing: every pair on its own samples, many pairs at once.
 
-The test is that of :mod:`poolproof.pairs.growing_noise`. Each pair has its own mean, spread and ends of x, so its
-shapes are its own; they are gone through one by one, for a few pairs whose arrays stay in the processor's cache,
-and only the likeliest one meets the columns, whose products belong to the regulator alone (`masked_kernels`).
+The test is that of :mod:`poolproof.pairs.growing_noise`. Each pair has its own mean, spread and ends of x, so
+its shapes are its own; they are gone through one by one, for a few pairs whose arrays stay in the processor's
+cache, and only the likeliest one meets the columns, whose products belong to the regulator alone.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def second_test(x: np.ndarray, masked: Masked) -> tuple[np.ndarray, np.ndarray, 
 
 
 def _shares(masked: Masked, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Share that each sample has of the variance of the bends' scores, ``(m, n)``; where products are not sure."""
+    """Share of each sample of the variance of the bends' scores, ``(m, n)``; where products are not sure."""
     bends = masked.turn[:, masked.n_nuisance + 1 :]
     of_design = unfolded((variance * masked.mask) @ masked.products.T)
     whole = np.matmul(np.matmul(bends, of_design), bends.transpose(0, 2, 1))
