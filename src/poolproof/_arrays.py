@@ -54,6 +54,15 @@ def as_slice(index: np.ndarray | slice) -> np.ndarray | slice:
     return slice(int(index[0]), int(index[-1]) + 1) if (np.diff(index) == 1).all() else index
 
 
+def keep_freed_memory() -> None:
+    """Have the C library keep freed memory of less than 32 MB, which is taken and given back all the time.
+
+    glibc asks the system for every larger block anew, page by page, which takes longer than the arithmetic;
+    what "larger" is rises with the largest block freed (mallopt(3)). Elsewhere this does nothing.
+    """
+    np.empty((32 << 20) - (1 << 16), dtype=np.uint8)
+
+
 def in_threads(work: Callable[[Task], Result], tasks: Sequence[Task], threads: int) -> list[Result]:
     """Do tasks side by side, each with one thread of linear algebra; results in the order of tasks.
 

@@ -6,7 +6,7 @@ import pytest
 
 from poolproof.basis import spline_bases
 from poolproof.pairs.design import make_design
-from poolproof.pairs.masked_kernels import SURE, _orthonormal, mask_pairs, masked_moments, masked_sums
+from poolproof.pairs.masked_kernels import SURE, orthonormal_rows, mask_pairs, masked_moments, masked_sums
 from poolproof.pairs.score_kernels import triangle
 
 K = 5
@@ -119,6 +119,6 @@ def test_columns__that_are_hardly_apart_are_subtracted_one_by_one():
 
 def test_orthonormal__says_where_products_are_not_enough():
     gram = np.array([[[1.0, 0.5], [0.5, 1.0]], [[1.0, 1.0], [1.0, 1.0 + SURE / 2]]])
-    turn, unsure = _orthonormal(gram)
+    turn, unsure = orthonormal_rows(gram)
     assert unsure.tolist() == [False, True]
     np.testing.assert_allclose(turn[0] @ gram[0] @ turn[0].T, np.eye(2), atol=1e-12)

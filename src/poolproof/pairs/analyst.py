@@ -140,7 +140,7 @@ class Analyst:
                 done(len(self.task.regulators))
                 tally = tally_list(columns, len(genes))
             else:
-                result = self.screen(engine, done)
+                result = self.screen(engine, done, limit)
                 cut = result.bend_cut.p_value
                 associations = Associations.of(result)
                 tally = tally_screen(result, len(genes), self.task.directed)
@@ -263,8 +263,8 @@ class Analyst:
         with phase("split-count control", show=self.progress):
             return split_control(engine, total, self.expression.genes, design, seed, threads=threads)
 
-    def screen(self, engine: Engine, report: Callable[[int], Any]) -> Screen:
-        """Screen all pairs."""
+    def screen(self, engine: Engine, report: Callable[[int], Any], limit: int = 0) -> Screen:
+        """Screen all pairs, of which the ``limit`` strongest are wanted in a table."""
         tested = self.task.regulators[engine.regulator_status[self.task.regulators] == names.OK]
         targets = np.flatnonzero(engine.target_status == names.OK)
         if len(np.union1d(tested, targets)) < 2 or len(tested) == 0:
@@ -279,6 +279,7 @@ class Analyst:
             tested,
             targets,
             self.rule,
+            limit=limit,
             dtype=self.settings.dtype,
             threads=self.settings.threads,
             memory=0.75 * self.settings.memory,

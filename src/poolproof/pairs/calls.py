@@ -20,6 +20,9 @@ _SHIFT = 0.05
 _LARGEST = 700.0  # -ln p beyond this is one code
 _STEP = (N_CODES - 2) / np.log1p(_LARGEST / _SHIFT)
 
+EVEN = (2, 4, 6, 8, 10)
+"""Degrees of freedom of a numerator whose tails are summed term by term."""
+
 _STAT_LOWEST = 2.0**-4  # statistics are read off a table at 12 bits of mantissa, 2^-4 to 2^12
 _STAT_OFFSET = (127 - 4) << 12
 
@@ -46,6 +49,9 @@ def minus_log_sf(
 ) -> np.ndarray:
     """-ln of the upper tail of chi-square(df), or of df times F(df, df_residual), without underflow."""
     x = np.asarray(statistic, dtype=np.float64)
+    largest = np.max(df, initial=0)
+    if largest in EVEN and np.min(df) == largest:
+        return _closed_minus_log_sf(x, int(largest), df_residual)
     with np.errstate(divide="ignore", invalid="ignore"):
         if np.all(np.isfinite(df_residual)):
             tail = special.fdtrc(df, df_residual, x / df)
@@ -56,6 +62,30 @@ def minus_log_sf(
         half = np.maximum(x, 1.0) / 2
         asymptote = half - (df / 2 - 1) * np.log(half) + special.gammaln(df / 2)
         return np.where(tail > 1e-290, -np.log(np.maximum(tail, 1e-300)), asymptote)
+
+
+def _closed_minus_log_sf(x: np.ndarray, df: int, df_residual: float | np.ndarray) -> np.ndarray:
+    """The same for even df, by the finite sums of Johnson, Kotz & Balakrishnan (1994, 1995).
+
+    Chi-square: exp(-x/2) sum_(i < df/2) (x/2)^i / i!. F, with b half of df_residual and
+    z = x / (x + df_residual): (1 - z)^b sum_(i < df/2) b (b + 1) .. (b + i - 1) z^i / i!.
+    """
+    with np.errstate(invalid="ignore"):
+        x = np.minimum(x, 1e30)  # whose tail is nothing; powers of it are finite
+        if np.all(np.isfinite(df_residual)):
+            b = np.asarray(df_residual) / 2
+            z, exponent = x / (x + df_residual), b * np.log1p(x / df_residual)
+            ratios = [
+                (b + i) / (i + 1) for i in range(df // 2 - 1)
+            ]  # of every term to the one before, over z
+        else:
+            z = exponent = x / 2
+            ratios = [np.asarray(1 / (i + 1)) for i in range(df // 2 - 1)]
+        total = np.ones_like(x)
+        for ratio in reversed(ratios):
+            total *= z * ratio
+            total += 1
+        return np.asarray(exponent - np.log(total))
 
 
 class CodeTable:

@@ -21,7 +21,6 @@ import numpy as np
 from scipy import special
 
 from .calls import minus_log_sf
-from .masked_kernels import Masked
 
 SQUARES = (0.05, 0.2, 0.6, 2.0)
 """Variance (c + t)^2, t the distance to an end of x: these c."""
@@ -282,32 +281,6 @@ def lower_block(
         columns = of.columns[: int(n_columns[row]), row]
         second, doubt, of.known[row] = test.statistics(of.x[row], columns, targets(at), of.known.get(row))
         value[row, at] = lowered(value[row, at], second, doubt, len(columns), replicates=replicates)
-
-
-def lower_incomplete(value: np.ndarray, x: np.ndarray, masked: Masked, *, replicates: bool) -> None:
-    """Lower scores (see :func:`lowered`) of one regulator and targets with holes, in place, ``(m,)``.
-
-    Every pair has samples of its own, and is looked at by itself.
-    """
-    usable = (masked.turn[:, masked.n_nuisance :] != 0).any(axis=2)
-    n_columns = usable.sum(axis=1)
-    high = np.flatnonzero((value > least(n_columns, replicates=replicates)) & (n_columns > 1))
-    every = masked.columns(high)
-    own, nuisance = every[:, masked.n_nuisance :], every[:, : masked.n_nuisance]
-    leverage = (own[:, 1:] ** 2).sum(axis=1)
-    whole = leverage.sum(axis=1)
-    narrow = (leverage**2).sum(axis=1) / np.where(whole > 0, whole, 1.0)
-    kurtosis = masked.mask[high].sum(axis=1) * (masked.values[high] ** 4).sum(axis=1)
-    known = x[masked.known]
-    for place in np.flatnonzero(narrow * kurtosis > BURSTY).tolist():
-        pair = high[place]
-        at = masked.mask[pair] > 0
-        columns = own[place][usable[pair]][:, at]
-        covariates = nuisance[place]
-        covariates = covariates[covariates.any(axis=1)][:, at].T
-        one = slice(pair, pair + 1)
-        second = weighted_statistics(known[at], columns, covariates, masked.values[one, at])
-        value[one] = lowered(value[one], *second, len(columns), replicates=replicates)
 
 
 def doubted(statistic: np.ndarray, second: np.ndarray, doubt: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ a polynomial in D, the leverage under the root of the HC3 weight, is formed samp
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -54,6 +54,24 @@ class Masked:
     columns_apart: np.ndarray
     """Their orthonormal columns, shape ``(u, q, n)``."""
 
+    @property
+    def used(self) -> np.ndarray:
+        """Columns that are not dropped, shape ``(m, q)``."""
+        return np.asarray(np.einsum("mqq->mq", self.turn) != 0)
+
+    def take(self, pairs: np.ndarray) -> Masked:
+        """The same for some pairs, in rising order."""
+        inside = np.isin(self.apart, pairs)
+        return replace(
+            self,
+            turn=self.turn[pairs],
+            values=self.values[pairs],
+            mask=self.mask[pairs],
+            norm=self.norm[pairs],
+            apart=np.searchsorted(pairs, self.apart[inside]),
+            columns_apart=self.columns_apart[inside],
+        )
+
     def along(self, values: np.ndarray) -> np.ndarray:
         """Products of the orthonormal columns with values ``(m, n)``, 0 where missing; shape ``(m, q)``."""
         found = np.matmul(self.turn, (values @ self.design.T)[:, :, None])[:, :, 0]
@@ -71,14 +89,14 @@ class Masked:
     def quadratic(self, weights: np.ndarray) -> np.ndarray:
         """Sum of the squares of the orthonormal columns times weights ``(m, q)``; shape ``(m, n)``."""
         full = np.matmul(self.turn.transpose(0, 2, 1) * weights[:, None], self.turn)
-        found = _folded(full) @ self.products
+        found = folded(full) @ self.products
         found *= self.mask
         found[self.apart] = np.matmul(weights[self.apart][:, None], self.columns_apart**2)[:, 0]
         return found
 
     def gram(self, weights: np.ndarray) -> np.ndarray:
         """Products of the orthonormal columns under weights ``(m, n)``, 0 where missing: ``(m, q, q)``."""
-        middle = _full(weights @ self.products.T)
+        middle = unfolded(weights @ self.products.T)
         found = np.matmul(np.matmul(self.turn, middle), self.turn.transpose(0, 2, 1))
         weighted = self.columns_apart * weights[self.apart][:, None]
         found[self.apart] = np.matmul(weighted, self.columns_apart.transpose(0, 2, 1))
@@ -112,7 +130,7 @@ def mask_pairs(x: np.ndarray, y: np.ndarray, present: np.ndarray, level: Level, 
     design = np.concatenate([level.covariates[known].T, basis[0]])
     products = np.stack([design[i] * design[j] for i, j in triangle(len(design))])
     mask = np.asarray(present[:, known], dtype=np.float64)
-    turn, unsure = _orthonormal(_full(mask @ products.T))
+    turn, unsure = orthonormal_rows(unfolded(mask @ products.T))
     apart = np.flatnonzero(unsure)
     turn[apart], columns = _one_by_one(design, mask[apart])
     p, values = level.covariates.shape[1], y[:, known] * mask
@@ -126,22 +144,22 @@ def mask_pairs(x: np.ndarray, y: np.ndarray, present: np.ndarray, level: Level, 
     return found
 
 
-def _full(folded: np.ndarray) -> np.ndarray:
+def unfolded(triangles: np.ndarray) -> np.ndarray:
     """Symmetric matrices ``(m, q, q)`` from their upper triangles ``(m, q (q + 1) / 2)``."""
-    q = int((2 * folded.shape[1]) ** 0.5)
-    full = np.empty((len(folded), q, q))
+    q = int((2 * triangles.shape[1]) ** 0.5)
+    full = np.empty((len(triangles), q, q))
     for column, (i, j) in enumerate(triangle(q)):
-        full[:, i, j] = full[:, j, i] = folded[:, column]
+        full[:, i, j] = full[:, j, i] = triangles[:, column]
     return full
 
 
-def _folded(full: np.ndarray) -> np.ndarray:
+def folded(full: np.ndarray) -> np.ndarray:
     """Upper triangles of symmetric matrices, entries off the diagonal twice: for sums over both halves."""
     pairs = triangle(full.shape[1])
     return np.stack([full[:, i, j] * (1 if i == j else 2) for i, j in pairs], axis=1)
 
 
-def _orthonormal(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def orthonormal_rows(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows that turn columns with these products into orthonormal ones, and where that is not sure.
 
     ``gram`` has shape ``(m, q, q)``; row j of the answer is that of column j made orthogonal to those before.

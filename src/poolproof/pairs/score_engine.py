@@ -16,8 +16,9 @@ from ..basis import N_COLUMNS
 from ..data.expression import Expression
 from .calls import Z_UPPER, minus_log_sf, share_upper
 from .design import Design, Level, n_effective, n_present
-from .growing_noise import BURSTY, Regulators, concentration, least, lower_block, lower_incomplete
+from .growing_noise import BURSTY, Regulators, concentration, least, lower_block
 from .line_law import common_line
+from .masked_growth import lower_incomplete
 from .masked_kernels import mask_pairs, masked_moments
 from .outcome import Either, NullLaw, Outcome
 from .replicate_kernels import spread_of
@@ -226,7 +227,8 @@ class ScoreTest:
         missing = self.targets.missing
         incomplete = missing[genes][None] | missing[features.regulators][:, None]
         if exact and incomplete.any():
-            self._fill_incomplete(result, features.regulators, genes, incomplete)
+            wanted = incomplete if again is None else incomplete & again
+            self._fill_incomplete(result, features.regulators, genes, wanted)
         result.doubt = result.doubt | incomplete | features.unsafe[:, None] | (result.r2_linear > STEEP)
         return result
 

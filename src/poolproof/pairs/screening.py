@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import in_threads
+from .._arrays import in_threads, keep_freed_memory
 from .calls import (
     N_CODES,
     CodeTable,
@@ -38,7 +38,7 @@ NEAR = 1e-3
 """Relative distance from a threshold within which a pair is recomputed in float64."""
 
 BYTES_PER_PAIR = 7
-BYTES_PER_ROW = 72
+BYTES_PER_ROW = 74
 """Bytes of a candidate for the table, collected on the way."""
 SMALL = 250_000
 """Up to so many pairs, all are decided in float64 at once, and adjusted p-values are exact."""
@@ -46,6 +46,8 @@ CALL_COST = 512
 """What one more call of an engine costs, in pairs."""
 
 Columns = dict[str, np.ndarray]
+Settled = tuple[Cut, dict[int, tuple[np.ndarray, np.ndarray]]]
+"""A cut; and per block the flat positions of pairs near it, and which of them are rejected."""
 _R2_OFFSET = (127 - 16) << 12  # r2_spline from 2^-16 to 1, 12 bits of mantissa
 TILE = 2048
 
@@ -57,6 +59,16 @@ class Rule:
     fdr: float
     margin: float
     min_r2: float
+
+
+@dataclass(frozen=True, eq=False)
+class Collected:
+    """Numbers of associated pairs, and from which strength on all of them are there."""
+
+    columns: Columns
+    """Those of the table; place in the screen (``row``, ``column``); code of ``strength``. Empty: no pair."""
+    border: int
+    """Code of the strength from which on no pair is missing; 0: all are there."""
 
 
 @dataclass(eq=False)
@@ -77,8 +89,8 @@ class Screen:
     """Map from p-values of the test of non-linearity to adjusted ones."""
     bend_cut: Cut
     association_cut: Cut
-    associated: Columns | None
-    """Numbers of all associated pairs (rows of the table) as screened; None where they were too many."""
+    associated: Collected
+    """Numbers of associated pairs (rows of the table) as screened, in any order."""
 
 
 def screen(
@@ -88,6 +100,7 @@ def screen(
     rule: Rule,
     *,
     dtype: type = np.float32,
+    limit: int = 0,
     threads: int = 1,
     memory: float = 4e9,
     progress: Callable[[int], None] = lambda n: None,
@@ -104,6 +117,8 @@ def screen(
         Thresholds.
     dtype
         Of the screening products; decisions are made in float64.
+    limit
+        Rows of the table: numbers of about so many of the strongest pairs are kept on the way.
     threads
         Blocks of regulators worked on at once; each uses one thread of linear algebra.
     memory
@@ -111,6 +126,7 @@ def screen(
     progress
         Told the number of regulators done.
     """
+    keep_freed_memory()
     shape = (len(regulators), len(targets))
     store = _Store(shape, memory)
     bend = store.array(np.uint16)
@@ -123,7 +139,7 @@ def screen(
     minus_log_p = np.zeros(shape if small else (0, 0))
     bound_from = 0.0 if small else (1 - NEAR) * rule.min_r2
     kept = _Kept(engine, regulators, size, 0.1 * memory)
-    collected = _Collection(rule, limit=0.1 * memory / BYTES_PER_ROW)
+    collected = _Collection(rule, limit, 0.1 * memory / BYTES_PER_ROW)
 
     def work(start: int) -> None:
         rows = slice(start, min(start + size, len(regulators)))
@@ -148,7 +164,8 @@ def screen(
             near |= targets[None, at] == regulators[rows, None]
             doubt[:, at] = near
             places = start + np.arange(len(near)), low + np.arange(near.shape[1])
-            collected.add(outcome, state[rows, at], association[rows, at], ~near, places)
+            codes = association[rows, at], strength[rows, at]
+            collected.add(outcome, state[rows, at], codes, ~near, places)
         doubt &= targets[None] != regulators[rows, None]
         for chosen, columns, outcome in exact_groups(engine, block, doubt, targets):
             where = np.ix_(np.arange(rows.start, rows.stop)[chosen], columns)
@@ -162,16 +179,16 @@ def screen(
             for array, value in new:
                 array[where] = np.where(inside, value, array[where])
             places = start + chosen, columns
-            collected.add(outcome, state[where], association[where], inside, places)
+            codes = association[where], strength[where]
+            collected.add(outcome, state[where], codes, inside, places)
         state[rows][targets[None] == regulators[rows, None]] = 0
         progress(rows.stop - rows.start)
 
     in_threads(work, range(0, len(regulators), size), threads)
     histograms = [_histogram(codes, state, size) for codes in (bend, association)]
-    cuts = [
-        _settle(engine, kept, regulators, targets, codes, state, histogram, rule, of, threads, size)
-        for codes, histogram, of in zip((bend, association), histograms, ("bend", "association"), strict=True)
-    ]
+    cuts = _settle(
+        engine, kept, regulators, targets, (bend, association), state, histograms, rule, threads, size
+    )
     if small:
         q_values = exact_q_values(np.exp(-minus_log_p[(state & TESTED) > 0]))
     else:
@@ -236,53 +253,81 @@ class _Kept:
                 self._blocks[start] = block
         return block
 
+    def some(self, start: int, chosen: np.ndarray) -> Any:
+        """Features of some regulators of the block that starts here."""
+        if self._keep:
+            return self.features(start).take(chosen)
+        return self._engine.features(self._regulators[start : start + self._size][chosen])
+
 
 class _Collection:
-    """Numbers of candidates for the table, gathered while blocks are at hand."""
+    """Numbers of candidates for the table, gathered while blocks are at hand: the strongest that fit."""
 
-    def __init__(self, rule: Rule, limit: float) -> None:
+    def __init__(self, rule: Rule, limit: int, most: float) -> None:
         self._floor = code_of(np.array(-np.log(rule.fdr)))
         self._limit = limit
-        self._parts: list[Columns] | None = []
+        self._most = most
+        self._parts: list[Columns] = []
         self._n = 0
+        self._border = 0
         self._lock = Lock()
 
     def add(
         self,
         outcome: Outcome,
         state: np.ndarray,
-        association: np.ndarray,
+        codes: tuple[np.ndarray, np.ndarray],
         settled: np.ndarray,
         places: tuple[np.ndarray, np.ndarray],
     ) -> None:
-        """Add the settled pairs of an outcome that may turn out to be associated."""
-        if self._parts is None:
+        """Add the settled pairs of an outcome that may turn out to be associated, and be in the table.
+
+        ``codes`` are those of the test of association and of strength.
+        """
+        if self._limit == 0:
             return
+        association, strength = codes
         wanted = settled & (state & (TESTED | STRONG) == (TESTED | STRONG)) & (association >= self._floor)
+        if self._border:
+            wanted &= strength >= self._border
         rows, columns = np.nonzero(wanted)
         if len(rows) == 0:
             return
-        part = {"row": places[0][rows], "column": places[1][columns]} | outcome.numbers(rows, columns)
+        part = {"row": places[0][rows], "column": places[1][columns], "strength": strength[rows, columns]}
+        part |= outcome.numbers(rows, columns)
         with self._lock:
+            self._parts.append(part)
             self._n += len(rows)
-            if self._parts is not None:
-                self._parts.append(part)
-            if self._n > self._limit:
-                self._parts = None
+            if self._n > self._most:
+                self._prune()
 
-    def associated(self, regulators: np.ndarray, targets: np.ndarray, calls: np.ndarray) -> Columns | None:
-        """Keep what was called associated, in order of regulator and target; None if there was too much."""
-        if self._parts is None:
-            return None
-        if not self._parts:
-            return {}
-        columns = {name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]}
-        row, column = columns.pop("row"), columns.pop("column")
-        call = calls[row, column]
-        order = np.lexsort((column, row))
-        order = order[call[order] >= INCONCLUSIVE]
-        columns |= {"regulator": regulators[row], "target": targets[column], "call": call}
-        return {name: values[order] for name, values in columns.items()}
+    def _prune(self) -> None:
+        """Leave out the weakest, but for twice as many as the table may have."""
+        counts = np.zeros(N_CODES, dtype=np.int64)
+        for part in self._parts:
+            counts += np.bincount(part["strength"], minlength=N_CODES)
+        at_least = np.cumsum(counts[::-1])[::-1]
+        wanted = min(2 * self._limit, 0.5 * self._most)
+        self._border = max(int(np.flatnonzero(at_least >= wanted)[-1]), self._border + 1)
+        for i, part in enumerate(self._parts):
+            strong = part["strength"] >= self._border
+            self._parts[i] = {name: values[strong] for name, values in part.items()}
+        self._n = sum(len(part["row"]) for part in self._parts)
+
+    def associated(self, regulators: np.ndarray, targets: np.ndarray, calls: np.ndarray) -> Collected:
+        """Keep what was called associated."""
+        parts = []
+        for part in self._parts:
+            call = calls[part["row"], part["column"]]
+            kept = np.flatnonzero(call >= INCONCLUSIVE)
+            chosen = {name: values[kept] for name, values in part.items()}
+            parts.append(chosen | {"call": call[kept]})
+        self._parts = []
+        if not parts:
+            return Collected({}, self._border)
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        row, column = columns["row"], columns["column"]
+        return Collected(columns | {"regulator": regulators[row], "target": targets[column]}, self._border)
 
 
 def block_size(engine: Engine, n_regulators: int, threads: int) -> int:
@@ -362,45 +407,58 @@ def _settle(
     kept: _Kept,
     regulators: np.ndarray,
     targets: np.ndarray,
-    codes: np.ndarray,
+    both: tuple[np.ndarray, np.ndarray],
     state: np.ndarray,
-    histogram: np.ndarray,
+    histograms: list[np.ndarray],
     rule: Rule,
-    of: str,
     threads: int,
     size: int,
-) -> tuple[Cut, dict[int, tuple[np.ndarray, np.ndarray]]]:
-    """Find the Benjamini-Hochberg cut, deciding what is near it by exact p-values.
+) -> list[Settled]:
+    """Find both Benjamini-Hochberg cuts, deciding what is near them by exact p-values.
 
-    Returns the cut and, per block, which doubtful pairs (flat positions) are rejected.
+    ``both`` are the codes of the bend and of association. Returns, for each, the cut and, per block, which
+    doubtful pairs (flat positions) are rejected.
     """
-    n_tests = int(histogram.sum())
-    low, high = doubtful_codes(histogram, rule.fdr)
-    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    bounds = [doubtful_codes(histogram, rule.fdr) for histogram in histograms]
+    found: list[dict[int, tuple[np.ndarray, np.ndarray]]] = [{}, {}]
 
     def work(start: int) -> None:
         rows = slice(start, min(start + size, len(regulators)))
-        wanted = (codes[rows] >= low) & (codes[rows] <= high) & ((state[rows] & TESTED) > 0)
-        if not wanted.any():
+        near = [
+            (codes[rows] >= low) & (codes[rows] <= high) & ((state[rows] & TESTED) > 0)
+            for codes, (low, high) in zip(both, bounds, strict=True)
+        ]
+        mine = np.flatnonzero(near[0].any(axis=1) | near[1].any(axis=1))
+        if len(mine) == 0:
             return
-        p_values = np.full(wanted.shape, np.nan)
-        block = kept.features(start)
+        block = kept.some(start, mine)
+        wanted = near[0][mine] | near[1][mine]
+        p_values = [np.full(wanted.shape, np.nan), np.full(wanted.shape, np.nan)]
         for chosen, columns, outcome in exact_groups(engine, block, wanted, targets):
-            p_values[np.ix_(chosen, columns)] = np.exp(-getattr(outcome, of).minus_log_p())
-        found[start] = np.flatnonzero(wanted), p_values[wanted]
+            at = np.ix_(chosen, columns)
+            for p, close, law in zip(p_values, near, (outcome.bend, outcome.association), strict=True):
+                if close[np.ix_(mine[chosen], columns)].any():
+                    p[at] = np.exp(-law.minus_log_p())
+        for of, close, p in zip(found, near, p_values, strict=True):
+            if close.any():
+                of[start] = np.flatnonzero(close), p[close[mine]]
 
     in_threads(work, range(0, len(regulators), size), threads)
-    doubtful = np.concatenate([p for _, p in found.values()]) if found else np.zeros(0)
-    cut = bh_cut(n_tests, int(histogram[high + 1 :].sum()), doubtful, rule.fdr, (low, high))
-    return cut, {start: (at, p <= cut.p_value) for start, (at, p) in found.items()}
+    cuts: list[Settled] = []
+    for histogram, (low, high), of in zip(histograms, bounds, found, strict=True):
+        doubtful = np.concatenate([p for _, p in of.values()]) if of else np.zeros(0)
+        n_sure = int(histogram[high + 1 :].sum())
+        cut = bh_cut(int(histogram.sum()), n_sure, doubtful, rule.fdr, (low, high))
+        cuts.append((cut, {start: (at, p <= cut.p_value) for start, (at, p) in of.items()}))
+    return cuts
 
 
 def _call(
     bend: np.ndarray,
     association: np.ndarray,
     state: np.ndarray,
-    bend_cut: tuple[Cut, dict[int, tuple[np.ndarray, np.ndarray]]],
-    association_cut: tuple[Cut, dict[int, tuple[np.ndarray, np.ndarray]]],
+    bend_cut: Settled,
+    association_cut: Settled,
     size: int,
 ) -> np.ndarray:
     """Turn codes, cuts and settled bits into calls, in place of ``state``."""

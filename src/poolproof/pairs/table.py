@@ -34,7 +34,8 @@ CALL_NAMES = {
     AFFINE: names.AFFINE,
     NONLINEAR: names.NONLINEAR,
 }
-_CALLS = np.array([CALL_NAMES[code] for code in sorted(CALL_NAMES)], dtype=object)
+_CALLS = np.array([names.PAIR_CALLS.index(CALL_NAMES[code]) for code in sorted(CALL_NAMES)], dtype=np.int8)
+"""Place of each call among the names."""
 
 NUMBERS = tuple(column.name for column in names.PAIR_COLUMNS[3:10])
 
@@ -141,15 +142,18 @@ def list_columns(engine: Engine, pairs: np.ndarray, rule: Rule, threads: int) ->
 
 
 def associated_columns(result: Screen, limit: int, threads: int) -> Columns:
-    """Rows of the ``limit`` strongest associated pairs: as screened, or recomputed if they were too many."""
-    if result.associated is None:
-        return screened_columns(result, strongest(result, limit, threads), threads)
-    if not result.associated:
+    """Rows of the ``limit`` strongest associated pairs, in any order: as screened, where all were kept."""
+    kept = result.associated
+    if not kept.columns:
         return screened_columns(result, np.zeros(result.calls.shape, dtype=bool), threads)
-    columns = dict(result.associated)
-    if len(columns["call"]) > limit:
-        order = np.argsort(-ranked_by(columns["r2_spline"], result.engine.cuts_r2), kind="stable")[:limit]
-        columns = {name: values[order] for name, values in columns.items()}
+    columns = dict(kept.columns)
+    row, column, _ = (columns.pop(name) for name in ("row", "column", "strength"))
+    if kept.border or len(row) > limit:
+        chosen, border = strongest(result, limit, threads)
+        if border <= kept.border + 1:  # some of them were left out on the way
+            return screened_columns(result, chosen, threads)
+        inside = np.flatnonzero(chosen[row, column])
+        columns = {name: values[inside] for name, values in columns.items()}
     columns["q_value"] = settled_q_values(columns, result.q_values, result.rule.fdr)
     return columns
 
@@ -186,11 +190,14 @@ def settled_q_values(part: Columns, q_values: Callable[[np.ndarray], np.ndarray]
     return np.where(part["tested"], q, np.nan)
 
 
-def strongest(result: Screen, limit: int, threads: int) -> np.ndarray:
-    """Choose the ``limit`` strongest associated pairs; a mask of shape ``(R, m)``."""
+def strongest(result: Screen, limit: int, threads: int) -> tuple[np.ndarray, int]:
+    """Choose the ``limit`` strongest associated pairs: a mask ``(R, m)``, and the code of the weakest.
+
+    Where there are no more than so many, all; the code then is 0.
+    """
     associated = result.calls >= INCONCLUSIVE
     if int(associated.sum()) <= limit:
-        return associated
+        return associated, 0
     counts = np.zeros(1 << 16, dtype=np.int64)
     for row in range(len(result.regulators)):
         counts += np.bincount(result.strength[row][associated[row]], minlength=1 << 16)
@@ -204,17 +211,18 @@ def strongest(result: Screen, limit: int, threads: int) -> np.ndarray:
     order = np.argsort(-by, kind="stable")[: limit - int(sure.sum())]
     rows, places = np.nonzero(close)
     sure[rows[order], places[order]] = True
-    return sure
+    return sure, border
 
 
 def table_of(columns: Columns, engine: Engine, genes: np.ndarray) -> pd.DataFrame:
     """Label columns as a pair table (see ``_names.PAIR_COLUMNS``), in the order given."""
     x, y = columns["regulator"], columns["target"]
     tested = columns["tested"]
-    status = np.full(len(x), names.OK, dtype=object)
-    status[~tested] = engine.untested_status
-    for of_gene in (engine.target_status[y], engine.regulator_status[x]):
-        status = np.where(of_gene != names.OK, of_gene, status)
+    place = {name: code for code, name in enumerate(names.PAIR_STATUSES)}
+    status = np.where(tested, place[names.OK], place[engine.untested_status]).astype(np.int8)
+    for of_gene, ends in ((engine.target_status, y), (engine.regulator_status, x)):
+        code = np.array([place[of] for of in of_gene], dtype=np.int8)[ends]
+        np.copyto(status, code, where=code != place[names.OK])
     frame: dict[str, Any] = {
         "regulator": genes[x],
         "target": genes[y],
@@ -223,8 +231,10 @@ def table_of(columns: Columns, engine: Engine, genes: np.ndarray) -> pd.DataFram
     for column in names.PAIR_COLUMNS[3:11]:
         values = np.asarray(columns[column.name], dtype=np.float64)
         frame[column.name] = np.where(tested, values, np.nan)
-    frame["call"] = pd.Categorical(_CALLS[columns["call"]], categories=names.PAIR_CALLS)
-    frame["status"] = pd.Categorical(status, categories=names.PAIR_STATUSES)
+    frame["call"] = pd.Categorical.from_codes(
+        _CALLS[columns["call"]], dtype=pd.CategoricalDtype(list(names.PAIR_CALLS))
+    )
+    frame["status"] = pd.Categorical.from_codes(status, dtype=pd.CategoricalDtype(list(names.PAIR_STATUSES)))
     return pd.DataFrame(frame)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import special
 
 from .. import _names as names
-from .._arrays import add, in_threads
+from .._arrays import add, in_threads, keep_freed_memory
 from .partial import Conditioner, Estimates, Given, Tile
 
 SIZE = 256
@@ -110,7 +110,7 @@ def screen_triples_of(
     size = max(1, min(16, len(middle) // (4 * threads)))
 
     lists = _Lists(n_listed)
-    _keep_freed_memory()
+    keep_freed_memory()
 
     def work(start: int) -> _Sums:
         sums = _Sums(lists)
@@ -142,15 +142,6 @@ def screen_triples_of(
         evidence=evidence,
         listed=lists.done(),
     )
-
-
-def _keep_freed_memory() -> None:
-    """Have the C library keep freed blocks of less than 32 MB, which tiles take and give back all the time.
-
-    glibc asks the system for every larger block anew, page by page, which takes longer than the arithmetic;
-    what "larger" is rises with the largest block freed (mallopt(3)). Elsewhere this does nothing.
-    """
-    np.empty((32 << 20) - (1 << 16), dtype=np.uint8)
 
 
 def blocks_of(ends: np.ndarray, most: int) -> Iterator[tuple[np.ndarray, int]]:
