@@ -20,7 +20,7 @@ from .design import Design
 from .outcome import Engine
 from .settings import EngineSettings
 from .stream_agreement import SmoothBounds
-from .stream_found import NUMBERS, Found, LooksUp, even_groups
+from .stream_found import NUMBERS, Found, LooksUp, groups_of
 from .stream_genes import StreamedGenes
 from .stream_kernels import WITH_Y2
 from .stream_products import multiply, rows_of
@@ -88,7 +88,7 @@ class StreamedCountTest(LooksUp, StreamedGenes):
         """Runs of regulators whose products fit into memory side by side."""
         per_pair = 8 * sum(WITH_Y2.stop + 1 + 3 * level.n_clusters for level in self.levels)
         most = int(max(AT_ONCE, self.memory / (per_pair * self.n_genes)))
-        return even_groups(n_regulators, most, n_workers)
+        return groups_of(np.full(n_regulators, 1.0), most, n_workers)
 
 
 @dataclass(frozen=True, eq=False)

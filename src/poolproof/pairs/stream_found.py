@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -99,15 +100,21 @@ class LooksUp:
         return self.found.get("detectable", features.regulators, np.arange(self.n_genes)[targets])
 
 
-def even_groups(n_regulators: int, most: int, n_workers: int) -> list[slice]:
-    """Runs of at most so many regulators, as many for each worker.
+def groups_of(sizes: np.ndarray, most: float, n_workers: int) -> list[slice]:
+    """Runs of regulators of these sizes, together at most so large, as many for each worker.
 
     Examples
     --------
-    >>> even_groups(10, 4, 2)
-    [slice(0, 3, None), slice(3, 6, None), slice(6, 9, None), slice(9, 10, None)]
+    >>> groups_of(np.full(10, 1.0), 4, 2)
+    [slice(0, 2, None), slice(2, 5, None), slice(5, 7, None), slice(7, 10, None)]
     """
-    n_groups = -(-n_regulators // most)
-    n_groups = -(-n_groups // n_workers) * n_workers
-    size = max(1, -(-n_regulators // max(1, n_groups)))
-    return [slice(low, min(low + size, n_regulators)) for low in range(0, n_regulators, size)]
+    ends = np.cumsum(sizes)
+    if len(ends) == 0:
+        return []
+    room = max(most - sizes.max(), sizes.max())  # a run may pass its end by one
+    n_groups = int(np.ceil(ends[-1] / max(room, 1.0)))
+    n_groups = max(1, -(-n_groups // n_workers) * n_workers)
+    edges = np.searchsorted(ends, ends[-1] / n_groups * np.arange(n_groups + 1) * (1 + 1e-12))
+    edges[-1] = len(sizes)
+    edges = np.unique(edges)
+    return [slice(int(low), int(high)) for low, high in pairwise(edges)]

@@ -17,7 +17,7 @@ from .design import Design
 from .growing_noise import BURSTY, least
 from .score_engine import _FLOOR, ScoreTest
 from .score_kernels import Moments, columns_for, quadratic_form, triangle
-from .stream_found import NUMBERS, Found, LooksUp, even_groups
+from .stream_found import NUMBERS, Found, LooksUp, groups_of
 from .stream_score_sums import (
     RegulatorColumns,
     ScoreCells,
@@ -29,7 +29,7 @@ from .stream_score_sums import (
     target_sums,
 )
 from .stream_second import SecondTestWithHeap, concentration_with_heap, lower_with_heap
-from .stream_splines import HeapColumns
+from .stream_splines import LEAST_HEAP, HeapColumns
 from .stream_sums import CellStream
 from .workers import Runner, Threads
 
@@ -117,12 +117,10 @@ class StreamedScoreTest(LooksUp, ScoreTest):
 
     def _groups(self, tested: np.ndarray, n_workers: int) -> list[slice]:
         """Runs of regulators whose columns and products fit into memory side by side."""
-        if len(tested) == 0:
-            return []
         products = 8 * len(self.levels) * (self.k + 2 * len(triangle(self.k))) * self.n_genes
         entries = self.of_targets.first[:, 0].sum(axis=0)[tested]
-        columns = 8 * (self.k + 3) * float(np.minimum(2 * entries, self.n).max())
-        return even_groups(len(tested), int(max(1, self.memory / (products + columns))), n_workers)
+        taken = np.where(entries > (1 - LEAST_HEAP) * self.n / len(self.levels), self.n, entries)
+        return groups_of(products + 8.0 * (self.k + 3) * taken, self.memory, n_workers)
 
     def gene_facts(self, factors: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean, variance and share of zeros of every gene, on the tested scale."""

@@ -54,8 +54,8 @@ class SecondTestWithHeap:
     def __init__(self, of: HeapColumns, covariate: Covariate) -> None:
         self.of, self.n = of, covariate.n
         k = of.n_columns
-        z_powers = of.z ** np.arange(5)[:, None]
-        self.heap_powers = np.where(of.n_heap > 0, covariate.powers - z_powers.sum(axis=1), 0.0)
+        self.z_powers = of.z ** np.arange(5)[:, None]
+        self.heap_powers = np.where(of.n_heap > 0, covariate.powers - self.z_powers.sum(axis=1), 0.0)
         space = Space(of.z, covariate)
         variance, on_heap = shapes_with_heap(of, self.n)
         self.weight, self.heap_weight = 1 / variance, 1 / on_heap
@@ -79,7 +79,7 @@ class SecondTestWithHeap:
         bends, heap = self.design[self.n_null :], self.heap[self.n_null :]
         whole = (bends * variance) @ bends.T + on_heap * (heap @ _cross(self.heap_powers) @ heap.T)
         inverse = np.linalg.inv(whole)
-        share = variance * np.einsum("an,ab,bn->n", bends, inverse, bends, optimize=True)
+        share = variance * (bends * (inverse @ bends)).sum(axis=0)
         square = heap.T @ inverse @ heap
         polynomial = on_heap * np.array([square[0, 0], 2 * square[0, 1], square[1, 1]])
         total = share @ share + np.convolve(polynomial, polynomial) @ self.heap_powers
@@ -95,13 +95,7 @@ class SecondTestWithHeap:
         moments
             Sums of products of the powers `POWERS` of target and z over all cells, shape ``(15, m)``.
         """
-        z = self.of.z
-        powers = [np.ones_like(y), y, y * y]
-        powers += [powers[2] * y, powers[2] * powers[2]]
-        rest = {
-            of: moments[place] - powers[of[0]] @ z ** of[1] if self.of.n_heap else 0 * moments[place]
-            for place, of in enumerate(POWERS)
-        }
+        rest = self._on_heap(y, moments)
         line, (flat, slope) = self.design[self.n_null - 1], self.heap[self.n_null - 1]
         size = y @ line + flat * rest[1, 0] + slope * rest[1, 1]
         u = y - size[:, None] * line
@@ -122,6 +116,17 @@ class SecondTestWithHeap:
             fourth = (scaled * scaled).sum(axis=1) + at_heap**2 * on_heap.power(4)
             doubt = self.n * fourth / whole**2 * self.share[best]
         return np.where(left > 0, found, np.inf), np.where(np.isfinite(doubt), doubt, 0.0)
+
+    def _on_heap(self, y: np.ndarray, moments: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
+        """Sums of the powers `POWERS` over the heap, shape ``(m,)`` each."""
+        if not self.of.n_heap:
+            return {of: np.zeros(len(y)) for of in POWERS}
+        there = [np.tile(self.z_powers.sum(axis=1), (len(y), 1))]
+        power = y
+        for a in range(1, 5):
+            there.append(power @ self.z_powers[: 5 - a].T)
+            power = power * y
+        return {of: moments[place] - there[of[0]][:, of[1]] for place, of in enumerate(POWERS)}
 
 
 class _Residual:
