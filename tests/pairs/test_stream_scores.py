@@ -17,7 +17,7 @@ from poolproof.pairs.growing_noise import SecondTest, concentration
 from poolproof.pairs.score_engine import ScoreTest
 from poolproof.pairs.score_kernels import level_bases
 from poolproof.pairs.stream_scores import StreamedScoreTest
-from poolproof.pairs.stream_second import SecondTestWithHeap, concentration_with_heap, projected_moments
+from poolproof.pairs.stream_second import SecondTestWithHeap, concentration_with_heap, projected_fourth
 from poolproof.pairs.stream_splines import Covariate, heap_columns
 from poolproof.pairs.stream_sums import CellStream
 from poolproof.pairs.workers import Threads
@@ -174,13 +174,15 @@ def test_expansions__sum_functions_over_cells():
 def test_second_test__with_a_heap_is_that_of_all_cells():
     x, z, level, covariate, of, basis = one_gene()
     rng = np.random.default_rng(8)
-    y = rng.gamma(0.2, size=(6, len(x))) * (1 + x)
+    y = rng.gamma(0.2, size=(6, len(x))) * (1 + x) * (rng.random((6, len(x))) < 0.5)
     mean, slope, norm = y.mean(axis=1), y @ z, np.sqrt((y**2).sum(axis=1))
     projected = (y - mean[:, None] - np.outer(slope, z)) / norm[:, None]
     plain = SecondTest(level.covariates).statistics(x, basis, projected)
-    raw = {(a, b): (y**a) @ z**b for a in range(5) for b in range(5 - a)}
-    moments = projected_moments(raw, mean, slope, norm)
-    found = SecondTestWithHeap(of, covariate)(projected[:, x > 0], moments)
+    y = y / norm[:, None]
+    sums = {(a, b): (y**a) @ z**b for a in range(5) for b in range(5 - a)}
+    mean, slope = mean / norm, slope / norm
+    found = SecondTestWithHeap(of, covariate)(sp.csr_matrix(y[:, x > 0]), sums, mean, slope)
+    np.testing.assert_allclose(projected_fourth(sums, mean, slope), (projected**4).sum(axis=1))
     for one, other in zip(found, plain[:2], strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-8)
     powers = np.array([(z[x == 0] ** i).sum() for i in range(5)])

@@ -16,15 +16,13 @@ import scipy.sparse as sp
 
 from .design import Level
 from .score_kernels import triangle
-from .stream_second import projected_moments
+from .stream_second import POWERS, projected_fourth
 from .stream_splines import Covariate, HeapColumns, heap_columns
 from .stream_sums import CellStream, Piece, summed
 from .workers import Runner
 
 LEAST_REST = 1e-3
 """Smallest 1 - h in the HC3 weight."""
-FIRST = [(a, b) for a in range(1, 5) for b in range(5 - a)]
-"""Powers of y and z whose sums the first pass takes, after the cells that have the gene."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,12 +66,16 @@ class TargetSums:
     """At least 3 distinct values, shape ``(n_levels, m)``."""
     norm: np.ndarray
     """Over all levels, 1 where nothing varies, shape ``(m,)``."""
-    moments: list[np.ndarray]
-    """Sums of powers of the projected targets and z, shape ``(15, m)``."""
     waves: list[np.ndarray]
     """Sums of y, and of y (y - 2 (mean + slope z)), with Chebyshev polynomials, ``(2, n_waves, m)``."""
     first: np.ndarray
-    """Sums of the first pass, shape ``(n_levels, 11, m)``."""
+    """Cells that have the gene, then sums of `POWERS` of y and z, shape ``(n_levels, 11, m)``."""
+
+    def scaled(self, level: int, genes: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
+        """Those sums of some genes, y in units of its norm."""
+        norm = self.norm[genes]
+        sums = self.first[level][:, genes]
+        return {(a, b): sums[1 + place] / norm**a for place, (a, b) in enumerate(POWERS)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,34 +127,29 @@ def powers_of(cells: ScoreCells, piece: Piece, mean: np.ndarray, slope: np.ndarr
 def target_sums(cells: ScoreCells, run: Runner) -> TargetSums:
     """Two passes over all cells."""
     n_levels, m = len(cells.levels), cells.stream.blocks.n_genes
-    first = summed(cells.stream, _First(cells), 1 + len(FIRST), run)
+    first = summed(cells.stream, _First(cells), 1 + len(POWERS), run)
     mean, slope, kurtosis, norm2 = (np.zeros((n_levels, m)) for _ in range(4))
     varies, enough = np.zeros((n_levels, m), dtype=bool), np.zeros((n_levels, m), dtype=bool)
-    raw = []
     for i, of in enumerate(cells.covariates):
-        sums = {power: first[i, 1 + place] for place, power in enumerate(FIRST)}
+        sums = {power: first[i, 1 + place] for place, power in enumerate(POWERS)}
         sums |= {(0, b): np.full(m, of.powers[b]) for b in range(5)}
-        raw.append(sums)
         mean[i] = sums[1, 0] / of.n
         slope[i] = sums[1, 1] if of.powers[2] > 0 else 0.0
         square = sums[2, 0] - of.n * mean[i] ** 2 - slope[i] ** 2
         varies[i] = square > 1e-12 * sums[2, 0]
         norm2[i] = np.where(varies[i], square, 0.0)
         enough[i] = _three_levels(first[i, 0], sums, of.n)
+        fourth = projected_fourth(sums, mean[i], slope[i])
+        kurtosis[i] = np.where(varies[i], fourth * of.n / np.where(varies[i], square, 1.0) ** 2, 0.0)
     whole = norm2.sum(axis=0)
     norm = np.where(whole > 0, np.sqrt(whole), 1.0)
-    moments = []
-    for i, of in enumerate(cells.covariates):
-        moments.append(projected_moments(raw[i], mean[i], slope[i], norm))
-        share = np.where(varies[i], norm2[i] / norm**2, 1.0)
-        kurtosis[i] = np.where(varies[i], moments[i][-1] * of.n / share**2, 0.0)
     waves = summed(
         cells.stream, _Waves(cells, mean, slope), 2 * max(of.n_waves for of in cells.covariates), run
     )
     by_level = [
         part.reshape(2, -1, m)[:, : of.n_waves] for part, of in zip(waves, cells.covariates, strict=True)
     ]
-    return TargetSums(mean, slope, varies, kurtosis, enough, norm, moments, by_level, first)
+    return TargetSums(mean, slope, varies, kurtosis, enough, norm, by_level, first)
 
 
 def _three_levels(n_seen: np.ndarray, sums: dict[tuple[int, int], np.ndarray], n: int) -> np.ndarray:

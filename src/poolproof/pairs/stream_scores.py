@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
 from .. import _names as names
 from ..basis import N_COLUMNS
@@ -21,7 +22,6 @@ from .stream_found import NUMBERS, Found, LooksUp, groups_of
 from .stream_score_sums import (
     RegulatorColumns,
     ScoreCells,
-    TargetSums,
     columns_of,
     inside,
     products_of,
@@ -269,53 +269,26 @@ class _Work:
             at, value = wanted[r, i]
             regulator, sums = of[r][i].of, engine.of_targets
             test = SecondTestWithHeap(regulator, engine.cells.covariates[i])
-            targets = _Targets(engine.of_targets, i, at, regulator.z, *values[r, i])
-            lower_with_heap(value, test, targets, sums.moments[i][:, at])
-
-
-@dataclass(frozen=True, eq=False)
-class _Targets:
-    """Targets, covariate projected out and scaled, in the cells that have one regulator."""
-
-    sums: TargetSums
-    level: int
-    genes: np.ndarray
-    z: np.ndarray
-    """Covariate of these cells."""
-    places: np.ndarray
-    """Of every value: the cell,"""
-    columns: np.ndarray
-    """and which of the genes; rising."""
-    values: np.ndarray
-
-    def __call__(self, which: np.ndarray) -> np.ndarray:
-        """Some targets that follow each other, shape ``(len(which), len(z))``."""
-        genes, i = self.genes[which], self.level
-        y = -(self.sums.mean[i, genes, None] + self.sums.slope[i, genes, None] * self.z)
-        low, high = np.searchsorted(self.columns, [which[0], which[-1] + 1])
-        y[self.columns[low:high] - which[0], self.places[low:high]] += self.values[low:high]
-        return np.asarray(y / self.sums.norm[genes, None])
+            norm = sums.norm[at]
+            mean, slope = sums.mean[i, at] / norm, sums.slope[i, at] / norm
+            lower_with_heap(value, test, values[r, i], sums.scaled(i, at), mean, slope)
 
 
 def _entries(
     engine: StreamedScoreTest, wanted: dict[tuple[int, int], tuple[HeapColumns, np.ndarray]]
-) -> dict[tuple[int, int], tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Targets in the cells that have a regulator: places among its cells, targets (rising), values."""
-    parts: dict[tuple[int, int], list[tuple[np.ndarray, ...]]] = {key: [] for key in wanted}
+) -> dict[tuple[int, int], sp.csr_matrix]:
+    """Targets, each in units of its norm, in the cells that have a regulator, ``(m, n_cells)``."""
+    parts: dict[tuple[int, int], list[sp.csc_matrix]] = {key: [] for key in wanted}
     for block in range(len(engine.cells.stream.blocks)):
         for piece in engine.cells.stream.pieces(block):
             y = engine.cells.values(piece)
             for key, (of, at) in wanted.items():
-                if key[1] != piece.stratum:
-                    continue
-                mine, rows = inside(of, piece)
-                found = y[rows][:, at].tocoo()
-                parts[key].append((found.row + mine.start, found.col, found.data))
+                if key[1] == piece.stratum:
+                    parts[key].append(y[inside(of, piece)[1]][:, at].T)
     result = {}
     for key, part in parts.items():
-        places, columns, values = (np.concatenate(of) for of in zip(*part, strict=True))
-        order = np.lexsort((places, columns))
-        result[key] = places[order], columns[order], values[order]
+        norm = engine.of_targets.norm[wanted[key][1]]
+        result[key] = sp.diags_array(1 / norm, format="csr") @ sp.hstack(part, format="csr")
     return result
 
 

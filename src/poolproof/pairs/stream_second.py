@@ -1,24 +1,26 @@
-"""The second test of bends (see ``growing_noise``) where most cells lack the regulator.
+"""The second test of bends (see ``growing_noise``) where most cells lack the regulator, the target, or both.
 
-Its sums run over the cells that have the regulator; those of the heap (``stream_splines``) are products of
-powers of the target and of the covariate z, over all cells less over the cells that have it.
+What the line leaves of a target that a cell lacks is a combination of the null columns: the constant, z and
+the regulator's line. So every sum over cells is a form in its three coefficients, known for all targets of a
+regulator at once, and a sum over the cells that have the target. Of these, the ones that lack the regulator
+(the heap of ``stream_splines``) enter by sums over all cells less those over the cells that have both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import comb, factorial
+from itertools import combinations_with_replacement
+from math import comb, factorial, prod
 
 import numpy as np
+import scipy.sparse as sp
 
 from .growing_noise import OFFSETS, SQUARES, lowered
 from .stream_splines import Covariate, HeapColumns, Space
 
-POWERS = [(a, b) for a in range(5) for b in range(5 - a)]
-"""Powers of the target and of z whose sums are needed."""
-AT_ONCE = 64
+POWERS = [(a, b) for a in range(1, 5) for b in range(5 - a)]
+"""Powers of the target and of z whose sums over all cells are needed."""
 VALUES = 2**21
-"""Values of targets in cells with the regulator that are held at a time."""
+"""Values of targets in cells with the regulator that are worked on at a time."""
 
 
 def shapes_with_heap(of: HeapColumns, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -56,23 +58,26 @@ class SecondTestWithHeap:
         k = of.n_columns
         self.z_powers = of.z ** np.arange(5)[:, None]
         self.heap_powers = np.where(of.n_heap > 0, covariate.powers - self.z_powers.sum(axis=1), 0.0)
-        space = Space(of.z, covariate)
+        has_covariate = Space(of.z, covariate).has_covariate
         variance, on_heap = shapes_with_heap(of, self.n)
         self.weight, self.heap_weight = 1 / variance, 1 / on_heap
-        nuisance = [np.full(len(of.z), self.n**-0.5), *([of.z] if space.has_covariate else [])]
+        nuisance = [np.full(len(of.z), self.n**-0.5), *([of.z] if has_covariate else [])]
         self.design = np.concatenate([np.stack(nuisance), of.q[:k]])
-        flat = np.concatenate([[self.n**-0.5], [0.0] * space.has_covariate, of.flat[:k]])
-        slope = np.concatenate([[0.0], [1.0] * space.has_covariate, of.slope[:k]])
+        flat = np.concatenate([[self.n**-0.5], [0.0] * has_covariate, of.flat[:k]])
+        slope = np.concatenate([[0.0], [1.0] * has_covariate, of.slope[:k]])
         self.heap = np.stack([flat, slope], axis=1)
         self.n_null = len(self.design) - k + 1
         self.logs = np.log(variance).sum(axis=1) + of.n_heap * np.log(on_heap)
         along = self.heap @ _cross(self.heap_powers) @ self.heap.T
-        gram = [
-            (self.design * w) @ self.design.T + v * along
-            for w, v in zip(self.weight, self.heap_weight, strict=True)
-        ]
-        self.back = np.linalg.inv(np.linalg.cholesky(np.stack(gram)))
+        self.gram = np.stack(
+            [
+                (self.design * w) @ self.design.T + v * along
+                for w, v in zip(self.weight, self.heap_weight, strict=True)
+            ]
+        )
+        self.back = np.linalg.inv(np.linalg.cholesky(self.gram))
         self.share = np.array([self._share(v, h, k) for v, h in zip(variance, on_heap, strict=True)])
+        self.quartic = self._quartic()
 
     def _share(self, variance: np.ndarray, on_heap: float, k: int) -> float:
         """Sum of the squared shares that cells have of the scores' variance, per column."""
@@ -85,72 +90,92 @@ class SecondTestWithHeap:
         total = share @ share + np.convolve(polynomial, polynomial) @ self.heap_powers
         return float(total / (k - 1))
 
-    def __call__(self, y: np.ndarray, moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _quartic(self) -> dict[tuple[int, ...], np.ndarray]:
+        """Sums over all cells of squared weights times four null columns, ``(n_shapes,)`` each."""
+        found: dict[tuple[int, ...], np.ndarray] = {}
+        square = self.weight**2
+        for four in combinations_with_replacement(range(self.n_null), 4):
+            there = square @ np.prod(self.design[list(four)], axis=0)
+            polynomial = np.ones(1)
+            for i in four:
+                polynomial = np.convolve(polynomial, self.heap[i])
+            found[four] = there + self.heap_weight**2 * (polynomial @ self.heap_powers)
+        return found
+
+    def __call__(
+        self, y: sp.csr_matrix, sums: dict[tuple[int, int], np.ndarray], mean: np.ndarray, slope: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Statistic and doubt, shape ``(m,)``.
 
         Parameters
         ----------
         y
-            Targets, covariates projected out, in the cells that have the regulator, shape ``(m, n_cells)``.
-        moments
-            Sums of products of the powers `POWERS` of target and z over all cells, shape ``(15, m)``.
+            Targets in the cells that have the regulator, as they are, shape ``(m, n_cells)``.
+        sums
+            Of the powers `POWERS` of targets and z over all cells, shape ``(m,)`` each.
+        mean, slope
+            mean + slope z is projected out of each target, shape ``(m,)``.
         """
-        rest = self._on_heap(y, moments)
-        line, (flat, slope) = self.design[self.n_null - 1], self.heap[self.n_null - 1]
-        size = y @ line + flat * rest[1, 0] + slope * rest[1, 1]
-        u = y - size[:, None] * line
-        on_heap = _Residual(rest, size * flat, size * slope)
-        square = u * u
-        sums = square @ self.weight.T + on_heap.power(2)[:, None] * self.heap_weight
-        with np.errstate(divide="ignore"):
-            best = (self.n * np.log(sums) + self.logs).argmin(axis=1)
-        whole = sums[np.arange(len(y)), best]
-        scaled = u * self.weight[best]
-        at_heap = self.heap_weight[best]
-        score = scaled @ self.design.T + at_heap[:, None] * (on_heap.along() @ self.heap.T)
-        score = np.matmul(self.back[best], score[:, :, None])[:, :, 0] ** 2
-        scaled *= u
+        heap = self._on_heap(y, sums)
+        first = np.stack([heap[1, 0], heap[1, 1]], axis=1)
+        line = self.n_null - 1
+        size = y @ self.design[line] + first @ self.heap[line]
+        null = np.stack([-mean * np.sqrt(self.n), *([-slope] if line == 2 else []), -size], axis=1)
+        square = y.multiply(y).tocsr()
+        products, totals = [], []
+        for weight, at_heap, gram in zip(self.weight, self.heap_weight, self.gram, strict=True):
+            with_y = y @ (self.design * weight).T + at_heap * (first @ self.heap.T)
+            along = null @ gram[: self.n_null]
+            total = (null * (along + 2 * with_y)[:, : self.n_null]).sum(axis=1)
+            totals.append(total + square @ weight + at_heap * heap[2, 0])
+            products.append(along + with_y)
+        sums_of = np.stack(totals, axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            best = (self.n * np.log(np.maximum(sums_of, 0.0)) + self.logs).argmin(axis=1)
+        which = np.arange(y.shape[0])
+        whole = sums_of[which, best]
+        score = np.matmul(self.back[best], np.stack(products)[best, which][:, :, None])[:, :, 0] ** 2
         left = whole - score[:, : self.n_null].sum(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             found = (self.n - self.n_null) * score[:, self.n_null :].sum(axis=1) / left
-            fourth = (scaled * scaled).sum(axis=1) + at_heap**2 * on_heap.power(4)
-            doubt = self.n * fourth / whole**2 * self.share[best]
+            doubt = self.n * self._fourth(y, null, heap, best) / whole**2 * self.share[best]
         return np.where(left > 0, found, np.inf), np.where(np.isfinite(doubt), doubt, 0.0)
 
-    def _on_heap(self, y: np.ndarray, moments: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
+    def _on_heap(
+        self, y: sp.csr_matrix, sums: dict[tuple[int, int], np.ndarray]
+    ) -> dict[tuple[int, int], np.ndarray]:
         """Sums of the powers `POWERS` over the heap, shape ``(m,)`` each."""
         if not self.of.n_heap:
-            return {of: np.zeros(len(y)) for of in POWERS}
-        there = [np.tile(self.z_powers.sum(axis=1), (len(y), 1))]
+            return {of: np.zeros(y.shape[0]) for of in POWERS}
+        found: dict[tuple[int, int], np.ndarray] = {}
         power = y
         for a in range(1, 5):
-            there.append(power @ self.z_powers[: 5 - a].T)
-            power = power * y
-        return {of: moments[place] - there[of[0]][:, of[1]] for place, of in enumerate(POWERS)}
+            there = power @ self.z_powers[: 5 - a].T
+            found |= {(a, b): sums[a, b] - there[:, b] for b in range(5 - a)}
+            power = power.multiply(y).tocsr()
+        return found
 
-
-class _Residual:
-    """What the line leaves of targets on the heap: y - c - d z, by sums of powers of y and z."""
-
-    def __init__(self, sums: dict[tuple[int, int], np.ndarray], c: np.ndarray, d: np.ndarray) -> None:
-        self.sums, self.c, self.d = sums, c, d
-
-    def power(self, p: int) -> np.ndarray:
-        """Sum of its p-th power."""
-        total = np.zeros_like(self.c)
-        for a in range(p + 1):
-            for b in range(p - a + 1):
-                i = p - a - b
-                times = factorial(p) // (factorial(a) * factorial(b) * factorial(i))
-                total += times * self.sums[a, b] * (-self.d) ** b * (-self.c) ** i
-        return total
-
-    def along(self) -> np.ndarray:
-        """Its sums with 1 and z, shape ``(m, 2)``."""
-        of, c, d = self.sums, self.c, self.d
-        return np.stack(
-            [of[1, 0] - c * of[0, 0] - d * of[0, 1], of[1, 1] - c * of[0, 1] - d * of[0, 2]], axis=1
-        )
+    def _fourth(
+        self, y: sp.csr_matrix, null: np.ndarray, heap: dict[tuple[int, int], np.ndarray], best: np.ndarray
+    ) -> np.ndarray:
+        """Sums over all cells of the fourth power of what the line leaves, over its shape squared."""
+        total = np.zeros(y.shape[0])
+        for four, forms in self.quartic.items():
+            powers = np.bincount(four, minlength=self.n_null)
+            times = factorial(4) // prod(factorial(int(p)) for p in powers)
+            total += times * np.prod(null**powers, axis=1) * forms[best]
+        c, e = (null @ self.heap[: self.n_null]).T
+        on_heap = heap[4, 0] + 4 * (c * heap[3, 0] + e * heap[3, 1])
+        on_heap += 6 * (c * c * heap[2, 0] + 2 * c * e * heap[2, 1] + e * e * heap[2, 2])
+        on_heap += 4 * sum(comb(3, b) * c ** (3 - b) * e**b * heap[1, b] for b in range(4))
+        rows = np.repeat(np.arange(y.shape[0]), np.diff(y.indptr))
+        v, d = y.data, np.zeros(len(y.data))
+        for i in range(self.n_null):
+            d += null[rows, i] * self.design[i, y.indices]
+        entries = v * (v * (v * (v + 4 * d) + 6 * d * d) + 4 * d * d * d)
+        entries *= self.weight[best[rows], y.indices] ** 2
+        there = np.bincount(rows, entries, minlength=y.shape[0])
+        return np.asarray(total + self.heap_weight[best] ** 2 * on_heap + there)
 
 
 def _cross(powers: np.ndarray) -> np.ndarray:
@@ -158,30 +183,30 @@ def _cross(powers: np.ndarray) -> np.ndarray:
     return np.array([[powers[0], powers[1]], [powers[1], powers[2]]])
 
 
-def projected_moments(
-    raw: dict[tuple[int, int], np.ndarray], mean: np.ndarray, slope: np.ndarray, norm: np.ndarray
+def projected_fourth(
+    sums: dict[tuple[int, int], np.ndarray], mean: np.ndarray, slope: np.ndarray
 ) -> np.ndarray:
-    """Sums of `POWERS` of (y - mean - slope z) / norm and z, from those of y and z; shape ``(15, m)``."""
-    found = []
-    for a, b in POWERS:
-        total = np.zeros_like(mean)
-        for i in range(a + 1):  # of y
-            for j in range(a - i + 1):  # of the slope
-                times = comb(a, i) * comb(a - i, j)
-                total += times * raw[i, j + b] * (-slope) ** j * (-mean) ** (a - i - j)
-        found.append(total / norm**a)
-    return np.stack(found)
+    """Sum of (y - mean - slope z)^4 from the sums of powers of y and z, those of z included; ``(m,)``."""
+    total = np.zeros_like(mean)
+    for i in range(5):  # of y
+        for j in range(5 - i):  # of the slope
+            times = comb(4, i) * comb(4 - i, j)
+            total += times * sums[i, j] * (-slope) ** j * (-mean) ** (4 - i - j)
+    return total
 
 
 def lower_with_heap(
     value: np.ndarray,
     test: SecondTestWithHeap,
-    targets: Callable[[np.ndarray], np.ndarray],
-    moments: np.ndarray,
+    y: sp.csr_matrix,
+    sums: dict[tuple[int, int], np.ndarray],
+    mean: np.ndarray,
+    slope: np.ndarray,
 ) -> None:
-    """Lower the scores of one regulator and some targets in place, ``(m,)``; ``moments`` is ``(15, m)``."""
-    step = int(np.clip(VALUES // max(1, len(test.of.z)), 1, AT_ONCE))
-    for low in range(0, len(value), step):
-        at = np.arange(low, min(low + step, len(value)))
-        second, doubt = test(targets(at), moments[:, at])
+    """Lower the scores of one regulator and m targets in place; see :class:`SecondTestWithHeap`."""
+    run = np.cumsum(np.diff(y.indptr)) // VALUES
+    for part in np.unique(run):
+        at = np.flatnonzero(run == part)
+        some = {power: values[at] for power, values in sums.items()}
+        second, doubt = test(y[at], some, mean[at], slope[at])
         value[at] = lowered(value[at], second, doubt, test.of.n_columns)
