@@ -16,6 +16,7 @@ import scipy.sparse as sp
 
 from .design import Level
 from .score_kernels import triangle
+from .stream_kernels import product_of_rows
 from .stream_second import POWERS, projected_fourth
 from .stream_splines import Covariate, HeapColumns, heap_columns
 from .stream_sums import CellStream, Piece, summed
@@ -267,8 +268,8 @@ def products_of(
                 first, second = weighted_columns(of.q[:, mine], z, n) - weighted_columns(on_heap, z, n)
                 to = result[place][s]
                 left = np.ascontiguousarray(np.concatenate([of.q[:, mine] - on_heap, first]).T)
-                to[: k + n_pairs] += (powers[0][rows].T @ left).T
-                to[k + n_pairs :] += (powers[1][rows].T @ np.ascontiguousarray(second.T)).T
+                to[: k + n_pairs] += product_of_rows(powers[0], rows, left).T
+                to[k + n_pairs :] += product_of_rows(powers[1], rows, np.ascontiguousarray(second.T)).T
     return result
 
 
