@@ -1,7 +1,8 @@
 """Pairs of cells that do not fit into memory: cells per second, peak memory, products and reading alone.
 
 Simulated counts of 2,000 genes with about 100 entries a cell in a zarr folder, made once:
-``bench_streaming.py --cells 100000 300000 1000000 --folder DIR``. Each size runs in a process of its own.
+``bench_streaming.py --cells 100000 300000 1000000 --folder DIR``, with ``--test robust`` for the other test.
+Each size runs in a process of its own. ``--dask local:2`` runs each twice, with as many threads beside it.
 """
 
 import argparse
@@ -18,11 +19,13 @@ import anndata
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from threadpoolctl import threadpool_info
 
 import poolproof
 from poolproof.data.backed import open_backed
 from poolproof.data.blocks import Blocks
-from poolproof.pairs import stream_engine
+from poolproof.pairs import stream_kernels, stream_score_sums
+from poolproof.pairs.workers import clients
 
 N_GENES, N_FACTORS, PART = 2_000, 8, 20_000
 LIMIT = 4 * 2**30
@@ -47,7 +50,15 @@ def make(path: Path, n_cells: int, n_genes: int) -> None:
     anndata.AnnData(counts, obs=obs, var=var).write_zarr(path)
 
 
-def measure(path: Path, memory: float, threads: int, n_regulators: int, parts: bool) -> dict[str, float]:
+def measure(
+    path: Path,
+    memory: float,
+    threads: int,
+    n_regulators: int,
+    parts: bool = False,
+    test: str = "auto",
+    dask: str | None = None,
+) -> dict[str, float]:
     """One run in this process; regulators are the genes most counted in the first block, the same for all."""
     with open_backed(path) as (adata, _):
         adata.uns["poolproof_place"] = str(path.absolute())
@@ -58,27 +69,30 @@ def measure(path: Path, memory: float, threads: int, n_regulators: int, parts: b
         total = np.asarray(blocks.read(0)[:PART].sum(axis=0)).ravel()
         most = np.sort(np.argsort(-total, kind="stable")[:n_regulators])
         spent = [0.0]
-        multiply = stream_engine.multiply
 
-        def timed(*of):
-            begin = time.process_time()
-            found = multiply(*of)
-            spent[0] += time.process_time() - begin
+        def timed(values, rows, columns):
+            taken = values[rows].T
+            begin = time.thread_time()
+            found = taken @ columns
+            spent[0] += time.thread_time() - begin
             return found
 
-        stream_engine.multiply = timed
-        start, wall = time.process_time(), time.perf_counter()
-        result = poolproof.linearity(
-            adata,
-            kind="single-cell",
-            memory=memory,
-            threads=threads,
-            regulators=None if n_regulators >= adata.n_vars else list(adata.var_names[most]),
-            control=parts,
-            population=parts,
-            floor=parts,
-        )
-        seconds, wall = time.process_time() - start, time.perf_counter() - wall
+        stream_kernels.product_of_rows = stream_score_sums.product_of_rows = timed
+        with clients(dask) as client:
+            start, wall = time.process_time(), time.perf_counter()
+            result = poolproof.linearity(
+                adata,
+                kind="single-cell",
+                test=test,
+                memory=memory,
+                threads=threads,
+                client=client,
+                regulators=None if n_regulators >= adata.n_vars else list(adata.var_names[most]),
+                control=parts,
+                population=parts,
+                floor=parts,
+            )
+            seconds, wall = time.process_time() - start, time.perf_counter() - wall
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {
         "cells": adata.n_obs,
@@ -86,10 +100,11 @@ def measure(path: Path, memory: float, threads: int, n_regulators: int, parts: b
         "entries per cell": n_values / adata.n_obs,
         "pairs": result.summary["n_pairs_tested"],
         "associated": result.summary["n_associated"],
+        "affine": result.summary["n_affine"],
         "processor seconds": seconds,
         "wall seconds": wall,
         "cells per processor second": adata.n_obs / seconds,
-        "over products": seconds / spent[0],
+        "over bare products": seconds / spent[0] if spent[0] else float("nan"),
         "over one reading": seconds / reading,
         "peak GiB": peak / 2**30,
     }
@@ -104,32 +119,49 @@ def main() -> None:
     parser.add_argument("--memory", type=float, default=2e9)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--parts", action="store_true", help="with bend share, control and floor")
+    parser.add_argument("--test", default="auto", choices=["auto", "corrected", "robust", "classical"])
+    parser.add_argument("--dask", help="local:N, held against N threads")
     parser.add_argument("--one", type=Path)
     options = parser.parse_args()
     if options.one:
-        print(
-            json.dumps(
-                measure(options.one, options.memory, options.threads, options.regulators, options.parts)
-            )
-        )
+        how = options.threads, options.regulators, options.parts, options.test, options.dask
+        print(json.dumps(measure(options.one, options.memory, *how)))
         return
     versions = ", ".join(f"{name} {version(name)}" for name in ("poolproof", "numpy", "scipy", "zarr"))
-    print(f"{versions}; {platform.machine()}, {options.threads} thread(s)")
+    cores = {of["architecture"] for of in threadpool_info() if "architecture" in of}
+    print(f"{versions}; {platform.machine()}, {', '.join(sorted(cores))}, {options.threads} thread(s)")
     options.folder.mkdir(exist_ok=True)
     rates = []
     for n_cells in options.cells:
         path = options.folder / f"{n_cells}.zarr"
         if not path.exists():
             make(path, n_cells, options.genes)
-        command = [sys.executable, __file__, "--one", str(path), "--memory", str(options.memory)]
-        command += ["--threads", str(options.threads), "--regulators", str(options.regulators)]
-        command += [*(["--parts"] if options.parts else [])]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        found = json.loads(done.stdout)
+        found = run_one(path, options, options.threads)
         rates.append(found["cells per processor second"])
-        print("; ".join(f"{name} {value:,.4g}" for name, value in found.items()), flush=True)
+        show(found)
         assert found["peak GiB"] < LIMIT / 2**30
+        if options.dask:
+            n = int(options.dask.removeprefix("local:"))
+            walls = [run_one(path, options, n, dask)["wall seconds"] for dask in (None, options.dask)]
+            print(
+                f"{options.dask} {walls[1]:,.1f} s, {n} threads {walls[0]:,.1f} s: {walls[1] / walls[0]:.2f}"
+            )
     print(f"cells per second, largest over smallest: {max(rates) / min(rates):.2f} (limit 1.15)")
+
+
+def run_one(
+    path: Path, options: argparse.Namespace, threads: int, dask: str | None = None
+) -> dict[str, float]:
+    """One run in a process of its own."""
+    command = [sys.executable, __file__, "--one", str(path), "--memory", str(options.memory)]
+    command += ["--threads", str(threads), "--regulators", str(options.regulators), "--test", options.test]
+    command += [*(["--parts"] if options.parts else []), *(["--dask", dask] if dask else [])]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout)
+
+
+def show(found: dict[str, float]) -> None:
+    print("; ".join(f"{name} {value:,.4g}" for name, value in found.items()), flush=True)
 
 
 if __name__ == "__main__":

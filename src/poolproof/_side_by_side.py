@@ -10,15 +10,16 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from functools import partial
+from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from ._checks import InputError, printable
+from ._checks import InputError, PoolproofError, printable
 from ._files import NOT_WRITABLE, not_written, take
 from ._spoken import is_at_command_line, speak_of_options
 
@@ -138,6 +139,61 @@ def side_by_side(
             raise
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def on_cluster(
+    client: Any, do: Callable[[Task], object], tasks: Sequence[Task], done: Callable[[], object], what: str
+) -> None:
+    """Do tasks on the workers of a Dask cluster, which see the same folders under the same paths.
+
+    A task writes its own result, whole or not at all: its scheduler has it done again where a worker is lost.
+
+    Parameters
+    ----------
+    client
+        ``distributed.Client``.
+    do, tasks, done, what
+        As for :func:`side_by_side`.
+
+    Raises
+    ------
+    InputError
+        The cluster is lost, or a task has ended several workers.
+    """
+    as_completed = import_module("distributed").as_completed
+    futures = []
+    try:
+        futures = [client.submit(_with_one_thread, do, task, pure=False, retries=2) for task in tasks]
+        for future in as_completed(futures):
+            future.result()
+            done()
+    except Exception as error:
+        reason = loss_of_cluster(client, error)
+        if reason is None:
+            raise
+        raise InputError(
+            f"expected a Dask cluster that works to the end of the {what}; lost it ({reason}); what is "
+            "finished stays: start the cluster again, and run it again"
+        ) from error
+    finally:
+        for future in futures:
+            with suppress(Exception):  # the scheduler has gone
+                future.cancel()
+
+
+def loss_of_cluster(client: Any, error: Exception) -> str | None:
+    """Why a Dask cluster was lost, in one line; None where the error is that of a task."""
+    of_cluster = type(error).__module__.startswith(("distributed", "tornado", "asyncio", "concurrent"))
+    if isinstance(error, PoolproofError) or (not of_cluster and client.status == "running"):
+        return None
+    said = " ".join(str(error).split())
+    return printable(f"{type(error).__name__}: {said}" if said else type(error).__name__, 200)
+
+
+def _with_one_thread(do: Callable[[Task], object], task: Task) -> None:
+    """One task on a worker; what it returns stays there."""
+    with threadpool_limits(limits=1):
+        do(task)
 
 
 def _begin(pipe: Connection, command_line: bool) -> None:

@@ -21,7 +21,12 @@ LEVEL_SHARE = 0.05
 """A repeated value weighs at most this share of the samples when knots are placed, so that a heap of
 zeros does not take all knots."""
 
-_RANK_TOLERANCE = 1e-4
+SAME = 1e-13
+"""Values that differ by no more than this share of the largest one are one value: 1 count of 20 and 2 of 40
+are the same fraction, and rounding must not tell them apart."""
+
+RANK_TOLERANCE = 1e-4
+"""Of the norm of a column: what the columns before it must leave, or it is dropped."""
 
 
 def knots(x: np.ndarray, n_knots: int = N_COLUMNS + 1) -> np.ndarray:
@@ -46,10 +51,17 @@ def knots(x: np.ndarray, n_knots: int = N_COLUMNS + 1) -> np.ndarray:
     >>> knots(np.array([0.0, 0, 0, 1, 1, 2]))
     array([0., 1., 2.])
     """
-    levels, counts = np.unique(x, return_counts=True)
+    return knots_of_levels(*np.unique(x, return_counts=True), n_knots)
+
+
+def knots_of_levels(levels: np.ndarray, counts: np.ndarray, n_knots: int) -> np.ndarray:
+    """The knots of a gene with these rising values, each so often; see :func:`knots`."""
+    first = np.flatnonzero(np.diff(levels, prepend=-np.inf) > SAME * np.abs(levels).max(initial=0.0))
+    if len(first) < len(levels):
+        levels, counts = levels[first], np.add.reduceat(counts, first)
     if len(levels) <= n_knots:
         return levels
-    weights = np.minimum(counts, max(1.0, LEVEL_SHARE * len(x)))
+    weights = np.minimum(counts, max(1.0, LEVEL_SHARE * counts.sum()))
     middle = (np.cumsum(weights) - weights / 2) / weights.sum()
     return np.unique(np.interp(np.linspace(OUTER, 1 - OUTER, n_knots), middle, levels))
 
@@ -222,7 +234,7 @@ def orthonormalise(basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
                 weights = np.matmul(done, column[:, :, None])
                 column -= np.matmul(weights.transpose(0, 2, 1), done)[:, 0]
         after = _norm(column)
-        keep = np.flatnonzero((after > _RANK_TOLERANCE * before) & ((n_columns > 0) | (j == 0)))
+        keep = np.flatnonzero((after > RANK_TOLERANCE * before) & ((n_columns > 0) | (j == 0)))
         result[keep, n_columns[keep]] = column[keep] / after[keep, None]
         n_columns[keep] += 1
     return result, n_columns
@@ -239,7 +251,8 @@ def _all_knots(x: np.ndarray, n_knots: int) -> tuple[dict[int, np.ndarray], np.n
     """
     n = len(x)
     ordered = np.sort(x, axis=0)
-    tied = (ordered[1:] == ordered[:-1]).any(axis=0) | (n <= n_knots)
+    close = SAME * np.maximum(np.abs(ordered[0]), np.abs(ordered[-1]))
+    tied = (np.diff(ordered, axis=0) <= close).any(axis=0) | (n <= n_knots)
     position = np.linspace(OUTER, 1 - OUTER, n_knots) * n - 0.5  # the value of rank i sits at i + 1/2
     low = np.clip(np.floor(position).astype(int), 0, n - 1)
     high = np.minimum(low + 1, n - 1)

@@ -1,9 +1,11 @@
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from helpers import needed
 
 from poolproof import run_benchmark
 from poolproof._checks import InputError
@@ -56,6 +58,24 @@ def test_benchmark__a_second_run_uses_what_is_done_and_another_spec_does_not(sma
 def test_benchmark__two_processes_find_the_same(tmp_path):
     spec = SMALL | {"pools": [{"cells": [1, 20]}], "methods": ["partial_correlation"], "check": False}
     ours, theirs = (run_benchmark(tmp_path / str(n), spec, threads=n).table for n in (1, 2))
+    columns = [c for c in ours if c != "seconds"]
+    pd.testing.assert_frame_equal(ours[columns], theirs[columns])
+
+
+@pytest.mark.filterwarnings("ignore")  # Dask's own
+def test_benchmark__workers_of_dask_find_the_same(tmp_path, monkeypatch):
+    needed("distributed")
+    monkeypatch.chdir(tmp_path)
+    spec = SMALL | {"tasks": SMALL["tasks"][:1], "pools": [{"cells": 5}], "check": False}
+    spec |= {"methods": ["partial_correlation"]}
+    ours = run_benchmark("ours", spec, threads=1).table
+    (tmp_path / "small.yaml").write_text(json.dumps(spec))
+    options = ["benchmark", "small.yaml", "--out", "theirs", "--dask", "local:1", "--quiet"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        done = CliRunner().invoke(commands, options)
+    assert done.exit_code == 0, done.output
+    theirs = pd.read_parquet("theirs/benchmark.parquet")
     columns = [c for c in ours if c != "seconds"]
     pd.testing.assert_frame_equal(ours[columns], theirs[columns])
 

@@ -287,12 +287,15 @@ def test_linearity__of_values_that_are_no_counts_takes_the_cells_drawn(little_me
     assert any("400 were drawn; only counts" in text for text in found.warnings)
 
 
-def test_linearity__the_robust_test_takes_the_cells_drawn(little_memory, tmp_path):
+def test_linearity__the_robust_test_with_replicates_takes_the_cells_drawn(little_memory, tmp_path):
     _, path = saved(tmp_path)
+    options = {"kind": "single-cell", "test": "robust", "replicate": "donor", "population": False}
     with open_backed(path) as (opened, _):
-        found = poolproof.linearity(opened, kind="single-cell", test="robust", memory=1e5, population=False)
+        found = poolproof.linearity(opened, memory=1e5, **options)
     assert found.all_cells is None
-    assert "the robust test needs all values at once: it is that of the 400 cells drawn" in found.warnings
+    said = "the robust test with replicates or covariates needs all values at once: it is that of 400 cells"
+    assert any(said in text for text in found.warnings)
+    assert not any("tested on all of them" in text for text in found.warnings)
 
 
 def test_copies__are_found_among_all_cells(little_memory, small_blocks, tmp_path):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from helpers import shared_data
+from helpers import needed, shared_data
 from study_toys import AUREUS, ISLETS, YEAST, quick_study, small_content
 
 import poolproof
@@ -58,6 +59,21 @@ def whole(tmp_path_factory):
 def again(whole, tmp_path):
     """A copy of it."""
     return Path(shutil.copytree(whole[1], tmp_path / "study"))
+
+
+@pytest.mark.filterwarnings("ignore")  # Dask's own
+def test_study__workers_of_dask_find_the_same(whole, tmp_path):
+    distributed = needed("distributed")
+    with (
+        warnings.catch_warnings(),
+        distributed.Client(
+            processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None
+        ) as client,
+    ):
+        warnings.simplefilter("ignore")
+        quick_study(tmp_path / "study", client=client)
+    ours, theirs = parts_of(whole[1]), parts_of(tmp_path / "study")
+    assert theirs == {name: part for name, part in ours.items() if name.startswith(YEAST)}
 
 
 # --- what is written -------------------------------------------------------------------------------------

@@ -23,6 +23,12 @@ from .._checks import printable
 @click.option("--force", is_flag=True, help="Do everything anew, whatever an earlier run has done.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of every random draw.")
 @click.option("--threads", type=click.IntRange(1), default=None, help="Processes [default: all processors].")
+@click.option(
+    "--dask",
+    default=None,
+    metavar="ADDRESS",
+    help="Scheduler whose workers do the work, tcp://HOST:8786; or local:N, N processes.",
+)
 @click.option("--quiet", is_flag=True, help="Print nothing but the result and errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 def benchmark_command(
@@ -33,6 +39,7 @@ def benchmark_command(
     force: bool,
     seed: int,
     threads: int | None,
+    dask: str | None,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -48,17 +55,20 @@ def benchmark_command(
     """
     from .._files import to_json
     from ..discovery.running import run_benchmark
+    from ..pairs.workers import clients
 
-    found = run_benchmark(
-        out,
-        spec,
-        edges=edges,
-        write_pools=write_pools,
-        seed=seed,
-        threads=threads,
-        progress=not quiet and sys.stderr.isatty(),
-        force=force,
-    )
+    with clients(dask) as client:
+        found = run_benchmark(
+            out,
+            spec,
+            edges=edges,
+            write_pools=write_pools,
+            seed=seed,
+            threads=threads,
+            progress=not quiet and sys.stderr.isatty(),
+            force=force,
+            client=client,
+        )
     if as_json:
         click.echo(to_json(found.summary))
         return

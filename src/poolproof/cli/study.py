@@ -46,6 +46,12 @@ def _files(context: click.Context, parameter: click.Parameter, value: tuple[str,
 @click.option("--force", is_flag=True, help="Do everything anew, whatever an earlier run has done.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of every random draw.")
 @click.option("--threads", type=click.IntRange(1), default=None, help="Processes [default: all processors].")
+@click.option(
+    "--dask",
+    default=None,
+    metavar="ADDRESS",
+    help="Scheduler whose workers do the work, tcp://HOST:8786; or local:N, N processes.",
+)
 @click.option("--quiet", is_flag=True, help="Print nothing but the result and errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 def study_command(
@@ -55,6 +61,7 @@ def study_command(
     force: bool,
     seed: int,
     threads: int | None,
+    dask: str | None,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -67,17 +74,20 @@ def study_command(
     Example: poolproof study --only bulk_ecoli_precise,sc_papalexi_thp1_crispr --out two
     """
     from .._files import to_json
+    from ..pairs.workers import clients
     from ..study.running import run_study
 
-    study = run_study(
-        out,
-        only=only,
-        paths=paths,
-        seed=seed,
-        threads=threads,
-        progress=not quiet and sys.stderr.isatty(),
-        force=force,
-    )
+    with clients(dask) as client:
+        study = run_study(
+            out,
+            only=only,
+            paths=paths,
+            seed=seed,
+            threads=threads,
+            progress=not quiet and sys.stderr.isatty(),
+            force=force,
+            client=client,
+        )
     if as_json:
         click.echo(to_json(study.summary))
         return

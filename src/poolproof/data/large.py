@@ -43,6 +43,8 @@ class AllCells:
     """Their table."""
     whole: Expression
     """As the drawn ones are described, but for names, totals and size factors; its matrix is empty."""
+    note: str
+    """Says so, among the warnings."""
 
 
 def held_bytes(n_cells: int, n_genes: int, stored: int) -> float:
@@ -131,7 +133,7 @@ def _drawn(
     )
     expression = replace(expression, settings=settings, warnings=(said, *expression.warnings))
     whole = _whole(expression, adata.obs, blocks, seen)
-    return replace(expression, all_cells=AllCells(blocks, adata.obs, whole)), some.obs
+    return replace(expression, all_cells=AllCells(blocks, adata.obs, whole, said)), some.obs
 
 
 def _n_drawn(blocks: Blocks, matrix: Any, memory: float) -> int:

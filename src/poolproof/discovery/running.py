@@ -20,7 +20,7 @@ from .._checks import InputError, check_column, check_threads, printable
 from .._files import replace_file, to_json, write_parquet
 from .._notebook import summary_html
 from .._random import stream
-from .._side_by_side import kept_folder, side_by_side
+from .._side_by_side import kept_folder, on_cluster, side_by_side
 from ..data.datasets import dataset_info, load_dataset, load_network, usable
 from ..data.io import read
 from ..data.networks import read_edges
@@ -88,6 +88,7 @@ def run_benchmark(
     threads: int | None = None,
     progress: bool = False,
     force: bool = False,
+    client: Any = None,
 ) -> Benchmark:
     """Measure what methods find in single cells and in pools of them, where the truth is known.
 
@@ -112,6 +113,9 @@ def run_benchmark(
         Show a progress bar.
     force
         Whether everything is done anew.
+    client
+        ``distributed.Client`` of a Dask cluster whose workers do the work and see the folder under the same
+        path; None: ``threads`` do.
 
     Returns
     -------
@@ -138,7 +142,7 @@ def run_benchmark(
     for name in plan.methods:
         find_method(name)  # refuses now what is not known or not installed
     workers = check_threads(threads)
-    place, given = Path(folder), None if edges is None else Path(edges)
+    place, given = Path(folder).absolute(), None if edges is None else Path(edges).absolute()
     of_edges = {} if given is None else _edge_files(given)
     units = [
         _Unit(task, s + seed, plan, place, given, of_edges, write_pools)
@@ -147,7 +151,7 @@ def run_benchmark(
     ]
     with kept_folder(place, (PARTS,), "benchmark", remove=(f"{PARTS}/.*", ".benchmark.*")):
         waiting = [unit for unit in units if force or not unit.is_done()]
-        _do_all(waiting, workers, progress, len(units) - len(waiting))
+        _do_all(waiting, workers, progress, len(units) - len(waiting), client)
         parts = [unit.result() for unit in units]
         table = pd.DataFrame([row for part in parts for row in part["rows"]], columns=list(ROW_COLUMNS))
         tasks = pd.DataFrame([part["task"] for part in parts])
@@ -261,11 +265,13 @@ def _edge_files(folder: Path) -> dict[str, str]:
 # --- doing -------------------------------------------------------------------------------------------------
 
 
-def _do_all(units: list[_Unit], workers: int, progress: bool, n_done: int) -> None:
+def _do_all(units: list[_Unit], workers: int, progress: bool, n_done: int, client: Any = None) -> None:
     """Do units side by side; what is finished stays when others fail or are stopped."""
     n = len(units) + n_done
     with tqdm(total=n, initial=n_done, desc="tasks", unit="task", disable=not progress, leave=False) as bar:
-        if workers == 1 or len(units) < 2:
+        if client is not None:
+            on_cluster(client, _do, units, bar.update, "benchmark")
+        elif workers == 1 or len(units) < 2:
             for unit in units:
                 bar.set_description(unit.task.name[:40])
                 _do(unit)

@@ -13,9 +13,10 @@ algebra), ``score_engine`` and
 ``sensitivity``, what moves the share. ``control`` splits counts in two, ``donors`` leaves replicates out,
 ``agreement`` asks the robust bound before a count pair is called affine, ``bursts`` (counts) and
 ``growing_noise`` (values) guard against bursty targets; ``line_law`` finds lines of few samples;
-``stream_engine`` is the test of counts for cells that stay in a file, over ``stream_together``,
-``stream_products``, ``stream_agreement``, ``stream_genes``, ``stream_sums`` and ``stream_kernels``; its tasks
-are done by ``workers``.
+``stream_engine`` has the tests for cells that stay in a file: the corrected one over ``stream_together``,
+``stream_products``, ``stream_agreement``, ``stream_genes``, ``stream_sums`` and ``stream_kernels``, the
+robust one in ``stream_scores`` over ``stream_score_sums``, ``stream_second`` and ``stream_splines``;
+``stream_found`` is looked up by screens, and ``workers`` do the tasks.
 ``fitted``, ``figures`` and ``anndata_slots`` serve pictures and AnnData; ``needed`` says how many samples
 more.
 """

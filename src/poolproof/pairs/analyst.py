@@ -217,25 +217,17 @@ class Analyst:
         return engine_of(self.expression, design, settings)
 
     def streamed(self, design: Design, report: Callable[[int], Any]) -> Engine:
-        """The corrected test of all cells, of which the expression holds a draw."""
-        from .stream_engine import StreamedCountTest
-        from .stream_sums import CellStream
-        from .workers import runner_of
+        """The test of all cells, of which the expression holds a draw."""
+        from .stream_engine import streamed_engine
 
-        settings, every = self.settings, self.expression.all_cells
-        total, known = every.whole.count_depth()
-        run = runner_of(settings.client, settings.threads)
-        if settings.client is not None:  # whose workers each keep blocks of their own
-            every.blocks.limit(settings.memory / 4 / run.n_sharing)
-        return StreamedCountTest(
-            CellStream.of(every.blocks, total, known, design),
+        every = self.expression.all_cells
+        return streamed_engine(
+            every.blocks,
+            every.whole,
             design,
             self.task.regulators,
-            overdispersion=settings.overdispersion,
-            agree_below=self.rule.margin,
+            replace(self.settings, agree_below=self.rule.margin),
             bound_from=(1 - NEAR) * self.rule.min_r2 if self.task.pairs is None else 0.0,
-            memory=settings.memory / 4,
-            run=run,
             progress=report,
         )
 

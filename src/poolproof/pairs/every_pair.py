@@ -37,8 +37,8 @@ MAX_ROWS = 2_000_000
 LEVEL_ROWS = 200_000
 """Rows of the table of one level."""
 NO_WORK = (
-    "the workers of Dask have nothing to do: they read counts of cells in an h5ad or zarr file, for the "
-    "corrected test"
+    "the workers of Dask have nothing to do: they read counts of cells in an h5ad or zarr file, for tests "
+    "without replicates or covariates and for the corrected one"
 )
 
 
@@ -341,8 +341,7 @@ def linearity(
             all_cells=rows.get("wide"),
         )
 
-    described = expression.warnings if wide is None else expression.all_cells.whole.warnings
-    warnings = (*wide_notes, *described, *(wide or design).warnings, *task.sentences)
+    warnings = (*wide_notes, *_described(expression, wide), *(wide or design).warnings, *task.sentences)
     if announce is not None:
         announce(warnings)
     result = run(
@@ -389,10 +388,24 @@ def _wide(
     every = expression.all_cells
     if every is None:
         return None, ()
-    if test != "corrected":
-        n = expression.matrix.shape[0]
-        return None, (f"the {test} test needs all values at once: it is that of the {n:,} cells drawn",)
+    if test != "corrected" and (replicate or covariates):
+        said = (
+            f"{len(every.obs):,} cells are more than --memory holds, and the {test} test with replicates or "
+            f"covariates needs all values at once: it is that of {expression.matrix.shape[0]:,} cells drawn "
+            "by the seed"
+        )
+        return None, (said,)
     return plan_design(every.whole, every.obs, test, within, replicate, covariates), ()
+
+
+def _described(expression: Expression, wide: Design | None) -> tuple[str, ...]:
+    """What was guessed of the values, and how many of them were tested."""
+    every = expression.all_cells
+    if every is None:
+        return expression.warnings
+    if wide is None:
+        return tuple(text for text in expression.warnings if text != every.note)
+    return tuple(every.whole.warnings)
 
 
 def _out_of_reach(design: Design, k: int, n_pairs: int, fdr: float) -> list[str]:

@@ -130,7 +130,7 @@ class _Second:
         }
 
 
-def _summed(
+def summed(
     stream: CellStream, work: Callable[[int], dict[int, np.ndarray]], n_sums: int, run: Runner
 ) -> np.ndarray:
     """Sums of every stratum, shape ``(n_strata, n_sums, n_genes)``; blocks are added in their order."""
@@ -164,11 +164,11 @@ class GeneSums:
 
 def gene_sums(stream: CellStream, overdispersion: float, run: Runner) -> GeneSums:
     """Both passes."""
-    first = _summed(stream, _First(stream), N_FIRST, run)
+    first = summed(stream, _First(stream), N_FIRST, run)
     constants, unit, n_upper = _constants(stream, first, overdispersion)
     nothing = no_counts(stream.blocks.n_genes)
     empty = [second_columns(nothing, of) for of in constants]
-    second = _summed(stream, _Second(stream, constants, empty), N_SECOND, run)
+    second = summed(stream, _Second(stream, constants, empty), N_SECOND, run)
     return GeneSums(first, unit, constants, empty, n_upper, second)
 
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from .._arrays import in_threads
-from .._checks import InputError, PoolproofError, printable
+from .._checks import InputError, printable
+from .._side_by_side import loss_of_cluster
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -107,16 +108,13 @@ def _one_line(client: Any) -> Iterator[None]:
     """What goes wrong with a cluster, in one line; errors of the task itself come through."""
     try:
         yield
-    except PoolproofError:
-        raise
     except Exception as error:
-        of_cluster = type(error).__module__.startswith(("distributed", "tornado", "asyncio", "concurrent"))
-        if not of_cluster and client.status == "running":
+        reason = loss_of_cluster(client, error)
+        if reason is None:
             raise
-        reason = printable(" ".join(str(error).split()) or type(error).__name__, 200)
         raise InputError(
-            f"expected a Dask cluster that works to the end; lost it ({type(error).__name__}: {reason}); "
-            "nothing was written; start the cluster again, or leave out --dask"
+            f"expected a Dask cluster that works to the end; lost it ({reason}); nothing was written; "
+            "start the cluster again, or leave out --dask"
         ) from error
 
 
@@ -162,6 +160,16 @@ def open_client(where: str) -> Iterator[Any]:
         yield client
     finally:
         client.close(timeout=1)
+
+
+@contextmanager
+def clients(where: str | None) -> Iterator[Any]:
+    """The client that ``--dask`` asks for; None where it does not."""
+    if where is None:
+        yield None
+        return
+    with open_client(where) as client:
+        yield client
 
 
 def runner_of(client: Any, threads: int) -> Runner:

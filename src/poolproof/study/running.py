@@ -23,7 +23,7 @@ from .._checks import InputError, check_threads
 from .._files import FIGURES, MARK, replace_file, to_json, write_parquet
 from .._notebook import summary_html
 from .._random import stream
-from .._side_by_side import kept_folder, side_by_side
+from .._side_by_side import kept_folder, on_cluster, side_by_side
 from ..data.datasets import fetch_dataset, load_dataset
 from ..pools.curves import PoolingCurves
 from ..verdict.auditing import Audit, audit
@@ -98,6 +98,7 @@ def run_study(
     threads: int | None = None,
     progress: bool = False,
     force: bool = False,
+    client: Any = None,
 ) -> Study:
     """Audit the data sets of the registry the same way, and compare them.
 
@@ -119,6 +120,9 @@ def run_study(
         Show a progress bar.
     force
         Whether everything is done anew.
+    client
+        ``distributed.Client`` of a Dask cluster whose workers do the work and see the folder under the same
+        path; None: ``threads`` do.
 
     Returns
     -------
@@ -159,7 +163,7 @@ def run_study(
         entries = [entry for entry in entries if entry.name not in missing]
         if not entries:
             raise InputError(f"expected data sets to study; found none: {next(iter(missing.values()))}")
-        _do_all(waiting, workers, progress, n_done=len(tasks) - len(waiting))
+        _do_all(waiting, workers, progress, n_done=len(tasks) - len(waiting), client=client)
         return _write(entries, tasks, left_out | missing, seed, place)
 
 
@@ -225,7 +229,7 @@ def _fetch(tasks: Sequence[_Task], progress: bool) -> dict[str, str]:
 # --- doing -------------------------------------------------------------------------------------------------
 
 
-def _do_all(tasks: list[_Task], workers: int, progress: bool, n_done: int) -> None:
+def _do_all(tasks: list[_Task], workers: int, progress: bool, n_done: int, client: Any = None) -> None:
     """Do tasks side by side, the longest first; what is finished stays when others fail or are stopped."""
     # audits take longest; of the others, those of a data set stay together, so that it is read once
     tasks = sorted(tasks, key=lambda task: (task.step != "audit", -task.entry.dataset.n_obs))
@@ -233,7 +237,9 @@ def _do_all(tasks: list[_Task], workers: int, progress: bool, n_done: int) -> No
         total=len(tasks) + n_done, initial=n_done, unit="step", disable=not progress, leave=False
     ) as bar:
         try:
-            if workers == 1 or len(tasks) < 2:
+            if client is not None:
+                on_cluster(client, _do, tasks, bar.update, "study")
+            elif workers == 1 or len(tasks) < 2:
                 with threadpool_limits(limits=1):
                     for task in tasks:
                         bar.set_description(f"{task.entry.name} {task.step}"[:40])
