@@ -4,12 +4,11 @@ Every witness that `check` shows for them, and for the gallery, is recomputed by
 """
 
 import json
-import math
 import os
 from contextlib import suppress
 
-import numpy as np
 import pytest
+from witness_checks import confirm
 
 from poolproof import check
 from poolproof.cli import main
@@ -213,71 +212,6 @@ def test_quiet__keeps_what_compiled_code_prints_off_standard_output(capfd):
 
 
 # --- every witness ------------------------------------------------------------------------------------------
-
-
-def pools_of(witness):
-    """Each pool as cells one by one."""
-    return [[c for c in pool["cells"] for _ in range(c.get("times", 1))] for pool in witness["pools"]]
-
-
-def pool_values(values, weights, aggregation):
-    """One gene of one pool, by plain arithmetic."""
-    inner = aggregation.inner or aggregation
-    if inner.name in ("median", "max"):
-        return float(np.median(values)) if inner.name == "median" else max(values)
-    if inner.exponent == 0:
-        return math.exp(sum(map(math.log, values)) / len(values))
-    total = sum(w * v for w, v in zip(weights, values, strict=True))
-    return total / len(values) if inner.divides_by_cells else total
-
-
-def confirm(of, row):
-    """Recompute a witness; its cells must be ones that the model draws, or lie among those that it draws."""
-    witness, aggregation = row["witness"], of.aggregation
-    pools = pools_of(witness)
-    shares = "other_genes" in witness["pools"][0]
-    for pool, shown in zip(pools, witness["pools"], strict=True):
-        weights = [c.get("weight", 1.0) for c in pool]
-        for name, value in shown["pooled"]["values"].items():
-            found = pool_values([c["values"][name] for c in pool], weights, aggregation)
-            if shares:
-                found /= shown["other_genes"] + sum(
-                    c["child"] + sum(v for g, v in c["values"].items() if g != "N") for c in pool
-                )
-            assert found == pytest.approx(value, rel=1e-9, abs=1e-9)
-        for cell in pool:
-            assert possible(of, row, cell)
-    first, second = (pool["pooled"] for pool in witness["pools"])
-    assert first["values"] == pytest.approx(second["values"], rel=1e-6, abs=1e-9)
-    if "child_cumulants" in witness["pools"][0]:
-        cumulants = [np.array(pool["child_cumulants"]) for pool in witness["pools"]]
-        assert np.abs(cumulants[0] - cumulants[1]).max() > 1e-7 * np.abs(cumulants[0]).max()
-    else:
-        assert abs(first["child"] - second["child"]) > 1e-7 * (abs(first["child"]) + abs(second["child"]))
-
-
-def possible(of, row, cell):
-    """Whether the parents' values can come together: exact links among them hold in the cell itself."""
-    scm, values = of.scm, cell["values"]
-    kind = cell.get("cell_type")
-    mechanism = scm.mechanism(row["gene"], kind)
-    supports = scm.supports(kind)
-    for name, value in values.items():
-        within = mechanism.noise.support if name == "N" and mechanism.noise else supports[name]
-        if not within.contains(value):
-            return False
-        link = None if name == "N" else scm.mechanism(name, kind)
-        exact = link is not None and hasattr(link, "expression") and link.noise is None and link.parents
-        if exact and set(link.parents) <= set(values):
-            made = float(link.value({p: np.array(values[p]) for p in link.parents}, np.nan))
-            if made != pytest.approx(value, rel=1e-9):
-                return False
-    if "child" in cell and hasattr(mechanism, "expression"):
-        arrays = {g: np.array(v) for g, v in values.items()}
-        full = {p: arrays.get(p, np.array(supports[p].low)) for p in mechanism.parents}
-        made = float(mechanism.value(full, arrays.get("N", np.array(0.0))))
-        return cell["child"] == pytest.approx(made, rel=1e-9, abs=1e-9)
-    return True
 
 
 @pytest.mark.parametrize("name", MODELS)

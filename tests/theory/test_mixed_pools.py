@@ -27,8 +27,10 @@ STEP = 1e-3
 class Root:
     """A law of the middle gene, on a lattice."""
 
+    has_gap = False
+
     def __init__(self, text, law, whole=False):
-        self.text = text
+        self.text, self.genes = text, {"M": {"noise": text}}
         low, high = law.ppf([1e-7, 1 - 1e-7]) if not whole else (0, law.ppf(1 - 1e-9))
         if whole:
             self.step, self.first, n = 1.0, 0, int(high) + 1
@@ -44,6 +46,23 @@ class Root:
         self.positive = self.values[0] >= 0 and "normal(" not in text.replace("lognormal(", "")
 
 
+class Gap(Root):
+    """Ten times a switch and a little: sums of at most ten cells tell how many are on."""
+
+    has_gap, whole, positive = True, False, True
+
+    def __init__(self):
+        self.genes = {
+            "S": {"noise": "bernoulli(0.5)"},
+            "M": {"equation": "10*S + N", "noise": "uniform(0, 1)"},
+        }
+        n = 128
+        self.step, self.first = 1 / n, 0
+        self.values = np.arange(11 * n) / n
+        self.weights = np.zeros(11 * n)
+        self.weights[:n] = self.weights[10 * n :] = 0.5 / n
+
+
 def roots(rng):
     a, b = rng.choice([1.5, 2.0, 3.0]), rng.choice([0.5, 1.0])
     return rng.choice(
@@ -54,6 +73,7 @@ def roots(rng):
             lambda: Root("exponential(1)", stats.expon()),
             lambda: Root(f"lognormal(0, {b})", stats.lognorm(b)),
             lambda: Root(f"poisson({a})", stats.poisson(a), whole=True),
+            Gap,
         ]
     )()
 
@@ -109,6 +129,20 @@ def child(rng, root):
             lambda u, y: np.exp(-d * (y + 1) * np.log1p(-c / d * np.expm1(1j * u))),
         ),
     ]
+    told = [
+        shifted("M + 5*threshold(M, at=5)", lambda y: y + 5 * (y > 5)),
+        shifted("threshold(M, at=5)", lambda y: 1.0 * (y > 5)),
+        (
+            {"kernel": "poisson(1 + threshold(M, at=5))"},
+            lambda u, y: np.exp((1 + (y > 5)) * np.expm1(1j * u)),
+        ),
+        (
+            {"kernel": "bernoulli(0.9 - 0.8*threshold(M, at=5))"},
+            lambda u, y: 1 + np.expm1(1j * u) * (0.9 - 0.8 * (y > 5)),
+        ),
+    ]
+    if root.has_gap and rng.random() < 0.6:
+        return rng.choice(told)
     if root.whole:
         positive.append(({"kernel": "binomial(M, 0.3)"}, lambda u, y: (0.7 + 0.3 * np.exp(1j * u)) ** y))
     return rng.choice(plain + (positive if root.positive else []))
@@ -121,7 +155,7 @@ class Mixed:
         rng = random.Random(seed)
         self.root = roots(rng)
         one, two = child(rng, self.root), child(rng, self.root)
-        self.genes = {"M": {"noise": self.root.text}, "X": one[0], "Z": two[0]}
+        self.genes = {**self.root.genes, "X": one[0], "Z": two[0]}
         self.ends = [one[1], two[1]]
         self.numbers, self.weights, aggregation = {rng.choice([2, 3, 5]): 1.0}, None, "sum"
         how = rng.random()

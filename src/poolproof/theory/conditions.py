@@ -26,6 +26,7 @@ from .breaks import find_breaks
 from .circles import circle_form, circle_graph, circle_separation
 from .forms import judge_form
 from .independence import judge_separation, lost_dependences
+from .listed_cells import refused_by_listed_cells
 from .pooled_model import PooledModel
 from .separations import Separation, covered_edges, d_separations, pairwise_separations
 from .text import check_text
@@ -431,6 +432,8 @@ def _mechanism_row(pooled: PooledModel, gene: str) -> dict[str, Any]:
         pooling,
         all_genes=list(pooled.scm.genes),
     )
+    if form.ffc == UNDECIDED:
+        form = refused_by_listed_cells(pooled, gene, pooling) or form
     if pooled.alike_in:
         form = alike_form(pooled, gene, form)
     return {

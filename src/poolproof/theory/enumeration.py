@@ -87,9 +87,18 @@ def _shares(sums: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def _cell_law(
     scm: SCM, shown: Sequence[str], genes: set[str], *, with_total: bool = False
 ) -> tuple[np.ndarray, np.ndarray] | None:
+    """Values of the shown genes in one cell, in units of their sizes, and their probabilities."""
+    found = cell_states(scm, shown, genes, with_total=with_total)
+    return None if found is None else _merged(_in_units(found[0]), found[1])
+
+
+def cell_states(
+    scm: SCM, shown: Sequence[str], genes: set[str], *, with_total: bool = False
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Values of the shown genes in one cell, shape (n_states, n_shown), and their probabilities.
 
     With the total of all genes, that is one column more. A gene that nothing needs any more is summed out.
+    None where a gene has infinitely many values.
     """
     states: dict[str, np.ndarray] = {}
     weights, total = np.ones(1), np.zeros(1)
@@ -110,7 +119,7 @@ def _cell_law(
     table = np.array([states[g] for g in shown]).T
     if with_total:
         table = np.column_stack([table, total])
-    return _merged(_in_units(table), weights)
+    return table, weights
 
 
 def _joined(columns: list[np.ndarray], weights: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:

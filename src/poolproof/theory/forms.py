@@ -166,7 +166,7 @@ def _random_number_law(mechanism: Kernel, supports: Supports, cores: Cores, pool
     """Equal cells, few and many, of the same pooled parents: the law of the child shows how many."""
     numbers = (pooling.cell_numbers[0], pooling.cell_numbers[-1])
     power = 1 if pooling.linear.divides_by_cells else 0
-    pools = []
+    pools: list[dict[str, Any]] = []
     for k in numbers:
         cell = {}
         for parent in mechanism.parents:
@@ -184,6 +184,8 @@ def _random_number_law(mechanism: Kernel, supports: Supports, cores: Cores, pool
     first, second = (np.array(pool["child_cumulants"]) for pool in pools)
     if np.allclose(first, second, rtol=1e-9):
         return Form(UNDECIDED, LAW, "in law: the one-edge criterion could not be decided")
+    if not all(pooling.can_occur(pool["cells"][0]["values"]) for pool in pools):
+        return Form(UNDECIDED, LAW, NO_SUCH_CELLS)
     witness = {"pools": pools, "same_noise": True, "further_cells": 0}
     return Form(FAILS, LAW, "its law has a part that shows the number of cells, which varies", witness)
 
@@ -198,6 +200,7 @@ def kernel_witness(
     """Two configurations of the parents with equal sums, and the cumulants of the pooled child in each."""
     grids = {name: readable_values(supports[name], cores[name]) for name in mechanism.parents}
     weights = np.array(pooling.two_weights())
+    shares = weights / weights.sum() if pooling.linear.divides_by_cells else weights
     rng = np.random.default_rng(0)
     pairs = []
     for _ in range(N_KERNEL_TRIES):
@@ -205,7 +208,7 @@ def kernel_witness(
         pools = _equal_pools(first, second, parent, supports, weights)
         if pools is not None:
             pairs.append(pools)
-    before, after = (_pooled_cumulants(mechanism, [pair[i] for pair in pairs], weights) for i in (0, 1))
+    before, after = (_pooled_cumulants(mechanism, [pair[i] for pair in pairs], shares) for i in (0, 1))
     gaps = np.abs(before - after) / (np.abs(before) + np.abs(after) + 1e-12)
     found = [
         (float(gap.max()), pair, (one, two))
@@ -229,7 +232,7 @@ def kernel_witness(
                 ]
             ),
             "pooled": {
-                "values": {n: float(np.dot(weights, [cell[n] for cell in pool])) for n in mechanism.parents}
+                "values": {n: float(np.dot(shares, [cell[n] for cell in pool])) for n in mechanism.parents}
             },
             "child_cumulants": list(map(float, cumulants)),
         }

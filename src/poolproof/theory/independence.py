@@ -19,6 +19,7 @@ from .one_edge import FAIL, PASS, Edge
 from .pooled_model import PooledModel
 from .separations import Separation, kept, kept_for_this_law
 from .shared_bends import bent_together
+from .small_bends import bends_covary
 
 WORK = 400_000_000
 """Numbers that the enumerations of one check may take at a time, shared between its statements."""
@@ -98,7 +99,11 @@ def _decide(pooled: PooledModel, statement: Separation) -> tuple[str, str, str]:
     exact = _counted(pooled, statement)
     if exact is not None:
         return (HOLDS if exact else FAILS), LAW, "enumeration of all sums"
-    together = bent_together(pooled, statement) or ends_move_together(pooled, statement)
+    together = (
+        bent_together(pooled, statement)
+        or ends_move_together(pooled, statement)
+        or bends_covary(pooled, statement)
+    )
     if together is not None:
         return FAILS, LAW, together
     return UNDECIDED, LAW, "no rule decides it"

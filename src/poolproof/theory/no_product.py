@@ -12,6 +12,7 @@ import numpy as np
 from ..models.mechanisms import Kernel, Mechanism
 from .axis import ROUGH
 from .conditional_law import child_at_nodes
+from .enumeration import cell_states
 from .pooled_model import PooledModel
 from .separations import Separation
 
@@ -29,14 +30,19 @@ STABLE = 0.02
 """How much of it may change with twice as many values."""
 MOST_CELLS = 60
 MOST_WEIGHT = 12
+MOST_STATES = 50
+"""Joint values of the parents of the middle gene."""
 
 Lattice = tuple[int, np.ndarray, np.ndarray]
+State = tuple[Mapping[str, np.ndarray], float]
 Weighted = tuple[float, tuple[int, ...]]
 Transform = Callable[[float], np.ndarray]
 
 
 def ends_move_together(pooled: PooledModel, statement: Separation) -> str | None:
-    """The rule that refuses a fork of two children of one root, seen in numbers; None where it does not.
+    """The rule that refuses a fork of two children of one gene, seen in numbers; None where it does not.
+
+    The gene is a root, or follows from genes with few values, and from a noise.
 
     Notes
     -----
@@ -48,21 +54,24 @@ def ends_move_together(pooled: PooledModel, statement: Separation) -> str | None
         return None
     (middle,) = statement.given
     ends = [pooled.scm.mechanism(end) for end in (statement.x, statement.y)]
-    if any(not set(end.parents) <= {middle} for end in ends) or pooled.graph.in_degree(middle):
+    if any(not set(end.parents) <= {middle} for end in ends):
         return None
-    pools = _pools_of(pooled)
+    pools = pools_of(pooled)
     if pools is None:
         return None
     with np.errstate(all="ignore"):
+        states = states_of_parents(pooled, middle)
+        if states is None:
+            return None
         root = pooled.scm.mechanism(middle)
-        gaps = [_departure(root, middle, ends, pools, n) for n in (N_POINTS, 2 * N_POINTS)]
+        gaps = [_departure(root, middle, states, ends, pools, n) for n in (N_POINTS, 2 * N_POINTS)]
     coarse, fine = gaps
     if coarse is None or fine is None or not fine > CLEAR or abs(coarse - fine) > STABLE * fine:
         return None
     return f"at equal sums of {middle} the ends move together: their joint transform is no product"
 
 
-def _pools_of(pooled: PooledModel) -> list[Weighted] | None:
+def pools_of(pooled: PooledModel, most_cells: int = MOST_CELLS) -> list[Weighted] | None:
     """Probabilities of pools, each with the whole weights of its cells; None where there are none."""
     if pooled.weights is not None:
         parts = [Fraction(repr(float(w))).limit_denominator(MOST_WEIGHT) for w in pooled.weights]
@@ -73,20 +82,34 @@ def _pools_of(pooled: PooledModel) -> list[Weighted] | None:
     if pooled.random_number and pooled.linear.divides_by_cells:
         return None
     values, shares = pooled.cell_numbers.law
-    if values.max() > MOST_CELLS or pooled.largest == 1:
+    if values.max() > most_cells or pooled.largest == 1:
         return None
     return [(float(p), (1,) * int(k)) for k, p in zip(values, shares, strict=True)]
+
+
+def states_of_parents(pooled: PooledModel, gene: str) -> list[State] | None:
+    """Joint values of the parents of a gene, and their probabilities; None where they are not few."""
+    parents = pooled.scm.parents(gene)
+    if not parents:
+        return [({}, 1.0)]
+    found = cell_states(pooled.scm, parents, pooled.above[gene])
+    if found is None or len(found[1]) > MOST_STATES:
+        return None
+    return [
+        (dict(zip(parents, map(np.array, row), strict=True)), float(p)) for row, p in zip(*found, strict=True)
+    ]
 
 
 def _departure(
     root: Mechanism,
     middle: str,
+    states: Sequence[State],
     ends: Sequence[Mechanism],
     pools: Sequence[Weighted],
     n: int,
 ) -> float | None:
     """How far the joint transform at a sum is from a product, relative, at its largest."""
-    lattice = _lattice(root, n)
+    lattice = lattice_of(root, states, n)
     if lattice is None:
         return None
     first, values, masses = lattice
@@ -111,7 +134,7 @@ def _departure(
                 placed = np.zeros(length, dtype=complex)
                 cell = masses * transforms[0](w * u / size) * transforms[1](w * v / size)
                 np.add.at(placed, (w * (first + np.arange(len(values)))) % length, cell)
-                spectrum *= _power(np.fft.fft(placed), weights.count(w))
+                spectrum *= power(np.fft.fft(placed), weights.count(w))
             total += share * spectrum
         return np.asarray(np.fft.ifft(total))
 
@@ -126,7 +149,7 @@ def _departure(
     return worst if np.isfinite(worst) else None
 
 
-def _power(values: np.ndarray, n: int) -> np.ndarray:
+def power(values: np.ndarray, n: int) -> np.ndarray:
     """A whole power by squaring, many times faster than that of complex numbers in general."""
     found = np.ones_like(values)
     while n:
@@ -136,8 +159,13 @@ def _power(values: np.ndarray, n: int) -> np.ndarray:
     return found
 
 
-def _lattice(root: Mechanism, n: int) -> Lattice | None:
-    """First place on a lattice, values and probabilities of a gene without parents."""
+def lattice_of(
+    root: Mechanism, states: Sequence[State], n: int, *, through_zero: bool = True
+) -> Lattice | None:
+    """First place on a lattice, values and probabilities of the middle gene.
+
+    A lattice need not go through 0 where all pools have the same number of cells.
+    """
     if isinstance(root, Kernel) or root.noise is None or root.expression.sympy.has(*ROUGH):
         return None
     if not root.noise.is_continuous:
@@ -147,17 +175,21 @@ def _lattice(root: Mechanism, n: int) -> Lattice | None:
         kept = masses > TAIL * masses.max()
         return int(nodes[kept][0]), nodes[kept], masses[kept] / masses[kept].sum()
     shares = np.linspace(TAIL, 1 - TAIL, N_QUANTILES)
-    values = np.asarray(root.value({}, root.noise.quantile(shares)), dtype=float)
-    if not np.isfinite(values).all() or not (np.diff(values) > 0).all():
+    noise = root.noise.quantile(shares)
+    values = [np.broadcast_to(root.value(at, noise), noise.shape).astype(float) for at, _ in states]
+    if not all(np.isfinite(v).all() and (np.diff(v) > 0).all() for v in values):
         return None
-    low, high = np.interp([1e-5, 1 - 1e-5], shares, values)
+    ends = [np.interp([1e-5, 1 - 1e-5], shares, v) for v in values]
+    low, high = min(e[0] for e in ends), max(e[1] for e in ends)
     step = (high - low) / n
-    first = int(np.ceil(low / step))
-    edges = step * (first + np.arange(n + 1) - 0.5)
-    masses = np.diff(np.interp(edges, values, shares))
-    inside = step * (first + np.arange(n))
-    kept = masses > 0
-    if not kept.all() or abs(first) > 20 * n:
+    first = int(np.ceil(low / step)) if through_zero else 0
+    start = step * first if through_zero else low
+    edges = start + step * (np.arange(n + 1) - 0.5)
+    masses = np.sum(
+        [p * np.diff(np.interp(edges, v, shares)) for (_, p), v in zip(states, values, strict=True)], axis=0
+    )
+    inside = start + step * np.arange(n)
+    if (len(states) == 1 and not (masses > 0).all()) or abs(first) > 20 * n:
         return None
     return first, inside, masses / masses.sum()
 
@@ -165,8 +197,6 @@ def _lattice(root: Mechanism, n: int) -> Lattice | None:
 def _transform(end: Mechanism, cells: Mapping[str, np.ndarray], masses: np.ndarray) -> Transform | None:
     """E[exp(iuX) | m] by frequency, in units of one over the standard deviation of X."""
     if isinstance(end, Kernel):
-        if any(formula.has(*ROUGH) for formula in end.formulas):
-            return None
         mean, variance = end.cumulants(cells, 2)
         sd = _spread(mean, variance, masses)
         if sd is None:

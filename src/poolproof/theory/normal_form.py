@@ -192,13 +192,18 @@ def _positive_and_negative(part: sympy.Expr, ranges: Range) -> tuple[bool, bool]
 
 
 def _joined(expression: sympy.Expr) -> sympy.Expr:
-    """Write the minimum of two parts by their maximum where both occur: together they are the sum."""
-    largest = {frozenset(m.args): m for m in expression.atoms(sympy.Max) if len(m.args) == 2}
-    smallest = [m for m in expression.atoms(sympy.Min) if frozenset(m.args) in largest]
-    if not smallest:
+    """Write extremes of two parts by the absolute value of their difference where fewer of these are left."""
+    rough = {m for m in expression.atoms(sympy.Max, sympy.Min) if len(m.args) == 2}
+    before = len(rough | expression.atoms(sympy.Abs))
+    if not rough or before < 2:
         return expression
-    pairs = {m: sympy.Add(*m.args) - largest[frozenset(m.args)] for m in smallest}
-    return sympy.expand(expression.xreplace(pairs))
+    halves: dict[sympy.Expr, sympy.Expr] = {}
+    for one in rough:
+        a, b = one.args
+        sign = 1 if isinstance(one, sympy.Max) else -1
+        halves[one] = (a + b + sign * sympy.Abs(sympy.expand(a - b))) / 2
+    found = sympy.expand(expression.xreplace(halves))
+    return found if len(found.atoms(sympy.Abs, sympy.Max, sympy.Min)) < before else expression
 
 
 def _straightened(
