@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
 
+from ._bars import tqdm
 from ._checks import InputError, printable
 from ._files import NOT_WRITABLE, not_written, take
 
