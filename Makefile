@@ -41,6 +41,7 @@ lint: .venv/installed-dev
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
+	.venv/bin/hadolint containers/Dockerfile
 
 # The quick checks of the pages, then the site. It is built anew: Sphinx repeats no warning of an unchanged page.
 docs: .venv/installed-docs .venv/installed-test

@@ -6,7 +6,7 @@ project = "poolproof"
 author = copyright = "The poolproof developers"
 version = release = version_of("poolproof")
 
-extensions = ["myst_parser", "sphinx_copybutton", "sphinx_design"]
+extensions = ["myst_nb", "sphinx_copybutton", "sphinx_design"]
 
 # The source folder is the checkout, not docs/: so the relative links of a page work on the site and where the
 # code is hosted, also those to README.md, data/ and other places outside docs/.
@@ -24,6 +24,14 @@ smartquotes = False  # -- and ... stay what they are
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 6  # anchors as the code-hosting site makes them; a link to none is a warning
+
+# docs/notebooks: run on the embedded data at every build, in a folder that is thrown away.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300  # seconds a cell
+nb_merge_streams = True
+nb_output_stderr = "error"  # a warning on a page is a fault
 
 html_theme = "sphinx_book_theme"
 html_title = "poolproof"

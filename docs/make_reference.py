@@ -67,7 +67,7 @@ def pages() -> dict[str, str]:
     """Text of every page, by file name."""
     return {
         "cli.md": cli_page(),
-        "api.md": api_page(),
+        **api_pages(),
         "inputs.md": inputs.inputs_page(NOTICE, _table, _join, _fill),
         "files.md": files_page(),
         "models.md": models_page(),
@@ -125,11 +125,11 @@ def _helps(command: click.Command, name: str, parent: click.Context | None) -> I
 # --- Python ---------------------------------------------------------------------------------------------
 
 API_INTRO = """\
-The names of `import poolproof`, the pictures of `poolproof.plot`, and the classes of the results. The
-installed version is `poolproof.__version__`. “method 6.3” in a docstring is that section of [the
-method](../explanation/method.md).
+The names of `import poolproof`, the pictures of `poolproof.plot`, and the classes of the results, each on the
+page of its part of the package. The installed version is `poolproof.__version__`. “method 6.3” in a docstring
+is that section of [the method](../explanation/method.md).
 
-Every example below is run by the tests. They start from
+Every example is run by the tests. They start from
 
 {preamble}
 """
@@ -171,30 +171,67 @@ TABLE_OF = {
 """File whose columns a registry of ``poolproof._names`` lists."""
 
 
-def api_page() -> str:
-    """Page of all public names, pictures and result classes."""
+INDEX, PICTURE_PAGE = "api.md", "api-pictures.md"
+API_PAGES = {
+    "api-audit.md": ("Audits, pairs and triples", ("pairs", "triples", "verdict", "report", "_parts")),
+    "api-data.md": ("Data and networks", ("data",)),
+    "api-pools.md": ("Pools and plans", ("pools", "planning")),
+    "api-models.md": ("Models", ("models", "theory")),
+    "api-methods.md": ("Methods and the study", ("discovery", "study")),
+}
+"""Pages of names: title, and the rooms of the package whose names they have."""
+
+
+def api_pages() -> dict[str, str]:
+    """Index of all public names, and the pages of functions and result classes, of pictures, by room."""
     public = {name: getattr(poolproof, name) for name in poolproof.__all__}
     objects = {name: of for name, of in public.items() if inspect.isfunction(of)}
     errors = [name for name, of in public.items() if inspect.isclass(of) and issubclass(of, Exception)]
     pictures = {f"plot.{name}": of for name, of in plot_functions().items()}
     classes = result_classes(objects.values())
-    render = Renderer({*objects, *pictures}, set(classes) | set(errors))
+    home = {name: _page_of(of) for name, of in [*objects.items(), *classes.items()]}
+    home |= dict.fromkeys(pictures, PICTURE_PAGE) | dict.fromkeys(errors, INDEX)
+
+    def render(page: str) -> Renderer:
+        return Renderer({*objects, *pictures}, {*classes, *errors}, home, page)
+
+    index = render(INDEX)
     parts = [NOTICE, "# Python", API_INTRO.format(preamble=_code(PREAMBLE.strip())).strip()]
-    parts += [_index(render, objects | pictures, classes)]
-    parts += ["## Functions", *(render.function(name, of) for name, of in objects.items())]
-    parts += ["## Pictures", render.text(_module_text(poolproof.plot))]
-    parts += [render.function(name, of) for name, of in pictures.items()]
-    parts += ["## Results and models", *(render.dataclass(name, of) for name, of in classes.items())]
-    parts += ["## Errors", *(render.error(name, getattr(poolproof, name)) for name in errors)]
-    return _join(parts)
+    for page, (title, _) in [*API_PAGES.items(), (PICTURE_PAGE, ("Pictures", ()))]:
+        mine = {name: of for name, of in (objects | pictures | classes).items() if home[name] == page}
+        parts += [f"## {title}", f"On a page of their own: [{title}]({page}).", _index(index, mine)]
+    parts += ["## Errors", *(index.error(name, getattr(poolproof, name)) for name in errors)]
+    made = {INDEX: _join(parts)}
+    for page, (title, _) in API_PAGES.items():
+        on = render(page)
+        some = [on.function(name, of) for name, of in objects.items() if home[name] == page]
+        results = [on.dataclass(name, of) for name, of in classes.items() if home[name] == page]
+        made[page] = _join([NOTICE, f"# {title}", BACK, "## Functions", *some, "## Results", *results])
+    on = render(PICTURE_PAGE)
+    drawn = [on.function(name, of) for name, of in pictures.items()]
+    made[PICTURE_PAGE] = _join([NOTICE, "# Pictures", BACK, on.text(_module_text(poolproof.plot)), *drawn])
+    return made
+
+
+BACK = "All names: [Python](api.md), which also says what the examples start from."
+
+
+def _page_of(of: Any) -> str:
+    """Page of a function or class: that of the room it lives in."""
+    room = of.__module__.split(".")[1]
+    return next(page for page, (_, rooms) in API_PAGES.items() if room in rooms)
 
 
 def plot_functions() -> dict[str, Callable[..., Any]]:
-    """Public functions of ``poolproof.plot``, in the order of the file."""
+    """Public functions of ``poolproof.plot``, in the order of the file; those of other files last."""
     module = poolproof.plot
-    found = inspect.getmembers(module, inspect.isfunction)
-    own = {name: of for name, of in found if of.__module__ == module.__name__ and not name.startswith("_")}
-    return dict(sorted(own.items(), key=lambda item: item[1].__code__.co_firstlineno))
+    listed = {name: getattr(module, name) for name in module.__all__}
+    return dict(
+        sorted(
+            listed.items(),
+            key=lambda item: (item[1].__module__ != module.__name__, item[1].__code__.co_firstlineno),
+        )
+    )
 
 
 def result_classes(functions: Any) -> dict[str, type]:
@@ -216,8 +253,8 @@ def _collect(annotation: str, module: str, found: dict[str, type]) -> None:
                     _collect(str(field.type), of.__module__, found)
 
 
-def _index(render: Renderer, functions: Mapping[str, Any], classes: Mapping[str, type]) -> str:
-    rows = [[render.link(name), render.first_line(of)] for name, of in [*functions.items(), *classes.items()]]
+def _index(render: Renderer, members: Mapping[str, Any]) -> str:
+    rows = [[render.link(name), render.first_line(of)] for name, of in members.items()]
     return _table(["name", "what it is"], rows)
 
 
@@ -226,17 +263,26 @@ def _module_text(module: Any) -> str:
 
 
 class Renderer:
-    """Turns signatures and numpy docstrings into Markdown, with links between the names of the page."""
+    """Turns signatures and numpy docstrings into Markdown, with links between the names of the pages."""
 
-    def __init__(self, functions: set[str], classes: set[str]) -> None:
+    def __init__(
+        self, functions: set[str], classes: set[str], home: Mapping[str, str] | None = None, page: str = ""
+    ) -> None:
         self.classes = classes
+        self.home = home or {}
+        self.page = page
         self.anchors = {name: slug(name) for name in functions}
         self.anchors |= {name: slug(f"class {name}") for name in classes}
 
     def link(self, name: str) -> str:
-        """Code, linked where the page has the name."""
+        """Code, linked where a page has the name."""
         shown = f"`{name}`"
-        return f"[{shown}](#{self.anchors[name]})" if name in self.anchors else shown
+        return f"[{shown}]({self._place(name)}#{self.anchors[name]})" if name in self.anchors else shown
+
+    def _place(self, name: str) -> str:
+        """Page of a name; empty where it is this one."""
+        page = self.home.get(name, self.page)
+        return "" if page == self.page else page
 
     def function(self, name: str, function: Callable[..., Any]) -> str:
         """Section of a function."""
@@ -339,7 +385,7 @@ class Renderer:
         owner, _, short = target.rpartition(".")
         owner = owner.split(".")[-1]
         if owner in self.classes:
-            return f"[`{owner}.{short}`](#{slug(f'{owner}.{short}')})"
+            return f"[`{owner}.{short}`]({self._place(owner)}#{slug(f'{owner}.{short}')})"
         return self.link(short)
 
 

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from tqdm.auto import tqdm
-
+from ._bars import tqdm
 from ._checks import printable
 
 PHASES = logging.getLogger("poolproof.phases")

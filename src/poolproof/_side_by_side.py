@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
 
+from ._bars import tqdm
 from ._checks import InputError, PoolproofError, printable
 from ._files import NOT_WRITABLE, not_written, take
 from ._spoken import is_at_command_line, speak_of_options

@@ -437,6 +437,51 @@ def test_checkout_folder__is_that_of_this_source_tree(monkeypatch, tmp_path):
     assert _download.checkout_folder() is None
 
 
+# --- the companion wheel, which .ci/run builds and installs -----------------------------
+
+
+@pytest.fixture
+def companion(away, monkeypatch, tmp_path):
+    """An installed poolproof-data that has one network."""
+    folder = tmp_path / "site-packages" / "poolproof_data_of_a_test"
+    folder.mkdir(parents=True)
+    for name in ("__init__.py", f"{SMALL}.csv.gz"):
+        (folder / name).write_bytes((DATA / name).read_bytes())
+    monkeypatch.syspath_prepend(str(folder.parent))
+    monkeypatch.setattr(_download, "COMPANION", folder.name)
+    return folder
+
+
+def test_companion__its_files_are_found_and_checked(companion, away):
+    entry = network_info(SMALL)
+    assert _download.whereabouts(entry) == "in poolproof-data"
+    assert fetch_dataset(SMALL) == companion / entry.file_name
+    assert left_in(away) == []
+    (companion / entry.file_name).write_bytes(b"of another version")
+    refusal(SMALL, "install the poolproof-data of this version again")
+
+
+def test_companion__what_it_has_not_is_fetched_or_refused(companion):
+    other = "network_ecoli_regulon"
+    assert _download.whereabouts(network_info(other)) == "to fetch"
+    assert "poolproof-data" not in refusal(other, "POOLPROOF_DATA_URL")
+
+
+def test_companion__holds_what_may_be_passed_on_without_restriction():
+    project = tomllib.loads((DATA / "pyproject.toml").read_text(encoding="utf-8"))
+    targets = project["tool"]["hatch"]["build"]["targets"]
+    files = {path.name for path in DATA.iterdir() if path.suffix in (".h5ad", ".gz")}
+    restricted = {e.file_name for e in ENTRIES.values() if re.search("restrict|academic", e.licence)}
+    assert len(restricted) == 3
+    for target in (targets["wheel"], targets["sdist"]):
+        assert {pattern.removeprefix("/") for pattern in target["exclude"]} == restricted
+        assert "artifacts" not in target, "these would come in again"
+    packed = {name for name in files if any(fnmatch(f"/{name}", p) for p in targets["wheel"]["include"])}
+    assert packed == files
+    assert {"/README.md", "/licences/*.txt"} <= set(targets["wheel"]["include"])
+    assert targets["wheel"]["sources"] == {"": _download.COMPANION}
+
+
 # --- downloads -----------------------------------------------------------------------
 
 
@@ -466,8 +511,9 @@ class Handler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def away(monkeypatch, tmp_path):
-    """As after `pip install`: no checkout, an empty cache, no address."""
+    """As after `pip install`: no checkout, no companion wheel, an empty cache, no address."""
     monkeypatch.setattr(_download, "checkout_folder", lambda: None)
+    monkeypatch.setattr(_download, "COMPANION", "poolproof_data_not_installed")
     monkeypatch.setenv("POOLPROOF_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("POOLPROOF_DATA_URL", raising=False)
     for variable in ("NO_PROXY", "no_proxy"):
@@ -664,7 +710,7 @@ def test_download__at_the_same_time_is_safe(server, away):
     assert left_in(away) == ["bulk_yeast_segregants_eqtl.h5ad"]
 
 
-def test_whereabouts__tells_the_four_places(server, away, monkeypatch):
+def test_whereabouts__tells_the_places(server, away, monkeypatch):
     entry = network_info(SMALL)
     assert _download.whereabouts(dataset_info(EMBEDDED[0])) == "embedded"
     assert _download.whereabouts(dataset_info(ISLETS)) == "your own"

@@ -6,7 +6,7 @@ import pytest
 
 from poolproof.basis import spline_bases
 from poolproof.pairs.design import make_design
-from poolproof.pairs.masked_kernels import SURE, orthonormal_rows, mask_pairs, masked_moments, masked_sums
+from poolproof.pairs.masked_kernels import SURE, mask_pairs, masked_moments, masked_sums, orthonormal_rows
 from poolproof.pairs.score_kernels import triangle
 
 K = 5

@@ -51,7 +51,21 @@ def pages(reference):
 # --- reference: fresh -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["cli.md", "api.md", "inputs.md", "files.md", "models.md"])
+API = ("audit", "data", "pools", "models", "methods", "pictures")
+WRITTEN = ["cli.md", "api.md", *(f"api-{part}.md" for part in API), "inputs.md", "files.md", "models.md"]
+
+
+def test_reference__has_these_pages(pages):
+    assert [*pages] == WRITTEN
+
+
+@pytest.fixture(scope="module")
+def api(pages):
+    """The pages of Python names as one text."""
+    return "\n".join(text for name, text in pages.items() if name.startswith("api"))
+
+
+@pytest.mark.parametrize("name", WRITTEN)
 def test_reference__is_that_of_the_code(pages, name):
     written = (DOCS / "reference" / name).read_text(encoding="utf-8")
     assert written == pages[name], "run python docs/make_reference.py"
@@ -110,13 +124,14 @@ def section_of(page, heading):
 
 
 @pytest.mark.parametrize("name", poolproof.__all__)
-def test_api__has_every_public_name(pages, name):
+def test_api__has_every_public_name(pages, api, name):
     heading = name if inspect.isfunction(getattr(poolproof, name)) else f"class {name}"
-    assert section_of(pages["api.md"], f"### {heading}").strip()
+    assert section_of(api, f"### {heading}").strip()
+    assert f"`{name}`](" in pages["api.md"] or heading in pages["api.md"]
 
 
-def test_api__has_every_picture_field_and_method(reference, pages):
-    page = pages["api.md"]
+def test_api__has_every_picture_field_and_method(reference, api):
+    page = api
     for name in ("pair", "calls_by_strength", "share_against_r2", "genes", "data_overview"):
         assert f"plot.{name}" in section_of(page, f"### plot.{name}")
     classes = reference.result_classes(
@@ -132,8 +147,8 @@ def test_api__has_every_picture_field_and_method(reference, pages):
                 assert f"#### {name}.{member}\n" in section
 
 
-def test_api__every_parameter_of_a_function_is_shown_with_its_default(pages):
-    section = section_of(pages["api.md"], "### linearity")
+def test_api__every_parameter_of_a_function_is_shown_with_its_default(api):
+    section = section_of(api, "### linearity")
     for parameter in inspect.signature(poolproof.linearity).parameters.values():
         assert f"    {parameter.name}: " in section
         assert re.search(rf"^- .*`{parameter.name}`", section, flags=re.MULTILINE)
@@ -142,8 +157,8 @@ def test_api__every_parameter_of_a_function_is_shown_with_its_default(pages):
     assert "memory: float = 4e9," in section
 
 
-def test_api__holds_no_restructured_text(pages):
-    prose = re.sub(r"```python\n.*?```", "", pages["api.md"], flags=re.DOTALL)
+def test_api__holds_no_restructured_text(api):
+    prose = re.sub(r"```python\n.*?```", "", api, flags=re.DOTALL)
     assert not re.search(r":\w+:`|``|^-{3,}$|\n\.\. ", prose)
 
 

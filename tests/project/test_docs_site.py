@@ -145,3 +145,15 @@ def test_links__broken_ones_are_noticed(monkeypatch, tmp_path):
         "gone.svg: no such file",
         ".: no such file",
     ]
+
+
+# --- notebooks, which `make docs` runs ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted((DOCS / "notebooks").glob("*.md")), ids=lambda path: path.stem)
+def test_notebooks__every_picture_is_told_in_words(path):
+    cells = re.findall(r"(?ms)^```\{code-cell\} python\n(.*?)^```", path.read_text(encoding="utf-8"))
+    assert cells
+    for cell in cells:
+        draws = ".figure" in cell.replace(".figure_format", "") or "subplots(" in cell
+        assert draws == ("alt:" in cell), cell

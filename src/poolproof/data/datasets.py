@@ -89,9 +89,9 @@ def fetch_dataset(
 ) -> Path:
     """Path of the file of a data set or network, downloaded on first use; its checksum is always verified.
 
-    Looked for in the package, in the folder ``data`` of the checkout that the package runs from, and in the
-    cache (``POOLPROOF_CACHE``), else downloaded into the cache from the project's address
-    (``POOLPROOF_DATA_URL``: http, https, file, or a folder).
+    Looked for in the package, in the folder ``data`` of the checkout that the package runs from, in the wheel
+    ``poolproof-data`` where it is installed, and in the cache (``POOLPROOF_CACHE``), else downloaded into the
+    cache from the project's address (``POOLPROOF_DATA_URL``: http, https, file, or a folder).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Files of the registry: in the package, in a checkout or in the cache, else downloaded; always checked."""
+"""Files of the registry: in the package, a checkout, poolproof-data or the cache; else downloaded."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import file_digest
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -20,6 +21,8 @@ BASE_ADDRESS = ""
 """Address of the folder with the project's data files; the project has no public one yet."""
 ADDRESS_VARIABLE = "POOLPROOF_DATA_URL"
 """Environment variable that overrides the base address: http(s)://, file:// or a folder."""
+COMPANION = "poolproof_data"
+"""Name under which the wheel poolproof-data, made from the folder data/, is installed."""
 CACHE_VARIABLE = "POOLPROOF_CACHE"
 """Environment variable that overrides the folder of downloaded files."""
 TIMEOUT = 30.0
@@ -50,6 +53,9 @@ def locate(entry: Entry, *, progress: bool = False) -> Path:
     home = checkout_folder()
     if home is not None and (home / entry.file_name).exists():
         return checked(home / entry.file_name, entry, f"restore it: git checkout data/{entry.file_name}")
+    companion = companion_folder()
+    if companion is not None and (companion / entry.file_name).exists():
+        return checked(companion / entry.file_name, entry, "install the poolproof-data of this version again")
     cached = cache_folder() / entry.file_name
     if found_sha256(cached) != entry.sha256:
         _into_cache(entry, cached, progress)
@@ -57,9 +63,10 @@ def locate(entry: Entry, *, progress: bool = False) -> Path:
 
 
 def whereabouts(entry: Entry) -> str:
-    """Where the file is now: ``embedded``, ``in checkout``, ``cached``, ``to fetch`` or ``your own``.
+    """Where the file is now, in words for lists.
 
-    The size is compared, the checksum is not: this is for lists.
+    One of ``embedded``, ``in checkout``, ``in poolproof-data``, ``cached``, ``to fetch`` and ``your own``.
+    Of a file in the cache the size is compared; no checksum is.
     """
     if entry.place == USER:
         return "your own"
@@ -68,6 +75,9 @@ def whereabouts(entry: Entry) -> str:
     home = checkout_folder()
     if home is not None and (home / entry.file_name).exists():
         return "in checkout"
+    companion = companion_folder()
+    if companion is not None and (companion / entry.file_name).exists():
+        return "in poolproof-data"
     path = cache_folder() / entry.file_name
     return "cached" if path.is_file() and path.stat().st_size == entry.size else "to fetch"
 
@@ -116,6 +126,12 @@ def checkout_folder() -> Path | None:
         package.parent.name == "src" and (top / "pyproject.toml").is_file() and (top / "data").is_dir()
     )
     return top / "data" if from_source else None
+
+
+def companion_folder() -> Path | None:
+    """Folder of the files of the wheel poolproof-data; None where it is not installed."""
+    spec = find_spec(COMPANION)
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent
 
 
 def cache_folder() -> Path:
@@ -181,8 +197,8 @@ def _into_cache(entry: Entry, target: Path, progress: bool) -> None:
     if not base:
         raise InputError(
             f"{entry.name} is not in the package, and this version of poolproof knows no address of the "
-            f"project's data; set {ADDRESS_VARIABLE} to the address or path of its folder data, or put "
-            f"{entry.file_name} into {printable(target.parent, LONGEST)}"
+            f"project's data; {_companion_hint()}set {ADDRESS_VARIABLE} to the address or path of its folder "
+            f"data, or put {entry.file_name} into {printable(target.parent, LONGEST)}"
         )
     address = f"{base}/{entry.file_name}"
 
@@ -212,6 +228,11 @@ def _into_cache(entry: Entry, target: Path, progress: bool) -> None:
             f"the cache {printable(target.parent, LONGEST)} cannot be written to: "
             f"{error.strerror or 'permission denied'}; set {CACHE_VARIABLE} to a folder that can"
         ) from error
+
+
+def _companion_hint() -> str:
+    """Where the companion wheel is installed, it has not what is looked for."""
+    return "install poolproof-data, " if companion_folder() is None else ""
 
 
 def _copy_or_get(address: str, aside: str, progress: bool) -> None:

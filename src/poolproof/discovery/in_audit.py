@@ -12,9 +12,9 @@ from typing import Any
 import networkx as nx
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from .. import _names as names
+from .._bars import tqdm
 from .._checks import InputError, check_whole, printable
 from .._files import replace_file, write_parquet
 from .._notebook import summary_html

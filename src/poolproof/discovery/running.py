@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
+from .._bars import tqdm
 from .._checks import InputError, check_column, check_threads, printable
 from .._files import replace_file, to_json, write_parquet
 from .._notebook import summary_html

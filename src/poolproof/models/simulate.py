@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from tqdm.auto import tqdm
 
+from .._bars import tqdm
 from .._checks import InputError, check_choice, check_threads, check_whole, printable
 from ..aggregation import COMPOSITION, MAPPED, Aggregation
 from .laws import Law

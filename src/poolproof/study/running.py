@@ -16,9 +16,9 @@ from typing import Any
 
 import pandas as pd
 from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
 
 from .. import _names as names
+from .._bars import tqdm
 from .._checks import InputError, check_threads
 from .._files import FIGURES, MARK, replace_file, to_json, write_parquet
 from .._notebook import summary_html

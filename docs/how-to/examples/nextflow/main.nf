@@ -1,4 +1,4 @@
-// Audits every data set of a sample sheet and collects the verdicts into one table.
+// Audits every data set of a sample sheet and collects the verdicts on one page.
 
 process AUDIT {
     tag "${name}"
@@ -25,11 +25,11 @@ process COLLECT {
     path audits
 
     output:
-    path 'verdicts.csv'
+    path 'summary'
 
     script:
     """
-    collect.py ${audits} > verdicts.csv
+    poolproof collect ${audits} --out summary --quiet
     """
 }
 
