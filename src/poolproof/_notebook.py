@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from html import escape
+from typing import Any
 
 import pandas as pd
 
@@ -38,6 +40,16 @@ class Spoken(ABC):
         return self.sentence
 
     __repr__ = __str__
+
+
+def record_html(title: str, record: Any) -> str:
+    """A dataclass as HTML: a title, and a line for each field that holds something."""
+    lines = "".join(
+        f"<tr><th>{_text(of.name.replace('_', ' '))}</th><td>{_text(str(value))}</td></tr>"
+        for of in fields(record)
+        if (value := getattr(record, of.name))
+    )
+    return f"<div><strong>{_text(title)}</strong><table>{lines}</table></div>"
 
 
 def summary_html(

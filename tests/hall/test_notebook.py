@@ -1,8 +1,11 @@
 """What a notebook shows: text stays text, the columns that were asked for."""
 
+import inspect
+
 import pandas as pd
 import pytest
 
+import poolproof
 from poolproof._notebook import summary_html
 
 TABLE = pd.DataFrame({"x": ["A", "<b>"], "y": ["B", "C"], "r": [0.12345, float("nan")]})
@@ -30,3 +33,14 @@ def test_summary_html__text_stays_text_and_a_line_is_a_paragraph():
     assert "a &amp; b" in html
     assert "&lt;script&gt;" in html
     assert "<table" not in html
+
+
+def test_every_result_of_the_public_functions_is_shown_as_html():
+    bare = []
+    for name in poolproof.__all__:
+        function = getattr(poolproof, name)
+        made = inspect.signature(function).return_annotation if inspect.isfunction(function) else None
+        found = getattr(inspect.getmodule(function), str(made), None)
+        if inspect.isclass(found) and found.__module__.startswith("poolproof"):
+            bare += [] if hasattr(found, "_repr_html_") else [f"{name} -> {made}"]
+    assert bare == []

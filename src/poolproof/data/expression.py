@@ -13,6 +13,7 @@ from anndata import AnnData
 from .._arrays import dense_columns
 from .._checks import InputError, check_choice, check_column, printable
 from .._names import KINDS, SCALES
+from .._notebook import summary_html
 from .copies import exact_copies, sentinels_missing
 from .depth import find_depth
 from .estimated import (
@@ -114,6 +115,10 @@ class Expression:
         return "\n".join([*lines, *(f"note: {text}" for text in self.warnings)])
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        said, *notes = str(self).split("\nnote: ")
+        return summary_html("Expression values", said.splitlines(), pd.DataFrame(), notes)
 
     def columns(self, genes: np.ndarray | None = None) -> np.ndarray | sp.csc_matrix:
         """Values of all genes or of some, as engines read them: dense, or sparse by columns."""

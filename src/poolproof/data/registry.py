@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from .._checks import InputError, printable
+from .._notebook import record_html
 
 PACKAGE, REPOSITORY, USER = "package", "repository", "user"
 """Places of a file: in the wheel; in the folder data/ of the repository; not ours to pass on."""
@@ -63,6 +64,9 @@ class Dataset:
     how_to_get: str = ""
     """Where it is the user's: how to come by the file."""
 
+    def _repr_html_(self) -> str:
+        return record_html(self.title, self)
+
     @property
     def file_name(self) -> str:
         """Name of the file, in every place."""
@@ -103,6 +107,9 @@ class Network:
     """Bytes of the file."""
     sha256: str
     """Checksum of the file, hexadecimal."""
+
+    def _repr_html_(self) -> str:
+        return record_html(self.title, self)
 
     @property
     def kind(self) -> str:

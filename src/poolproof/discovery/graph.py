@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .._checks import InputError, printable
+from .._notebook import summary_html
 
 EDGE_COLUMNS = ("regulator", "target", "kind", "weight")
 """Columns of an edge table. ``kind`` is ``directed`` or ``undirected``; ``weight`` is NaN where there is
@@ -66,6 +67,12 @@ class Graph:
             raise InputError("undirected edges must be symmetric")
         if (self.undirected & (self.directed | self.directed.T)).any():
             raise InputError("a pair is either directed or undirected")
+
+    def _repr_html_(self) -> str:
+        n, table = len(self.names), self.table
+        return summary_html(
+            "Graph", [f"{n:,} genes, {len(table):,} edges"], table, columns=EDGE_COLUMNS, rows="first"
+        )
 
     @classmethod
     def of(

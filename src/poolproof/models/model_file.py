@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,9 @@ class Model:
     cells: int | Law
     source: str = ""
     snapshot: Snapshot | None = None
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(self.to_yaml())}</pre>"
 
     @property
     def observed(self) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from scipy import stats
 
 from .. import _names as names
 from .._arrays import in_threads
+from .._notebook import summary_html
 from .._random import stream
 from .count_engine import CountTest
 from .floor_counts import CountTable
@@ -103,6 +104,15 @@ class AffineFloor:
         return self.sentence
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return summary_html(
+            "Affine floor",
+            [self.sentence],
+            self.table,
+            columns=[str(name) for name in self.table],
+            rows="first",
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The entry ``floor`` of verdict.json."""

@@ -11,6 +11,7 @@ import pandas as pd
 
 from .. import _names as names
 from .._checks import check_choice, check_threads
+from .._notebook import summary_html
 from ..basis import N_COLUMNS
 from ..data.expression import Expression
 from ..data.matching import count_edges
@@ -64,6 +65,16 @@ class NetworkClaims:
         return said
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return summary_html(
+            "Claims of a network",
+            [str(self)],
+            self.edges,
+            self.warnings,
+            columns=("regulator", "target", "pool_status", "pool_reason"),
+            rows="first",
+        )
 
 
 def judge_network(
