@@ -27,7 +27,7 @@ _SAME = (
     *("fdr", "margin", "min-r2", "triple-margin", "keep", "max-rows", "within", "replicate", "covariates"),
     *("layer", "gene-column", "log-offset", "overdispersion", "regulators", "pairs", "network", "memory"),
     *("threads", "seed", "assignment", "sizes", "cells-per-pool", "by", "size", "min-cells", "like"),
-    *("donors", "budget", "cost", "steps", "format"),
+    *("donors", "budget", "cost", "steps", "format", "modality", "mask"),
 )
 NAMES = {name: name.replace("-", "_") for name in (*CHOICES, *_SAME)} | {"dask": "client", "out": "folder"}
 """Options, and the arguments that stand for them."""

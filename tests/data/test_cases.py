@@ -171,7 +171,7 @@ def test_log1p__a_stale_mark_on_normalised_counts_is_not_believed():
 
 def test_log_offset__that_makes_amounts_negative_is_refused():
     adata = case("c02_regress_out.h5ad")
-    refusal(lambda: describe(adata, log_base="e", log_offset=1), "--log-offset 0", "amount of")
+    refusal(lambda: describe(adata, log_base="e", log_offset=1), "log_offset 0", "amount of")
 
 
 def test_library_size__of_other_values_is_not_used():
@@ -567,7 +567,7 @@ def test_formats__mudata_by_modality():
     np.testing.assert_array_equal(dense(found.X), plain.X)
     assert "--modality takes prot" in note(found)
     assert tool("mudata.h5mu", modality="prot").n_vars == 3
-    refusal(lambda: tool("mudata.h5mu", modality="atac"), "prot, rna", "--modality NAME")
+    refusal(lambda: tool("mudata.h5mu", modality="atac"), "prot, rna", "modality NAME")
 
 
 def test_formats__geo_series_matrix(tmp_path):

@@ -453,13 +453,13 @@ def test_describe__refusals():
     assert "column 'b'" in refusal(pd.DataFrame({"a": [1.0] * 12, "b": ["x"] * 12}))
     assert "DataFrame" in refusal(fine)
     assert "infinite" in refusal(adata_of(fine * 1000), log_base=10, log_offset=1)
-    assert "--scale counts" in refusal(adata_of(fine), scale="counts", log_base=2)
+    assert "scale='counts'" in refusal(adata_of(fine), scale="counts", log_base=2)
     for base in (0, 1, -2, "x", np.nan, np.inf):
-        assert "--log-base" in refusal(adata_of(fine), log_base=base)
-    assert "--log-offset" in refusal(adata_of(fine), log_base=2, log_offset=-1)
+        assert "log_base" in refusal(adata_of(fine), log_base=base)
+    assert "log_offset" in refusal(adata_of(fine), log_base=2, log_offset=-1)
     assert "kind" in refusal(adata_of(fine), kind="pseudobulk")
     assert "scale" in refusal(adata_of(fine), scale="linear")
-    assert "--layer" in refusal(pd.DataFrame(fine), layer="counts")
+    assert "layer" in refusal(pd.DataFrame(fine), layer="counts")
 
 
 def test_describe__all_missing_or_all_zero():

@@ -523,7 +523,7 @@ def test_notes__pools_of_pools():
         ({"by": "doner"}, r"by names 'doner'.*it has: donor"),
         ({"size": 3, "within": "x"}, "within names 'x'"),
         ({"assignment": "x"}, "assignment names 'x'"),
-        ({"by": "donor", "mask": "x"}, "--mask names 'x'"),
+        ({"by": "donor", "mask": "x"}, "mask names 'x'"),
         ({"by": "donor", "mask": "cell_type"}, "True or False for each of 30 cells"),
         ({"by": "donor", "mask": [True]}, "True or False for each of 30 cells"),
         ({"by": "donor", "mask": np.zeros(30, dtype=bool)}, "none that can be used with a value in donor"),

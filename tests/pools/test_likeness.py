@@ -135,7 +135,7 @@ def test_pool_likeness__same_for_any_order_and_names():
         ([f"c{i}" for i in range(40)], "0 of several cells"),
         ([None] * 40, "found 0 pools"),
         (["-1"] * 40, "found 0 pools"),
-        (list(np.linspace(0, 1, 40)), "expected --assignment to name metacells"),
+        (list(np.linspace(0, 1, 40)), "expected assignment to name metacells"),
     ],
 )
 def test_pool_likeness__refuses_in_one_line(labels, words):

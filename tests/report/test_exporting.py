@@ -86,7 +86,7 @@ def test_nothing_to_write__is_an_empty_file_of_the_format(audits, tmp_path):
     [
         ({"to": "xlsx"}, "xlsx"),
         ({"to": "csv", "kinds": ["right"]}, "right"),
-        ({"to": "csv", "kinds": ["survives"]}, "--network"),
+        ({"to": "csv", "kinds": ["survives"]}, "network"),
     ],
 )
 def test_refused__in_one_line(audits, tmp_path, options, said):
