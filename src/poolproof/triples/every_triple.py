@@ -34,6 +34,7 @@ from .choice import draw_middle, middle_genes, triple_positions
 from .count_conditioner import CountConditioner
 from .distortion import Distortion, distortion_of
 from .partial import Conditioner
+from .quick_screen import COMPILED_FROM
 from .score_conditioner import ScoreConditioner
 from .screening import DEPENDENT, DISTORTED, HIDDEN, KEPT, N_BINS, q_values, screen_triples_of
 from .table import Rows, counts_summary, gene_table, histogram_table, rows_of, triple_table
@@ -320,6 +321,7 @@ def screen_associated(
             n_listed=options.n_listed,
             dtype=np.float64 if int(n_triples[middle].sum()) <= SMALL else options.dtype,
             threads=options.threads,
+            compiled=int(n_triples[middle].sum()) >= COMPILED_FROM,
             progress=report,
         )
     listed = np.stack([found.listed.left, found.listed.middle, found.listed.right], axis=1)

@@ -12,12 +12,15 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
+from scipy.linalg import blas
 
 from .._arrays import as_slice
 from ..pairs.donors import Shares, shares_of
 
 MIN_REPLICATES = 4
 """Replicates that the spread of one sum needs: one parameter and 3."""
+THIN = 16
+"""Columns up to which products of a tile are left to BLAS itself."""
 WORKING_BYTES = 1e9
 """What the columns of the ends of one middle gene may take."""
 SMALLEST_VARIANCE = 0.1
@@ -30,8 +33,11 @@ class Mesh(Protocol):
     def dot(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Products of rows of ``left`` with rows of ``right``, both of shape ``(m, c)``."""
 
-    def outer(self, values: np.ndarray) -> np.ndarray:
-        """Products of the values of two ends; ``values`` has shape ``(m,)``."""
+    def take_away(self, values: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
+        """Subtract these products from ``values``, in place."""
+
+    def scaled(self, values: np.ndarray, by: np.ndarray) -> np.ndarray:
+        """``values`` times what ``by``, shape ``(m,)``, holds of both ends."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +51,33 @@ class Tile:
         """See `Mesh`."""
         if left.shape[1] == 1:  # far quicker than a product of matrices
             return left[self.left] * right[self.right, 0]
-        return left[self.left] @ right[self.right].T
+        if left.shape[1] > THIN:
+            return left[self.left] @ right[self.right].T
+        shape = left[self.left].shape[0], right[self.right].shape[0]
+        value: np.ndarray = np.empty(shape, dtype=left.dtype)
+        self._accumulate(value, left, right, 1.0, 0.0)
+        return value
 
-    def outer(self, values: np.ndarray) -> np.ndarray:
+    def take_away(self, values: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
         """See `Mesh`."""
-        return values[self.left, None] * values[self.right]
+        self._accumulate(values, left, right, -1.0, 1.0)
+
+    def _accumulate(
+        self, values: np.ndarray, left: np.ndarray, right: np.ndarray, factor: float, keep: float
+    ) -> None:
+        """``keep`` times the values plus ``factor`` times the products, in place.
+
+        Of few columns numpy's own product takes several times longer, most of all where left is right.
+        """
+        gemm = blas.sgemm if values.dtype == np.float32 else blas.dgemm
+        parts = (np.ascontiguousarray(of).T for of in (right[self.right], left[self.left]))
+        gemm(factor, *parts, beta=keep, c=values.T, trans_a=True, overwrite_c=True)
+
+    def scaled(self, values: np.ndarray, by: np.ndarray) -> np.ndarray:
+        """See `Mesh`."""
+        found = values * by[self.right]
+        found *= by[self.left, None]
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +91,13 @@ class Listed:
         """See `Mesh`."""
         return np.einsum("pc,pc->p", left[self.left], right[self.right])
 
-    def outer(self, values: np.ndarray) -> np.ndarray:
+    def take_away(self, values: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
         """See `Mesh`."""
-        return values[self.left] * values[self.right]
+        values -= self.dot(left, right)
+
+    def scaled(self, values: np.ndarray, by: np.ndarray) -> np.ndarray:
+        """See `Mesh`."""
+        return values * by[self.left] * by[self.right]
 
 
 class Spread(Protocol):
@@ -97,7 +129,9 @@ class Smooth:
         """See `Spread`."""
         value = mesh.dot(self.w, self.w)
         if self.centred:
-            value -= rho * rho / self.n
+            square = rho * rho
+            square /= self.n
+            value -= square
         return np.maximum(value, SMALLEST_VARIANCE / self.n, out=value)
 
     def take(self, ends: np.ndarray) -> Smooth:
@@ -180,9 +214,8 @@ class Downdate:
 
     def of(self, mesh: Mesh, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Partial correlations and their variances."""
-        rho = mesh.outer(self.inverse)
-        rho *= covariance
-        rho -= mesh.dot(self.coefficients, self.coefficients)
+        rho = mesh.scaled(covariance, self.inverse)
+        mesh.take_away(rho, self.coefficients, self.coefficients)
         return rho, self.spread.variance(mesh, rho)
 
 
@@ -245,7 +278,7 @@ class Given:
         linear, linear_variance = self.linear.of(mesh, covariance)
         spline, spline_variance = self.spline.of(mesh, covariance)
         if self.inverse is not None:
-            covariance = covariance * mesh.outer(self.inverse)
+            covariance = mesh.scaled(covariance, self.inverse)
         return Estimates(covariance, linear, linear_variance, spline, spline_variance)
 
     def _covariance(self, mesh: Mesh) -> np.ndarray:

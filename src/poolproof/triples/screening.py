@@ -17,6 +17,7 @@ from scipy import special
 from .. import _names as names
 from .._arrays import add, in_threads, keep_freed_memory
 from .partial import Conditioner, Estimates, Given, Tile
+from .quick_screen import QuickTiles, screen_tile
 
 SIZE = 256
 """Ends of a tile: its arrays stay in the processor's cache."""
@@ -90,6 +91,7 @@ def screen_triples_of(
     n_listed: int,
     dtype: type,
     threads: int,
+    compiled: bool = False,
     progress: Callable[[int], object] = lambda n: None,
 ) -> TripleScreen:
     """Screen the triples of some middle genes.
@@ -106,6 +108,8 @@ def screen_triples_of(
         Partial correlations below it count as none.
     n_listed
         Triples of each call that are listed.
+    compiled
+        Whether to use compiled loops where there are some and they fit.
     """
     size = max(1, min(16, len(middle) // (4 * threads)))
 
@@ -113,7 +117,7 @@ def screen_triples_of(
     keep_freed_memory()
 
     def work(start: int) -> _Sums:
-        sums = _Sums(lists)
+        sums = _Sums(lists, screen_tile() if compiled else None)
         for y in middle[start : start + size].tolist():
             n_ends = 0
             for ends, n_left in blocks_of(ends_of(y), conditioner.most_ends):
@@ -123,6 +127,7 @@ def screen_triples_of(
                 usable = given.usable
                 given = given.take(np.flatnonzero(usable))
                 n_ends += len(given.ends) if n_left == 0 else 0
+                sums.start(given)
                 for tile in tiles(len(given.ends), int(usable[:n_left].sum()) if n_left else None):
                     sums.add(given, tile, y, margin)
             sums.close(n_ends)
@@ -241,7 +246,9 @@ def q_values(found: TripleScreen, p: np.ndarray) -> np.ndarray:
 class _Sums:
     """What is kept of the triples of some middle genes."""
 
-    def __init__(self, lists: _Lists) -> None:
+    def __init__(self, lists: _Lists, compiled: Callable[..., int] | None) -> None:
+        self._tiles = None if compiled is None else QuickTiles(compiled, SIZE * SIZE)
+        self._quick = False
         self.n_ends: list[int] = []
         self.counts: list[np.ndarray] = []
         self.histogram = _no_triples()
@@ -249,8 +256,38 @@ class _Sums:
         self._lists = lists
         self._mine = np.zeros(5, dtype=np.int64)
 
+    def start(self, given: Given) -> None:
+        """Take some ends of a middle gene."""
+        self._quick = self._tiles is not None and self._tiles.fits(given)
+        if self._quick and self._tiles is not None:
+            self._tiles.start(given)
+
+    def _add_quickly(self, tiles: QuickTiles, given: Given, tile: Tile, middle: int, margin: float) -> None:
+        counts = _no_triples()
+        evidence = self.evidence.setdefault(given.df, np.zeros(_LAST - _FIRST + 1, dtype=np.int64))
+        found = tiles.add(
+            tile,
+            margin=margin,
+            told=quantile(given.df) ** 2,
+            n_bins=N_BINS,
+            lowest=_FIRST,
+            least=self._lists.least(),
+            histogram=counts,
+            evidence=evidence,
+        )
+        self.histogram += counts
+        self._mine += counts.reshape(5, -1).sum(axis=1)
+        for code in np.unique(found.code).tolist():
+            mine = np.flatnonzero(found.code == code)
+            strength = _strength(code, Estimates(*found.values[:, mine]), np.arange(len(mine)), given.df)
+            ends = given.ends[found.left[mine]], given.ends[found.right[mine]]
+            self._lists.put(code, middle, *ends, strength)
+
     def add(self, given: Given, tile: Tile, middle: int, margin: float) -> None:
         """Judge a tile and count it."""
+        if self._quick and self._tiles is not None:
+            self._add_quickly(self._tiles, given, tile, middle, margin)
+            return
         of = given.estimates(tile)
         df = given.df
         code, evidence = judge(of, margin, df)
@@ -357,18 +394,26 @@ class _Lists:
             wanted &= codes == code
             at = np.flatnonzero(wanted)
             strength = _strength(code, of, at, given.df)
-            strong = strength >= least
-            at, strength = at[strong], strength[strong]
-            if len(at) == 0:
-                continue
             rows, columns = np.divmod(at, wanted.shape[1])
             left, right = given.ends[tile.left][rows], given.ends[tile.right][columns]
-            new = Listing(np.full(len(at), middle), left, right, np.full(len(at), code), strength)
-            with self._lock:
-                self._parts[code].append(new)
-                self._held[code] += len(at)
-                if self._held[code] > 4 * self._n:
-                    self._prune(code)
+            self.put(code, middle, left, right, strength)
+
+    def least(self) -> np.ndarray:
+        """What a triple of each call must reach."""
+        return np.array(self._least, dtype=np.float32)
+
+    def put(self, code: int, middle: int, left: np.ndarray, right: np.ndarray, strength: np.ndarray) -> None:
+        """Put triples of one call on the list that are strong enough."""
+        strong = np.flatnonzero(strength >= self._least[code])
+        if len(strong) == 0:
+            return
+        n = len(strong)
+        new = Listing(np.full(n, middle), left[strong], right[strong], np.full(n, code), strength[strong])
+        with self._lock:
+            self._parts[code].append(new)
+            self._held[code] += n
+            if self._held[code] > 4 * self._n:
+                self._prune(code)
 
     def _prune(self, code: int) -> None:
         best = Listing.join(self._parts[code]).strongest(self._n)

@@ -1,0 +1,111 @@
+"""Tiles of triples handed to compiled loops, where these are to be had; see `compiled`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .partial import SMALLEST_VARIANCE, Given, Smooth, Tile
+
+COMPILED_FROM = 3e8
+"""Triples from which on it is worth while: loops are compiled once, in a quarter of a minute."""
+
+
+class Listed(NamedTuple):
+    """Triples that may be among the strongest; arrays of one length."""
+
+    code: np.ndarray
+    left: np.ndarray
+    """Place among the ends."""
+    right: np.ndarray
+    values: np.ndarray
+    """Correlation; linear partial correlation and its variance; the same given the spline; ``(5, n)``."""
+
+
+@cache
+def screen_tile() -> Callable[..., int] | None:
+    """The compiled loop, or None where numba is not installed."""
+    if find_spec("numba") is None:
+        return None
+    found: Any = import_module(".compiled", __package__).screen_tile
+    return found
+
+
+class QuickTiles:
+    """Counts triples of one middle gene after the other, in float32."""
+
+    def __init__(self, screen: Callable[..., int], most: int) -> None:
+        self._screen = screen
+        self._places = np.empty((3, most), dtype=np.int64)
+        self._values = np.empty((5, most), dtype=np.float32)
+        self._given: Given | None = None
+
+    @staticmethod
+    def fits(given: Given) -> bool:
+        """Whether this middle gene can be done here: values in float32, independent samples."""
+        smooth = isinstance(given.linear.spread, Smooth) and isinstance(given.spline.spread, Smooth)
+        return smooth and given.inverse is None and given.linear.inverse.dtype == np.float32
+
+    def start(self, given: Given) -> None:
+        """Take the ends of a middle gene."""
+        assert isinstance(given.linear.spread, Smooth)
+        assert isinstance(given.spline.spread, Smooth)
+        self._given = given
+        models = given.linear, given.spline
+        self._inverse = np.stack([of.inverse for of in models])
+        self._n_linear = given.linear.coefficients.shape[1]
+        self._coefficients = np.concatenate([of.coefficients.T for of in models])
+        self._n_smooth = given.linear.spread.w.shape[1]
+        self._smooth = np.concatenate([given.linear.spread.w.T, given.spline.spread.w.T])
+        self._ends = given.ends.astype(np.int64)
+
+    def add(
+        self,
+        tile: Tile,
+        *,
+        margin: float,
+        told: float,
+        n_bins: int,
+        lowest: int,
+        least: np.ndarray,
+        histogram: np.ndarray,
+        evidence: np.ndarray,
+    ) -> Listed:
+        """Count a tile; see `compiled.screen_tile`."""
+        given = self._given
+        assert given is not None
+        rows, columns = self._ends[tile.left], self._ends[tile.right]
+        cross = given.cross
+        if isinstance(cross, tuple):
+            cross = tile.dot(*cross)
+            rows, columns = np.arange(len(rows)), np.arange(len(columns))
+        n = self._screen(
+            cross,
+            rows,
+            columns,
+            self._inverse,
+            self._coefficients,
+            self._n_linear,
+            self._smooth,
+            self._n_smooth,
+            tile.left.start,
+            tile.right.start,
+            given.n,
+            np.float32(SMALLEST_VARIANCE / given.n),
+            np.float32(margin),
+            np.float32(told),
+            n_bins,
+            lowest,
+            least,
+            histogram,
+            evidence,
+            self._places,
+            self._values,
+        )
+        code, left, right = self._places[:, :n].copy()
+        return Listed(code, left, right, self._values[:, :n].copy())
