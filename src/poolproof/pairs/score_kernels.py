@@ -153,7 +153,8 @@ def level_bases(x: np.ndarray, level: Level, k: int) -> tuple[np.ndarray, np.nda
     ``x`` has shape ``(n, R)``; the bases ``(R, k, n)``, unused columns 0 and last; and the columns used.
     """
     basis, n_columns = spline_bases(x, columns_for(len(x), k))
-    basis = np.pad(basis, ((0, 0), (0, k - basis.shape[1]), (0, 0)))
+    if basis.shape[1] < k:
+        basis = np.pad(basis, ((0, 0), (0, k - basis.shape[1]), (0, 0)))
     if level.covariates.shape[1] > 1:
         z = level.covariates
         basis, n_columns = orthonormalise(basis - np.matmul(np.matmul(basis, z), z.T))
@@ -163,7 +164,8 @@ def level_bases(x: np.ndarray, level: Level, k: int) -> tuple[np.ndarray, np.nda
 def level_conditioning(x: np.ndarray, level: Level, k: int) -> tuple[np.ndarray, np.ndarray]:
     """As :func:`level_bases`, for conditioning on x: see :func:`poolproof.basis.conditioning_bases`."""
     basis, n_columns = conditioning_bases(x, columns_for(len(x), k))
-    basis = np.pad(basis, ((0, 0), (0, k - basis.shape[1]), (0, 0)))
+    if basis.shape[1] < k:
+        basis = np.pad(basis, ((0, 0), (0, k - basis.shape[1]), (0, 0)))
     if level.covariates.shape[1] > 1:
         z = level.covariates
         basis, n_columns = orthonormalise(basis - np.matmul(np.matmul(basis, z), z.T))
@@ -185,13 +187,14 @@ def level_features(x: np.ndarray, level: Level, *, test: str, k: int = N_COLUMNS
     basis, n_columns = level_bases(x, level, k)
     n_regulators, _, n = basis.shape
     columns = np.ascontiguousarray(basis.transpose(1, 0, 2))  # (k, R, n)
-    fourth = (columns[0] ** 4).sum(axis=1)
+    square = columns[0] * columns[0]
+    fourth = np.einsum("rn,rn->r", square, square)
     if test == "classical" or level.clusters is not None:
         empty = np.zeros((0, n_regulators))
         flat = columns.reshape(-1, n)
         maps = leave_out_maps(basis, level.cluster_slices()) if level.clusters is not None else basis[:, :0]
         return LevelFeatures(flat, flat[:0], empty, n_columns, fourth, maps)
-    leverage = columns[0] ** 2 + (level.covariates**2).sum(axis=1)
+    leverage = square + (level.covariates**2).sum(axis=1)
     weight = 1.0 / np.maximum(1.0 - leverage, 1e-3) ** 2
     pairs = triangle(k)
     with_y = np.empty((k + len(pairs), n_regulators, n))
