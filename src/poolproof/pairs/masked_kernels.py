@@ -165,26 +165,29 @@ def orthonormal_rows(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ``gram`` has shape ``(m, q, q)``; row j of the answer is that of column j made orthogonal to those before.
     """
     m, q, _ = gram.shape
-    turn = np.zeros((m, q, q))
+    products = np.ascontiguousarray(gram.transpose(1, 2, 0))
+    turn = np.zeros((q, q, m))  # pairs last: every step is one along them
     unsure = np.zeros(m, dtype=bool)
     for j in range(q):
-        row = np.zeros((m, q))
-        row[:, j] = 1.0
+        row = turn[j]
+        row[j] = 1.0
         for i in range(j):
-            along = np.einsum("mq,mq->m", turn[:, i], gram[:, :, j])
-            row -= along[:, None] * turn[:, i]
-        left = np.einsum("mq,mq->m", row, gram[:, :, j])
-        whole = gram[:, j, j]
+            along = np.einsum("am,am->m", turn[i, : i + 1], products[j, : i + 1])
+            row[: i + 1] -= along * turn[i, : i + 1]
+        left = np.einsum("am,am->m", row[: j + 1], products[j, : j + 1])
+        whole = products[j, j]
         unsure |= (left < SURE * whole) & (whole > 0)
         kept = left > DROPPED**2 * whole
-        turn[:, j] = np.where(kept[:, None], row / np.sqrt(np.where(kept, left, 1.0))[:, None], 0.0)
-    return turn, unsure
+        row *= np.where(kept, 1 / np.sqrt(np.where(kept, left, 1.0)), 0.0)
+    return np.ascontiguousarray(turn.transpose(2, 0, 1)), unsure
 
 
 def _one_by_one(design: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The same rows by subtracting columns one by one, twice, on a pair's samples; and the columns."""
     columns = design[None] * mask[:, None]
     m, q, _ = columns.shape
+    if m == 0:
+        return np.zeros((0, q, q)), columns
     turn = np.broadcast_to(np.eye(q), (m, q, q)).copy()
     for j in range(q):
         before = np.sqrt((columns[:, j] ** 2).sum(axis=1))
