@@ -151,7 +151,7 @@ def test_linearity__keep_associated_is_the_associated_part(related):
 @pytest.mark.parametrize("limit", [1, 2, 17, 60])
 @pytest.mark.parametrize("option", ["top", "max_rows"])
 @pytest.mark.parametrize(
-    "memory", [4e9, 2e5, 1.0], ids=["rows collected", "weak rows left out", "rows chosen afterwards"]
+    "memory", [4e9, 1e5, 1.0], ids=["rows collected", "weak rows left out", "rows chosen afterwards"]
 )
 def test_linearity__the_strongest_exactly(related, limit, option, memory):
     data, result = related
