@@ -26,7 +26,10 @@ class NullLaw:
         """The law of some pairs, flat."""
 
         def pick(values: np.ndarray | None) -> np.ndarray | None:
-            return None if values is None else np.broadcast_to(values, self.value.shape)[rows, columns]
+            if values is None:
+                return None
+            values = np.broadcast_to(values, self.value.shape)
+            return values[rows, columns] if values.strides[1] else values[:, 0].take(rows)
 
         return NullLaw(self.value[rows, columns], pick(self.df), pick(self.df_residual))
 
@@ -159,7 +162,8 @@ class Outcome:
             "nonlinear_share_upper": self.share_upper,
             "statistic": self.statistic,
         }
-        picked = {name: values[rows, columns].astype(np.float64) for name, values in numbers.items()}
+        at = rows * shape[1] + columns  # flat positions are taken far faster than pairs of them
+        picked = {name: values.ravel().take(at).astype(np.float64) for name, values in numbers.items()}
         picked["nonlinear_share"] = _share(picked["gain"], picked["r2_spline"])
         picked["p_value"] = np.exp(-self.bend.at(rows, columns).minus_log_p())
         picked["n"] = np.broadcast_to(self.n, shape)[rows, columns].astype(np.int32)

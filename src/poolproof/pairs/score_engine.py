@@ -283,7 +283,7 @@ class ScoreTest:
         strong = line + gain >= bound_from
         if np.count_nonzero(strong) < 0.3 * strong.size:
             upper = np.ones_like(gain)
-            chosen = [of.at(strong) for of in levels]
+            chosen = [of.at(np.flatnonzero(strong)) for of in levels]
             n_strong = np.broadcast_to(n_rest, gain.shape)[strong]
             upper[strong] = self._bound(chosen, gain[strong], line[strong], n_strong)
         else:

@@ -104,12 +104,16 @@ class Moments:
     """With replicates: what leaving out each of them changes."""
 
     def at(self, chosen: np.ndarray) -> Moments:
-        """What the bound needs of some pairs, flat."""
+        """What the bound needs of some pairs, by their flat positions."""
+
+        def pick(values: np.ndarray) -> np.ndarray:
+            return values.ravel().take(chosen)
+
         return Moments(
-            self.b[chosen],
-            [s[chosen] for s in self.s],
-            {pair: value[chosen] for pair, value in self.variance.items()},
-            clusters=[Influence(code, [v[chosen] for v in change]) for code, change in self.clusters],
+            pick(self.b),
+            [pick(s) for s in self.s],
+            {pair: pick(value) for pair, value in self.variance.items()},
+            clusters=[Influence(code, [pick(v) for v in change]) for code, change in self.clusters],
         )
 
     def rescale(self, scale: np.ndarray) -> None:
