@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
+from anndata.abc import CSCDataset
 
 from .._checks import InputError, check_column, printable
 from .._random import stream
@@ -57,7 +58,7 @@ def too_large(adata: Any, layer: str | None, memory: float, by_blocks: bool = Fa
     if not isinstance(adata, AnnData):
         return False
     matrix = _matrix(adata, layer)[0]
-    if not isinstance(matrix, DISK):
+    if not isinstance(matrix, (*DISK, CSCDataset)):
         return False
     if by_blocks or matrix.shape[0] <= SMALL:
         return by_blocks
@@ -123,7 +124,13 @@ def _drawn(
     n = f"{blocks.n_cells:,} cells are more than --memory holds"
     if n_drawn == blocks.n_cells:
         n = f"{n_drawn:,} cells stay in their file"
-    if expression.scale_tested != "counts" or not seen.counts:
+    if expression.scale_tested == "counts" and seen.no_counts is not None:
+        at = blocks.rows(seen.no_counts)
+        raise InputError(
+            f"expected counts in all cells, as in the {n_drawn:,} looked at; found values that are negative "
+            f"or not whole among cells {at.start:,} to {at.stop:,}; name a --layer that holds counts only"
+        )
+    if expression.scale_tested != "counts":
         said = f"{n}: {n_drawn:,} were drawn; only counts can be read block by block"
         warnings = (said, *expression.warnings)
         return replace(expression, settings=settings, warnings=warnings), some.obs
@@ -147,8 +154,8 @@ class _Seen:
     """What one pass over all values has told."""
 
     drawn: sp.csr_matrix
-    counts: bool
-    """Whether all values are whole numbers of at least 0."""
+    no_counts: int | None
+    """The first block with a value that is negative or not whole."""
     totals: np.ndarray
     copies: np.ndarray
     """Cells that hold the very values of an earlier one."""
@@ -166,7 +173,8 @@ def _look(blocks: Blocks, rows: np.ndarray) -> _Seen:
     weights = draw.integers(1 << 63, size=(2, blocks.n_genes), dtype=np.uint64) | np.uint64(1)
     totals = np.zeros(blocks.n_cells)
     marks = np.zeros((2, blocks.n_cells), dtype=np.uint64)
-    counts, drawn = True, []
+    drawn: list[sp.csr_matrix] = []
+    no_counts = None
     for block in range(len(blocks)):
         at = blocks.rows(block)
         values = blocks.read(block)
@@ -176,8 +184,8 @@ def _look(blocks: Blocks, rows: np.ndarray) -> _Seen:
                 f"{at.stop:,}; cells that are read block by block need all values"
             )
         totals[at] = np.asarray(values.sum(axis=1)).ravel()
-        whole = values.data >= 0
-        counts = counts and bool((whole & (values.data == np.floor(values.data))).all())
+        if no_counts is None and not ((values.data >= 0) & (values.data == np.floor(values.data))).all():
+            no_counts = block
         bits = values.data.view(np.uint64)
         for mark, weight in zip(marks, weights, strict=True):
             ends = np.cumsum(bits * weight[values.indices], dtype=np.uint64)
@@ -185,7 +193,7 @@ def _look(blocks: Blocks, rows: np.ndarray) -> _Seen:
             mark[at] = sums[values.indptr[1:]] - sums[values.indptr[:-1]]
         mine = rows[np.searchsorted(rows, at.start) : np.searchsorted(rows, at.stop)]
         drawn.append(values[mine - at.start])
-    return _Seen(sp.vstack(drawn, format="csr"), counts, totals, _copies(blocks, marks))
+    return _Seen(sp.vstack(drawn, format="csr"), no_counts, totals, _copies(blocks, marks))
 
 
 def _copies(blocks: Blocks, marks: np.ndarray) -> np.ndarray:
