@@ -20,7 +20,7 @@ from poolproof import InputError, _parts
 from poolproof.data import blocks, large
 from poolproof.data.backed import Place, open_backed
 from poolproof.data.blocks import Blocks
-from poolproof.pairs import count_engine, stream_sums, workers
+from poolproof.pairs import count_engine, stream_agreement, stream_sums, workers
 from poolproof.pairs.analyst import Analyst
 from poolproof.pairs.count_engine import CountTest
 from poolproof.pairs.design import make_design
@@ -118,6 +118,24 @@ def test_engine__finds_what_the_one_in_memory_finds(small_blocks, columns, overd
     outcome, used = compare(held, from_blocks)
     if not columns and not known:
         assert ((outcome.share_upper < MARGIN) & used).any()
+
+
+def test_engine__bounds_pairs_of_genes_that_most_cells_lack(small_blocks, monkeypatch):
+    counts, obs = make_cells(n=4 * N)
+    counts *= np.random.default_rng(5).random(counts.shape) < 0.3
+    total, design = counts.sum(axis=1), design_of(counts, obs)
+    held = CountTest(sp.csc_matrix(counts), total, False, design, agree_below=MARGIN, dtype=np.float64)
+    columns = stream_agreement.heap_columns
+    heaps = []
+
+    def counted(*of):
+        heaps.append(columns(*of))
+        return heaps[-1]
+
+    monkeypatch.setattr(stream_agreement, "heap_columns", counted)
+    outcome, used = compare(held, streamed(sp.csr_matrix(counts), total, design))
+    assert ((outcome.share_upper < MARGIN) & used).any()
+    assert max(of.n_heap for of in heaps) > N
 
 
 def test_engine__guards_against_bursty_targets_and_asks_the_robust_bound(small_blocks, monkeypatch):
