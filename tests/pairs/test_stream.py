@@ -295,14 +295,14 @@ def test_audit__of_cells_in_a_file_goes_on_where_it_was_interrupted(
         assert poolproof.audit(opened, **options).parts.folder != first.parts.folder
 
 
-def test_linearity__of_values_that_are_no_counts_takes_the_cells_drawn(little_memory, tmp_path):
+def test_linearity__of_dense_values_that_are_no_counts_takes_the_cells_drawn(little_memory, tmp_path):
     counts, obs = make_cells()
-    adata = anndata.AnnData(sp.csr_matrix(counts * 0.37), obs=obs)
+    adata = anndata.AnnData(counts * 0.37, obs=obs)
     adata.write_h5ad(tmp_path / "values.h5ad")
     with open_backed(tmp_path / "values.h5ad") as (opened, _):
         found = poolproof.linearity(opened, kind="bulk", scale="additive", memory=1e5, population=False)
     assert found.all_cells is None
-    assert any("400 were drawn; only counts" in text for text in found.warnings)
+    assert any("400 were drawn; only counts and sparse amounts" in text for text in found.warnings)
 
 
 def test_linearity__the_robust_test_with_replicates_takes_the_cells_drawn(little_memory, tmp_path):

@@ -20,12 +20,15 @@ from .copies import LEAST_ENTRIES, LEAST_VALUES
 from .depth import find_depth
 from .expression import Expression, ValueOptions, describe
 from .not_genes import leave_out
+from .scale import is_sparse
 
 SMALL = 20_000
 """Up to so many cells are always held in memory."""
 DRAWN = 50_000
 """Cells that are drawn for what needs all values of a cell, or all cells of a gene, at once."""
 LEAST_DRAWN = 2_000
+MOST_STORED = 0.25
+"""Share of all values beyond which amounts are not read by blocks: products are made of what is stored."""
 BYTES_PER_VALUE = 24
 """Of a sparse matrix: by cells and by genes, 8 bytes for a value and 4 for its place."""
 TARGETS, COLUMNS = 2_048, 8 * 33
@@ -124,16 +127,12 @@ def _drawn(
     n = f"{blocks.n_cells:,} cells are more than --memory holds"
     if n_drawn == blocks.n_cells:
         n = f"{n_drawn:,} cells stay in their file"
-    if expression.scale_tested == "counts" and seen.no_counts is not None:
-        at = blocks.rows(seen.no_counts)
-        raise InputError(
-            f"expected counts in all cells, as in the {n_drawn:,} looked at; found values that are negative "
-            f"or not whole among cells {at.start:,} to {at.stop:,}; name a --layer that holds counts only"
-        )
-    if expression.scale_tested != "counts":
-        said = f"{n}: {n_drawn:,} were drawn; only counts can be read block by block"
+    if not _readable(expression, blocks, seen, stored_values(matrix)):
+        said = f"{n}: {n_drawn:,} were drawn; only counts and sparse amounts can be read block by block"
         warnings = (said, *expression.warnings)
         return replace(expression, settings=settings, warnings=warnings), some.obs
+    if expression.scale == "log":
+        blocks.undo(float(settings["log_base"]))
     said = (
         f"{n}: they are read block by block, and every pair is tested on all of them; bend share, affine "
         f"floor, control, triples, curves and pictures are those of {n_drawn:,} cells drawn by the seed"
@@ -141,6 +140,38 @@ def _drawn(
     expression = replace(expression, settings=settings, warnings=(said, *expression.warnings))
     whole = _whole(expression, adata.obs, blocks, seen)
     return replace(expression, all_cells=AllCells(blocks, adata.obs, whole, said)), some.obs
+
+
+def _readable(expression: Expression, blocks: Blocks, seen: _Seen, n_stored: int) -> bool:
+    """Whether all cells can be read as the drawn ones were: as counts, or as amounts of which few are stored.
+
+    Raises
+    ------
+    InputError
+        The drawn cells hold counts, and others do not.
+    """
+    if expression.scale_tested == "counts":
+        if seen.no_counts is not None and _are_counts(seen.drawn.data):
+            at = blocks.rows(seen.no_counts)
+            raise InputError(
+                f"expected counts in all cells, as in the {seen.drawn.shape[0]:,} looked at; found values "
+                f"that are negative or not whole among cells {at.start:,} to {at.stop:,}; name a --layer "
+                "that holds counts only"
+            )
+        return seen.no_counts is None
+    undone = expression.scale == "additive" or expression.settings["log_offset"] == 1.0
+    values = expression.matrix.data if is_sparse(expression.matrix) else np.array([np.nan])
+    return bool(
+        expression.scale_tested == "additive"
+        and undone
+        and expression.size_factors is None
+        and n_stored <= MOST_STORED * blocks.n_cells * blocks.n_genes
+        and np.isfinite(values).all()
+    )
+
+
+def _are_counts(values: np.ndarray) -> bool:
+    return bool(((values >= 0) & (values == np.floor(values))).all())
 
 
 def _n_drawn(blocks: Blocks, matrix: Any, memory: float) -> int:
@@ -184,7 +215,7 @@ def _look(blocks: Blocks, rows: np.ndarray) -> _Seen:
                 f"{at.stop:,}; cells that are read block by block need all values"
             )
         totals[at] = np.asarray(values.sum(axis=1)).ravel()
-        if no_counts is None and not ((values.data >= 0) & (values.data == np.floor(values.data))).all():
+        if no_counts is None and not _are_counts(values.data):
             no_counts = block
         bits = values.data.view(np.uint64)
         for mark, weight in zip(marks, weights, strict=True):
@@ -216,7 +247,7 @@ def _whole(drawn: Expression, obs: pd.DataFrame, blocks: Blocks, seen: _Seen) ->
     method = drawn.settings["size_factors"]
     method = "total" if method == "median-ratio" else method
     totals = sp.csr_matrix(seen.totals[:, None])
-    depth = find_depth(totals, obs, method=method, kind=drawn.kind, scale="counts")
+    depth = find_depth(totals, obs, method=method, kind=drawn.kind, scale=drawn.scale_tested)
     obs_names = np.array(obs.index.astype(str), dtype=object)
     warnings = drawn.warnings
     if seen.copies.any():
