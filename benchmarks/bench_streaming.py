@@ -2,10 +2,12 @@
 
 Simulated counts of 2,000 genes with about 100 entries a cell in a zarr folder, made once:
 ``bench_streaming.py --cells 100000 300000 1000000 --folder DIR``, with ``--test robust`` for the other test.
-Each size runs in a process of its own. ``--dask local:2`` runs each twice, with as many threads beside it.
+Each size runs in a process of its own. ``--dask local:2`` runs each twice, with as many threads beside it,
+after its workers have started.
 """
 
 import argparse
+import importlib
 import json
 import platform
 import resource
@@ -79,6 +81,8 @@ def measure(
 
         stream_kernels.product_of_rows = stream_score_sums.product_of_rows = timed
         with clients(dask) as client:
+            if client is not None:  # its workers take seconds to import what they need, once
+                client.run(importlib.import_module, "poolproof.pairs.stream_engine")
             start, wall = time.process_time(), time.perf_counter()
             result = poolproof.linearity(
                 adata,

@@ -20,7 +20,7 @@ from poolproof import InputError, _parts
 from poolproof.data import blocks, large
 from poolproof.data.backed import Place, open_backed
 from poolproof.data.blocks import Blocks
-from poolproof.pairs import count_engine, stream_sums, workers
+from poolproof.pairs import count_engine, stream_agreement, stream_sums, workers
 from poolproof.pairs.analyst import Analyst
 from poolproof.pairs.count_engine import CountTest
 from poolproof.pairs.design import make_design
@@ -118,6 +118,24 @@ def test_engine__finds_what_the_one_in_memory_finds(small_blocks, columns, overd
     outcome, used = compare(held, from_blocks)
     if not columns and not known:
         assert ((outcome.share_upper < MARGIN) & used).any()
+
+
+def test_engine__bounds_pairs_of_genes_that_most_cells_lack(small_blocks, monkeypatch):
+    counts, obs = make_cells(n=4 * N)
+    counts *= np.random.default_rng(5).random(counts.shape) < 0.3
+    total, design = counts.sum(axis=1), design_of(counts, obs)
+    held = CountTest(sp.csc_matrix(counts), total, False, design, agree_below=MARGIN, dtype=np.float64)
+    columns = stream_agreement.heap_columns
+    heaps = []
+
+    def counted(*of):
+        heaps.append(columns(*of))
+        return heaps[-1]
+
+    monkeypatch.setattr(stream_agreement, "heap_columns", counted)
+    outcome, used = compare(held, streamed(sp.csr_matrix(counts), total, design))
+    assert ((outcome.share_upper < MARGIN) & used).any()
+    assert max(of.n_heap for of in heaps) > N
 
 
 def test_engine__guards_against_bursty_targets_and_asks_the_robust_bound(small_blocks, monkeypatch):
@@ -277,14 +295,14 @@ def test_audit__of_cells_in_a_file_goes_on_where_it_was_interrupted(
         assert poolproof.audit(opened, **options).parts.folder != first.parts.folder
 
 
-def test_linearity__of_values_that_are_no_counts_takes_the_cells_drawn(little_memory, tmp_path):
+def test_linearity__of_dense_values_that_are_no_counts_takes_the_cells_drawn(little_memory, tmp_path):
     counts, obs = make_cells()
-    adata = anndata.AnnData(sp.csr_matrix(counts * 0.37), obs=obs)
+    adata = anndata.AnnData(counts * 0.37, obs=obs)
     adata.write_h5ad(tmp_path / "values.h5ad")
     with open_backed(tmp_path / "values.h5ad") as (opened, _):
         found = poolproof.linearity(opened, kind="bulk", scale="additive", memory=1e5, population=False)
     assert found.all_cells is None
-    assert any("400 were drawn; only counts" in text for text in found.warnings)
+    assert any("400 were drawn; only counts and sparse amounts" in text for text in found.warnings)
 
 
 def test_linearity__the_robust_test_with_replicates_takes_the_cells_drawn(little_memory, tmp_path):

@@ -1,10 +1,13 @@
 """Robust pairs from blocks of cells: the numbers of the test in memory, whatever blocks, threads, memory."""
 
+import warnings
+
 import anndata
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from helpers import needed
 from numpy.polynomial.chebyshev import chebval
 from test_stream import NUMBERS, M, N, little_memory, make_cells, saved, small_blocks  # noqa: F401
 
@@ -20,7 +23,7 @@ from poolproof.pairs.stream_scores import StreamedScoreTest
 from poolproof.pairs.stream_second import SecondTestWithHeap, concentration_with_heap, projected_fourth
 from poolproof.pairs.stream_splines import Covariate, heap_columns
 from poolproof.pairs.stream_sums import CellStream
-from poolproof.pairs.workers import Threads
+from poolproof.pairs.workers import DaskRunner, Threads
 
 
 def rare(counts):
@@ -213,3 +216,43 @@ def test_audit__of_more_cells_than_memory_holds(little_memory, small_blocks, tmp
     assert found.data["n_obs_tested"] > 0.9 * N
     found.save(tmp_path / "audit")
     assert (tmp_path / "audit" / "verdict.json").exists()
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_linearity__of_sparse_amounts_is_of_all_cells(little_memory, small_blocks, tmp_path, log):  # noqa: F811
+    counts, obs = make_cells()
+    counts = counts * (np.random.default_rng(5).random(counts.shape) < 0.15)
+    values = sp.csr_matrix(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) * 1000)
+    adata = anndata.AnnData(values.log1p() if log else values, obs=obs)
+    adata.write_h5ad(tmp_path / "amounts.h5ad")
+    options = {"kind": "single-cell", "scale": "log" if log else "additive", "population": False}
+    options["keep"] = "all"
+    options |= {"log_base": "e", "log_offset": 1.0} if log else {}
+    held = poolproof.linearity(adata, **options)
+    with open_backed(tmp_path / "amounts.h5ad") as (opened, _):
+        found = poolproof.linearity(opened, memory=1e5, **options)
+    assert found.all_cells is not None
+    one, other = (of.table.sort_values(["regulator", "target"], ignore_index=True) for of in (held, found))
+    assert len(one) == M * (M - 1)
+    pd.testing.assert_frame_equal(other, one, rtol=1e-7)
+    pd.testing.assert_frame_equal(found.genes, held.genes, rtol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_dask__finds_the_same_bits(small_blocks, tmp_path):  # noqa: F811
+    distributed = needed("distributed")
+    counts, obs = make_cells()
+    counts = rare(counts)
+    factors, design = counts.sum(axis=1), design_of(counts, obs, True)
+    anndata.AnnData(sp.csr_matrix(counts), obs=obs).write_h5ad(tmp_path / "cells.h5ad")
+    place = Place(str(tmp_path / "cells.h5ad"), "X")
+    first = streamed(place, factors, design)
+    with (
+        warnings.catch_warnings(),
+        distributed.Client(
+            processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as client,
+    ):
+        warnings.simplefilter("ignore")
+        other = streamed(place, factors, design, run=DaskRunner(client))
+    assert other.found._values.tobytes() == first.found._values.tobytes()

@@ -17,7 +17,7 @@ from anndata.abc import CSCDataset, CSRDataset
 
 from .._checks import InputError, printable
 from .backed import Place
-from .scale import is_sparse
+from .scale import is_sparse, undo_log
 
 MOST_CELLS = 2**16
 """Cells of a block at most."""
@@ -60,6 +60,7 @@ class Blocks:
             raise InputError(f"expected a matrix of cells by genes; found {type(found).__name__}")
         self._genes = genes
         self._memory = memory
+        self._base: float | None = None
         self._kept: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
         self._held = 0.0
         self.n_cells = int(found.shape[0])
@@ -86,6 +87,10 @@ class Blocks:
         state = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
         return of, state, self._genes
 
+    def undo(self, base: float) -> None:
+        """From now on give ``base**value - 1``; zeros stay zeros."""
+        self._base = base
+
     def limit(self, memory: float) -> None:
         """Keep no more blocks than so many bytes hold, here and in other processes."""
         self._memory = memory
@@ -109,10 +114,13 @@ class Blocks:
         if kept is None:
             found = self._chosen(self._matrix, self.rows(block))
             self._keep(block, found)
-            return found
+            return self._undone(found)
         data, indices, ends = kept
         parts = (data.astype(np.float64), indices.astype(np.int32), ends)
-        return sp.csr_matrix(parts, shape=(len(ends) - 1, self.n_genes))
+        return self._undone(sp.csr_matrix(parts, shape=(len(ends) - 1, self.n_genes)))
+
+    def _undone(self, values: sp.csr_matrix) -> sp.csr_matrix:
+        return values if self._base is None else undo_log(values, self._base, 1.0)
 
     def cells(self, rows: np.ndarray) -> sp.csr_matrix:
         """Values of some cells, whose numbers rise, float64."""

@@ -95,13 +95,17 @@ def check_zarr(path: Path) -> None:
     Raises
     ------
     InputError
-        As for `check_hdf5`.
+        As for `check_hdf5`; or a part of a sparse matrix is missing, which zarr would read as zeros.
     """
     import zarr
 
     logging.getLogger("asyncio").addFilter(_is_no_loose_end_of_zarr)
     stored = sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
     _check(zarr.open_group(str(path), mode="r"), _zarr_members, stored)
+
+
+SPARSE = ("csr_matrix", "csc_matrix")
+"""Encodings of sparse matrices; what they store is no zeros, so that each chunk of it is written."""
 
 
 def _is_no_loose_end_of_zarr(record: logging.LogRecord) -> bool:
@@ -152,7 +156,16 @@ def _hdf5_members(group: h5py.Group) -> Iterator[tuple[str, Any]]:
 
 
 def _zarr_members(group: Any) -> Iterator[tuple[str, Any]]:
-    yield from [*group.groups(), *group.arrays()]  # to the end: a generator left half-way leaves tasks behind
+    # to the end: a generator left half-way leaves tasks behind
+    members = [*group.groups(), *group.arrays()]
+    if group.attrs.get("encoding-type") in SPARSE:
+        for name, item in members:
+            if name == "data" and item.shards is None and item.nchunks_initialized < item.nchunks:
+                raise InputError(
+                    f"expected {item.nchunks:,} chunks of {printable(item.path, 60)!r}; found "
+                    f"{item.nchunks_initialized:,}: the folder is not whole; copy it again"
+                )
+    yield from members
 
 
 def _check(root: Any, members: Any, stored: int) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
+from anndata.abc import CSCDataset
 
 from .._checks import InputError, check_column, printable
 from .._random import stream
@@ -19,12 +20,15 @@ from .copies import LEAST_ENTRIES, LEAST_VALUES
 from .depth import find_depth
 from .expression import Expression, ValueOptions, describe
 from .not_genes import leave_out
+from .scale import is_sparse
 
 SMALL = 20_000
 """Up to so many cells are always held in memory."""
 DRAWN = 50_000
 """Cells that are drawn for what needs all values of a cell, or all cells of a gene, at once."""
 LEAST_DRAWN = 2_000
+MOST_STORED = 0.25
+"""Share of all values beyond which amounts are not read by blocks: products are made of what is stored."""
 BYTES_PER_VALUE = 24
 """Of a sparse matrix: by cells and by genes, 8 bytes for a value and 4 for its place."""
 TARGETS, COLUMNS = 2_048, 8 * 33
@@ -57,7 +61,7 @@ def too_large(adata: Any, layer: str | None, memory: float, by_blocks: bool = Fa
     if not isinstance(adata, AnnData):
         return False
     matrix = _matrix(adata, layer)[0]
-    if not isinstance(matrix, DISK):
+    if not isinstance(matrix, (*DISK, CSCDataset)):
         return False
     if by_blocks or matrix.shape[0] <= SMALL:
         return by_blocks
@@ -123,10 +127,12 @@ def _drawn(
     n = f"{blocks.n_cells:,} cells are more than --memory holds"
     if n_drawn == blocks.n_cells:
         n = f"{n_drawn:,} cells stay in their file"
-    if expression.scale_tested != "counts" or not seen.counts:
-        said = f"{n}: {n_drawn:,} were drawn; only counts can be read block by block"
+    if not _readable(expression, blocks, seen, stored_values(matrix)):
+        said = f"{n}: {n_drawn:,} were drawn; only counts and sparse amounts can be read block by block"
         warnings = (said, *expression.warnings)
         return replace(expression, settings=settings, warnings=warnings), some.obs
+    if expression.scale == "log":
+        blocks.undo(float(settings["log_base"]))
     said = (
         f"{n}: they are read block by block, and every pair is tested on all of them; bend share, affine "
         f"floor, control, triples, curves and pictures are those of {n_drawn:,} cells drawn by the seed"
@@ -134,6 +140,38 @@ def _drawn(
     expression = replace(expression, settings=settings, warnings=(said, *expression.warnings))
     whole = _whole(expression, adata.obs, blocks, seen)
     return replace(expression, all_cells=AllCells(blocks, adata.obs, whole, said)), some.obs
+
+
+def _readable(expression: Expression, blocks: Blocks, seen: _Seen, n_stored: int) -> bool:
+    """Whether all cells can be read as the drawn ones were: as counts, or as amounts of which few are stored.
+
+    Raises
+    ------
+    InputError
+        The drawn cells hold counts, and others do not.
+    """
+    if expression.scale_tested == "counts":
+        if seen.no_counts is not None and _are_counts(seen.drawn.data):
+            at = blocks.rows(seen.no_counts)
+            raise InputError(
+                f"expected counts in all cells, as in the {seen.drawn.shape[0]:,} looked at; found values "
+                f"that are negative or not whole among cells {at.start:,} to {at.stop:,}; name a --layer "
+                "that holds counts only"
+            )
+        return seen.no_counts is None
+    undone = expression.scale == "additive" or expression.settings["log_offset"] == 1.0
+    values = expression.matrix.data if is_sparse(expression.matrix) else np.array([np.nan])
+    return bool(
+        expression.scale_tested == "additive"
+        and undone
+        and expression.size_factors is None
+        and n_stored <= MOST_STORED * blocks.n_cells * blocks.n_genes
+        and np.isfinite(values).all()
+    )
+
+
+def _are_counts(values: np.ndarray) -> bool:
+    return bool(((values >= 0) & (values == np.floor(values))).all())
 
 
 def _n_drawn(blocks: Blocks, matrix: Any, memory: float) -> int:
@@ -147,8 +185,8 @@ class _Seen:
     """What one pass over all values has told."""
 
     drawn: sp.csr_matrix
-    counts: bool
-    """Whether all values are whole numbers of at least 0."""
+    no_counts: int | None
+    """The first block with a value that is negative or not whole."""
     totals: np.ndarray
     copies: np.ndarray
     """Cells that hold the very values of an earlier one."""
@@ -166,7 +204,8 @@ def _look(blocks: Blocks, rows: np.ndarray) -> _Seen:
     weights = draw.integers(1 << 63, size=(2, blocks.n_genes), dtype=np.uint64) | np.uint64(1)
     totals = np.zeros(blocks.n_cells)
     marks = np.zeros((2, blocks.n_cells), dtype=np.uint64)
-    counts, drawn = True, []
+    drawn: list[sp.csr_matrix] = []
+    no_counts = None
     for block in range(len(blocks)):
         at = blocks.rows(block)
         values = blocks.read(block)
@@ -176,8 +215,8 @@ def _look(blocks: Blocks, rows: np.ndarray) -> _Seen:
                 f"{at.stop:,}; cells that are read block by block need all values"
             )
         totals[at] = np.asarray(values.sum(axis=1)).ravel()
-        whole = values.data >= 0
-        counts = counts and bool((whole & (values.data == np.floor(values.data))).all())
+        if no_counts is None and not _are_counts(values.data):
+            no_counts = block
         bits = values.data.view(np.uint64)
         for mark, weight in zip(marks, weights, strict=True):
             ends = np.cumsum(bits * weight[values.indices], dtype=np.uint64)
@@ -185,7 +224,7 @@ def _look(blocks: Blocks, rows: np.ndarray) -> _Seen:
             mark[at] = sums[values.indptr[1:]] - sums[values.indptr[:-1]]
         mine = rows[np.searchsorted(rows, at.start) : np.searchsorted(rows, at.stop)]
         drawn.append(values[mine - at.start])
-    return _Seen(sp.vstack(drawn, format="csr"), counts, totals, _copies(blocks, marks))
+    return _Seen(sp.vstack(drawn, format="csr"), no_counts, totals, _copies(blocks, marks))
 
 
 def _copies(blocks: Blocks, marks: np.ndarray) -> np.ndarray:
@@ -208,7 +247,7 @@ def _whole(drawn: Expression, obs: pd.DataFrame, blocks: Blocks, seen: _Seen) ->
     method = drawn.settings["size_factors"]
     method = "total" if method == "median-ratio" else method
     totals = sp.csr_matrix(seen.totals[:, None])
-    depth = find_depth(totals, obs, method=method, kind=drawn.kind, scale="counts")
+    depth = find_depth(totals, obs, method=method, kind=drawn.kind, scale=drawn.scale_tested)
     obs_names = np.array(obs.index.astype(str), dtype=object)
     warnings = drawn.warnings
     if seen.copies.any():

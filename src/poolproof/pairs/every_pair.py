@@ -37,8 +37,8 @@ MAX_ROWS = 2_000_000
 LEVEL_ROWS = 200_000
 """Rows of the table of one level."""
 NO_WORK = (
-    "the workers of Dask have nothing to do: they read counts of cells in an h5ad or zarr file, for tests "
-    "without replicates or covariates and for the corrected one"
+    "the workers of Dask have nothing to do: they read counts or sparse amounts of cells in an h5ad or zarr "
+    "file, for tests without replicates or covariates and for the corrected one"
 )
 
 

@@ -17,6 +17,7 @@ from .count_kernels import CountDepth
 from .design import Level
 from .score_kernels import Moments, level_bases, triangle
 from .stream_kernels import PRODUCTS, Cells
+from .stream_splines import Covariate, heap_columns
 from .stream_sums import CellStream, Fractions, GeneSums
 
 PAIRS = triangle(N_COLUMNS)
@@ -118,8 +119,13 @@ class SmoothBounds:
             for i, level in enumerate(projected):
                 if not needed[i, row]:
                     continue
-                mine = cells[self.stream.level_of[self.stream.stratum[cells]] == i]
-                result[row][i] = self._spline(dense[level.rows], level, mine, place[mine])
+                inside = self.stream.level_of[self.stream.stratum[cells]] == i
+                mine = cells[inside]
+                result[row][i] = (
+                    self._with_heap(fractions[inside], level, mine)
+                    if level.covariates.shape[1] == 1
+                    else self._spline(dense[level.rows], level, mine, place[mine])
+                )
             dense[cells] = 0.0
         return result
 
@@ -140,6 +146,17 @@ class SmoothBounds:
             order = np.argsort(cells, kind="stable")
             result.append((cells[order], values[order]))
         return result
+
+    def _with_heap(self, x: np.ndarray, level: Level, cells: np.ndarray) -> _Spline:
+        """Columns of one gene in a level of one stratum, from the cells that have it."""
+        nothing = np.zeros(len(level.rows))
+        of = heap_columns(cells, x, nothing[: len(x)], Covariate.of(nothing), level, nothing, N_COLUMNS)
+        leverage = float(level.covariates[0, 0] ** 2)
+        stratum = int(self.stream.stratum[level.rows[0]])
+        there, empty = (_columns(q, leverage)[:, N_COLUMNS:N_FIRST] for q in (of.q, of.flat[:, None]))
+        constant = of.q[0] @ there + of.n_heap * of.flat[0] * empty[0]
+        strata = np.full(len(of.cells), stratum)
+        return _Spline(of.cells, strata, of.q, {stratum: of.flat}, {stratum: leverage}, constant)
 
     def _spline(self, x: np.ndarray, level: Level, cells: np.ndarray, at: np.ndarray) -> _Spline:
         basis = level_bases(x[:, None], level, N_COLUMNS)[0][0]

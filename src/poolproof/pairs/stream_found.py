@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .outcome import NullLaw, Outcome
+from .outcome import Either, NullLaw, Outcome, StudentLaw
 
 NUMBERS = ("r2_linear", "gain", "share_upper", "statistic", "bend", "association", "detectable")
 """What is kept of every pair, beside whether it is tested; both tests as -ln p."""
@@ -98,6 +98,20 @@ class LooksUp:
     def detectable(self, features: Any, targets: np.ndarray) -> np.ndarray:
         """See :class:`~poolproof.pairs.outcome.Engine`."""
         return self.found.get("detectable", features.regulators, np.arange(self.n_genes)[targets])
+
+
+def row_by_row(law: NullLaw | StudentLaw | Either) -> np.ndarray:
+    """-ln p, ``(R, m)``, one regulator at a time: how a tail is computed depends on what a block holds."""
+    n_rows = len(law.laws[0].value if isinstance(law, Either) else law.value)
+    return np.concatenate([_row(law, slice(r, r + 1)).minus_log_p() for r in range(n_rows)])
+
+
+def _row(law: Any, at: slice) -> NullLaw | StudentLaw | Either:
+    if isinstance(law, Either):
+        return Either(tuple(_row(of, at) for of in law.laws))  # type: ignore[arg-type]
+    shape = law.value.shape
+    parts = {name: None if of is None else np.broadcast_to(of, shape)[at] for name, of in vars(law).items()}
+    return type(law)(**parts)
 
 
 def groups_of(sizes: np.ndarray, most: float, n_workers: int) -> list[slice]:

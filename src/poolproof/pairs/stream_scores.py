@@ -18,7 +18,7 @@ from .design import Design
 from .growing_noise import BURSTY, least
 from .score_engine import _FLOOR, ScoreTest
 from .score_kernels import Moments, columns_for, quadratic_form, triangle
-from .stream_found import NUMBERS, Found, LooksUp, groups_of
+from .stream_found import NUMBERS, Found, LooksUp, groups_of, row_by_row
 from .stream_score_sums import (
     RegulatorColumns,
     ScoreCells,
@@ -206,8 +206,8 @@ class _Work:
             found.gain,
             found.share_upper,
             found.statistic,
-            found.bend.minus_log_p(),
-            found.association.minus_log_p(),
+            row_by_row(found.bend),
+            row_by_row(found.association),
             detectable,
             found.tested & (genes[rows.start : rows.stop, None] != np.arange(engine.n_genes)),
         )

@@ -11,6 +11,7 @@ from .bursts import Residuals, wald_from_sums
 from .count_engine import ReplicateSums
 from .count_estimates import Products, assembled, level_estimates
 from .count_kernels import CountBlock, CountTargets, seen_together
+from .stream_found import row_by_row
 from .stream_genes import StreamedGenes
 from .stream_kernels import GUARD, LINE, MIXED, POWERS, SQUARE, WITH_OWN, WITH_Y, WITH_Y2
 from .stream_products import LevelProducts
@@ -52,8 +53,8 @@ class Together:
             of.gain,
             of.share_upper,
             of.statistic,
-            of.bend.minus_log_p(),
-            of.association.minus_log_p(),
+            row_by_row(of.bend),
+            row_by_row(of.association),
             engine._detectable(block, self.targets, self.estimates, usable),
             of.tested,
         )
