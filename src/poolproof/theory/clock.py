@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-OUT_OF_TIME = "not judged: the time limit was reached"
 TIME_LIMIT = 50.0
 """Seconds of processor time, unless another limit is asked for."""
 
@@ -32,3 +31,8 @@ class Clock:
         if self.limit is not None and time.thread_time() - self._start >= self.limit:
             self.was_up = True
         return self.was_up
+
+
+def out_of_time() -> str:
+    """The rule of what was not judged."""
+    return "not judged: the time limit was reached"

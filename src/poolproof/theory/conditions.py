@@ -24,7 +24,7 @@ from .alike import alike_form, alike_separation
 from .axis import constant_derivative, on_axis
 from .breaks import find_breaks
 from .circles import circle_form, circle_graph, circle_separation
-from .clock import OUT_OF_TIME, TIME_LIMIT, Clock
+from .clock import TIME_LIMIT, Clock, out_of_time
 from .forms import judge_form
 from .independence import judge_separation, lost_dependences
 from .listed_cells import refused_by_listed_cells
@@ -428,7 +428,7 @@ def _mechanism_row(pooled: PooledModel, gene: str) -> dict[str, Any]:
     """The row of one mechanism."""
     parents = pooled.scm.parents(gene)
     if parents and pooled.clock.is_up:
-        return _form_row(gene, parents, Form(UNDECIDED, LAW, OUT_OF_TIME))
+        return _form_row(gene, parents, Form(UNDECIDED, LAW, out_of_time()))
     pooling = Pooling(
         pooled.model.aggregation,
         pooled.numbers,

@@ -12,7 +12,7 @@ import numpy as np
 from ..models.algebra import affine_parts
 from ..models.mechanisms import Equation
 from .affine_form import FAILS, HOLDS, LAW, LIMIT, UNDECIDED, UNIFORM
-from .clock import OUT_OF_TIME
+from .clock import out_of_time
 from .enumeration import MAX_PRODUCT, independent_in_pools
 from .no_product import ends_move_together
 from .numbers import hidden_pairs
@@ -37,7 +37,7 @@ ZERO = 1e-9
 def judge_separation(pooled: PooledModel, statement: Separation) -> dict[str, Any]:
     """The row of one d-separation."""
     if pooled.clock.is_up:
-        return _row(statement, (UNDECIDED, LAW, OUT_OF_TIME), (None, 0.0), UNDECIDED)
+        return _row(statement, (UNDECIDED, LAW, out_of_time()), (None, 0.0), UNDECIDED)
     cic, quantifier, rule = _decide(pooled, statement)
     rho, error = _limit(pooled, statement)
     if cic == UNDECIDED and rho is not None:

@@ -19,7 +19,7 @@ from ..models.model_file import Model
 from ..models.scm import SCM
 from ..models.support import Support
 from .axis import unequal_weights
-from .clock import OUT_OF_TIME, Clock
+from .clock import Clock, out_of_time
 from .coincidence import are_independent
 from .joint import Joint
 from .moments import genes_with_moments
@@ -228,7 +228,7 @@ class PooledModel:
 
     def _family(self, gene: str) -> Family:
         if self.clock.is_up:
-            edges = dict.fromkeys(self.scm.parents(gene), Edge(UNKNOWN, OUT_OF_TIME))
+            edges = dict.fromkeys(self.scm.parents(gene), Edge(UNKNOWN, out_of_time()))
             return Family(edges, False, None, free_parents=False, differs_by_type=bool(self.scm.cell_types))
         mechanisms = list(self.of_types(gene).values())
         found = judge_family(mechanisms, self.supports, self.model.aggregation, self.largest)
