@@ -100,7 +100,10 @@ def _law_at_nodes(
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """The same for a child that is known at nodes of its noise."""
     mean = np.array([fsum(row) for row in child * probabilities])
-    centred = child - mean[:, None]
+    with np.errstate(invalid="ignore"):
+        centred = child - mean[:, None]
+    if not np.isfinite(centred).all():  # nothing is read off such a law
+        return np.zeros(len(mean)), np.zeros((len(steps), len(mean), 2 * N_STEPS)), np.inf
     sd = float(np.sqrt((centred**2 * probabilities).sum(axis=1).max()))
     size = float(np.abs(mean).max())
     if not sd > ROUNDING * size:

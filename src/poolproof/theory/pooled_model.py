@@ -183,7 +183,7 @@ class PooledModel:
                 f"{self.largest} cells; set the number of cells to that of the weights"
             )
         self.alike_in = model.aggregation.alike_in
-        self.supports = self.scm.supports()
+        self.supports = _tighter(self.scm.supports(), model.scm.supports())
         _check_signs(self.supports, self.linear, f"{printable(model.source)}: " if model.source else "")
 
     @cached_property
@@ -425,6 +425,14 @@ class PooledModel:
             ):
                 return False
         return True
+
+
+def _tighter(found: Mapping[str, Support], written: Mapping[str, Support]) -> dict[str, Support]:
+    """Of two supports of a gene the smaller: a formula in normal form may hide its range."""
+    return {
+        gene: before if one.kind == "interval" and before.low >= one.low and before.high <= one.high else one
+        for gene, one, before in ((gene, one, written[gene]) for gene, one in found.items())
+    }
 
 
 def _check_signs(supports: Mapping[str, Support], aggregation: Aggregation, place: str) -> None:
