@@ -105,8 +105,9 @@ def pooled_cumulants(of, gene, pool, weights):
     total = np.zeros(4)
     for cell, weight in zip(pool, weights, strict=True):
         kernel = of.scm.mechanism(gene, cell.get("cell_type"))
-        at = {p: np.array(v) for p, v in cell["values"].items()}
-        parameters = [float(a.evaluate({p: at[p] for p in kernel.parents})) for a in kernel.arguments]
+        low = {p: s.low for p, s in of.scm.supports(cell.get("cell_type")).items()}
+        at = {p: np.array(cell["values"].get(p, low[p])) for p in kernel.parents}
+        parameters = [float(a.evaluate(at)) for a in kernel.arguments]
         scale = weight / (len(pool) if inner.divides_by_cells else 1)
         total += np.array(cumulants(kernel.law, parameters)) * scale ** np.arange(1, 5)
     return list(total)
