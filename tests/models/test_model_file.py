@@ -439,8 +439,10 @@ def test_read_model__damaged_files_are_models_or_input_errors():
 
 def test_messages__name_the_way_out():
     head = "aggregation: sum\ncells: 2\ngenes:\n"
-    with pytest.raises(InputError, match=r'a law with a comma must be quoted here: noise: "gamma\(2, 1\)"'):
+    with pytest.raises(InputError, match=r'a text with a comma must be quoted: {noise: "gamma\(2, 1\)"}'):
         read_model(head + "  Y: {noise: gamma(2, 1)}\n")
+    with pytest.raises(InputError, match=r"line 5: genes.X: in {...} a text with a comma must be quoted"):
+        read_model(head + "  Y: {noise: 'gamma(2, 1)'}\n  X: {equation: max(Y, 1), noise: normal(0, 1)}\n")
     listed = ", ".join(f"{i / 7:.4f}" for i in range(300))
     assert len(read_model(head + f"  Y: {{noise: 'empirical([{listed}])'}}\n").scm.genes) == 1
     with pytest.raises(InputError, match=r"with min\(x, 100\) say"):

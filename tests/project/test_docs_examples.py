@@ -301,11 +301,22 @@ JUDGES = (
     "poolproof.theory.no_product",
     "poolproof.theory.pieces",
     "poolproof.theory.shared_bends",
+    "poolproof.theory.small_bends",
+    "poolproof.theory.listed_cells",
+    "poolproof.theory.clock",
 )
 """Modules whose rules ``check`` answers with."""
 RULE_ARGUMENT = {"Form": 2, "Edge": 1, "TimeoutError": 0}
 """Place of the rule among the arguments."""
-SAYS_RULES = ("_axis_words", "_rule_of", "rule_text", "bent_together", "ends_move_together")
+SAYS_RULES = (
+    "_axis_words",
+    "_rule_of",
+    "rule_text",
+    "bent_together",
+    "ends_move_together",
+    "bends_covary",
+    "out_of_time",
+)
 """Functions that add to a rule."""
 
 

@@ -334,3 +334,22 @@ def test_forms__nothing_is_said_that_pools_refute():
         assert not (said == "holds" and not holds), (seed, spec, row["rule"])
     assert 0.2 * len(SEEDS) < n_holding < 0.8 * len(SEEDS)
     assert undecided <= (0.08 if FULL else 0.2) * len(SEEDS)
+
+
+@pytest.mark.parametrize(
+    ("equation", "aggregation"),
+    [
+        ("Y**2*exp(N)", "geometric"),  # N of 0 has no logarithm
+        ("Y*exp(B*N)", "geometric"),  # above 0, though its normal form does not show it
+        ("Y + abs(sin(B)) + N", "power(2)"),
+        ("exp(-B*Y)*exp(N)", "harmonic"),  # values that a float cannot hold
+    ],
+)
+def test_power_means__of_noises_and_formulas_that_are_awkward(equation, aggregation):
+    genes = {
+        "Y": {"noise": "gamma(2, 1)"},
+        "B": {"noise": "discrete({1: 0.5, 2: 0.25, 3: 0.25})"},
+        "X": {"equation": equation, "noise": "bernoulli(0.5)"},
+    }
+    model = {"name": "m", "genes": genes, "aggregation": aggregation, "cells": 3}
+    assert check(model, monte_carlo=False).summary["mechanisms"][2]["ffc"] in ("holds", "fails", "undecided")

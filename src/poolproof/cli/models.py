@@ -92,6 +92,14 @@ def model_options(command: Command) -> Command:
     show_default=True,
     help="Pools simulated for what no rule decides.",
 )
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(0, min_open=True),
+    default=50.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Processor time; what is not judged by then is undecided.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON on standard output.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=None, help="Write a page about it: PAGE.html."
@@ -105,6 +113,7 @@ def check_command(
     max_given: int | None,
     no_monte_carlo: bool,
     pools: int,
+    time_limit: float,
     as_json: bool,
     out: Path | None,
     force: bool,
@@ -139,6 +148,7 @@ def check_command(
         monte_carlo=not no_monte_carlo,
         n_pools=pools,
         seed=seed,
+        time_limit=time_limit,
     )
     click.echo(to_json(found.summary) if as_json else str(found))
     if out is not None:

@@ -8,7 +8,7 @@ is refused only if a place is found where it is undefined.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import reduce
+from functools import lru_cache, reduce
 from itertools import product
 from math import inf, isnan, prod
 from typing import NamedTuple
@@ -49,7 +49,13 @@ def range_of(expr: sympy.Expr, supports: Supports) -> Support:
     >>> print(range_of(x / (1 + x), supports), range_of(2 * b - 1, supports), range_of(x * b, supports))
     0 to 1 {-1, 1} 0 to inf
     """
-    expr, supports = _steps_as_variables(expr, supports)
+    known = tuple(sorted(((v, supports[v]) for v in expr.free_symbols), key=lambda one: str(one[0])))
+    return _range_of(expr, known)
+
+
+@lru_cache(maxsize=20_000)
+def _range_of(expr: sympy.Expr, known: tuple[tuple[sympy.Symbol, Support], ...]) -> Support:
+    expr, supports = _steps_as_variables(expr, dict(known))
     symbols = sorted(expr.free_symbols, key=str)
     if not symbols:
         return finite([expr if _is_plain(expr) else constant_value(expr)])

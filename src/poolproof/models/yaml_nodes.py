@@ -20,6 +20,7 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
 MAX_NODES = 200_000
 
+QUOTE = 'in {...} a text with a comma must be quoted: {noise: "gamma(2, 1)"}'
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
 
@@ -67,7 +68,7 @@ class Node:
         for key, node in entries.items():
             if key not in known:
                 if ")" in key and "(" not in key:
-                    raise self.error('a law with a comma must be quoted here: noise: "gamma(2, 1)"')
+                    raise self.error(QUOTE)
                 near = get_close_matches(key, known, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
                 raise node.error(f"unknown key; {hint}")
@@ -180,6 +181,8 @@ class _Reader:
                 raise self.error(event, path, "a key must be a plain text")
             key, line = event.value, _line(event)
             inner = _join(path, key)
+            if key in entries and ")" in key and "(" not in key:  # what stood after a comma of a text
+                raise self.error(event, path, QUOTE)
             if key in entries:
                 raise self.error(event, inner, f"this key stands twice, first in line {entries[key].line}")
             entries[key] = self.node(next(self.events), inner, depth + 1, line)
@@ -221,4 +224,4 @@ def _yaml_message(error: yaml.YAMLError, file: str) -> str:
     mark: Any = getattr(error, "problem_mark", None)
     line = f" line {mark.line + 1}" if mark else ""
     reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
-    return f"{file}{line}: cannot be read as YAML ({printable(reason)}); quote texts with : # or backticks"
+    return f"{file}{line}: cannot be read as YAML ({printable(reason)}); quote texts with : # {{ or backticks"

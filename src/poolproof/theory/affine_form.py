@@ -14,7 +14,7 @@ from ..aggregation import Aggregation
 from ..models.algebra import NOISE, NOISE_NAME, exact_value
 from ..models.mechanisms import Equation
 from ..models.support import Support, exact_number
-from .axis import AxisEquation, constant_derivative, on_axis, states_of, unequal_weights
+from .axis import AxisEquation, constant_derivative, has_power_mean, on_axis, states_of, unequal_weights
 from .by_diagram import diagram_of, trading_pools
 from .coincidence import bends_of, bends_of_listed, smallest_coincidence, weighted_coincidence
 from .numbers import CellNumbers, tells
@@ -91,6 +91,15 @@ def algebraic_form(
     pooling: Pooling,
 ) -> Form:
     """What algebra says of the form of an equation under pooling, where it says anything."""
+    form = _algebraic_form(mechanism, supports, cores, pooling)
+    no_mean = mechanism.noise is not None and not has_power_mean(mechanism.noise.support)
+    if pooling.linear.axis is None or not no_mean or form.ffc != FAILS:
+        return form
+    kept = form.witness is not None and form.witness["same_noise"]
+    return form if kept else Form(UNDECIDED, LAW, "its noise can be below 0, and has no mean of this kind")
+
+
+def _algebraic_form(mechanism: Equation, supports: Supports, cores: Cores, pooling: Pooling) -> Form:
     equation = on_axis(mechanism, supports, pooling.linear, noise_too=True)
     finite, others = equation.split()
     derivatives = {v: constant_derivative(equation, v) for v in others}
@@ -250,12 +259,16 @@ def _finite_failure(
 ) -> Form:
     """Write a coincidence out cell by cell; variables that are not finite are held at one value."""
     _, from_axis = axis_functions(pooling.linear)
+    plain = mechanism.noise is not None and not has_power_mean(mechanism.noise.support)
     names = list(fixed)
     cells = [
         [
             {
                 **fixed,
-                **{v.name: float(from_axis(np.array(float(x)))) for v, x in zip(finite, state, strict=True)},
+                **{
+                    v.name: float(x) if plain and v == NOISE else float(from_axis(np.array(float(x))))
+                    for v, x in zip(finite, state, strict=True)
+                },
             }
             for state in pool
         ]

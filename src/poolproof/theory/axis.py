@@ -58,7 +58,10 @@ def unequal_weights(aggregation: Aggregation) -> tuple[float, ...] | None:
 def on_axis(
     equation: Equation, supports: Mapping[str, Support], aggregation: Aggregation, *, noise_too: bool
 ) -> AxisEquation:
-    """Bring an equation to the axis; ``noise_too`` where the pool sees the noise through the same axis."""
+    """Bring an equation to the axis; ``noise_too`` where the pool sees the noise through the same axis.
+
+    A noise that need not be above 0 has no power mean and is added up as it is.
+    """
     symbols = {name: gene_symbol(name) for name in equation.parents}
     expression = equation.expression.sympy
     of_symbols = {symbols[name]: supports[name] for name in equation.parents}
@@ -67,7 +70,8 @@ def on_axis(
     forward_inverse = aggregation.axis
     if forward_inverse is not None:
         forward, inverse = forward_inverse
-        moved = [v for v in of_symbols if noise_too or v is not NOISE]
+        shown = noise_too and NOISE in of_symbols and has_power_mean(of_symbols[NOISE])
+        moved = [v for v in of_symbols if shown or v is not NOISE]
         expression = forward(expression.subs({v: inverse(v) for v in moved}, simultaneous=True))
         expression = sympy.simplify(
             sympy.expand_log(sympy.expand_power_base(expression, force=True), force=True)
@@ -76,6 +80,11 @@ def on_axis(
     constants = {v: s.values[0] for v, s in of_symbols.items() if s.kind == "finite" and len(s.values) == 1}
     expression = _with_signs(expression.subs(constants), of_symbols)
     return AxisEquation(expression, tuple(symbols.values()), of_symbols, equation.noise)
+
+
+def has_power_mean(support: Support) -> bool:
+    """Whether a noise has a mean on the axis of a power mean: it is never below 0, nor at times 0."""
+    return support.low > 0 or (support.low == 0 and support.kind == "interval")
 
 
 def _with_signs(expression: sympy.Expr, supports: Mapping[sympy.Symbol, Support]) -> sympy.Expr:

@@ -19,9 +19,12 @@ from ..models.support import Support, exact_number
 from .axis import AxisEquation, on_axis
 from .by_diagram import diagram_of, diagram_of_formula, slope_of_parent
 from .coincidence import ROUNDING
+from .normal_form import values_and_size
 
 N_STEPS = 32
 """Places at which a characteristic function is looked at."""
+CLEARLY_VARIES = 1e-6
+"""Range of a slope, relative to the terms that cancel in it, that is none of rounding."""
 CANCELLED = 1e-14
 """What is left of terms that cancel, relative to them, if it is the rounding of moments."""
 _MEANS: dict[str, Callable[..., sympy.Expr]] = {
@@ -97,7 +100,10 @@ def _law_at_nodes(
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """The same for a child that is known at nodes of its noise."""
     mean = np.array([fsum(row) for row in child * probabilities])
-    centred = child - mean[:, None]
+    with np.errstate(invalid="ignore"):
+        centred = child - mean[:, None]
+    if not np.isfinite(centred).all():  # nothing is read off such a law
+        return np.zeros(len(mean)), np.zeros((len(steps), len(mean), 2 * N_STEPS)), np.inf
     sd = float(np.sqrt((centred**2 * probabilities).sum(axis=1).max()))
     size = float(np.abs(mean).max())
     if not sd > ROUNDING * size:
@@ -213,7 +219,19 @@ def has_affine_mean(
     if mechanism.law == "categorical" and len(mechanism.parents) > 1:
         told = diagram_of_formula(mean, {p: supports[p] for p in mechanism.parents})
         return told is not None and all(slope_of_parent(told, p) is not None for p in mechanism.parents)
-    return all(not sympy.simplify(sympy.diff(mean, s)).free_symbols for s in symbols)
+    known = mechanism.symbol_supports(supports)
+    return all(not constant_or_not(sympy.diff(mean, s), known).free_symbols for s in symbols)
+
+
+def constant_or_not(slope: sympy.Expr, supports: Mapping[sympy.Symbol, Support]) -> sympy.Expr:
+    """A slope, simplified where it may be a number: one that clearly varies is left as it is."""
+    if not slope.free_symbols or slope.has(sympy.DiracDelta, sympy.Derivative):
+        return sympy.simplify(slope)
+    value, size = values_and_size(slope, {v: supports[v] for v in slope.free_symbols})
+    usable = np.isfinite(value) & np.isfinite(size)
+    if usable.sum() > 1 and np.ptp(value[usable]) > CLEARLY_VARIES * size[usable].max():
+        return slope
+    return sympy.simplify(slope)
 
 
 def _mean_over_noise(expression: sympy.Expr, mechanism: Equation) -> sympy.Expr | None:

@@ -19,11 +19,12 @@ from ..models.laws import Law
 from ..models.mechanisms import Equation
 from ..models.model_file import Model, cell_number, read_model
 from ..models.scm import SCM
-from .affine_form import FAILS, HOLDS, LAW, LIMIT, UNDECIDED, Pooling
+from .affine_form import FAILS, HOLDS, LAW, LIMIT, UNDECIDED, Form, Pooling
 from .alike import alike_form, alike_separation
 from .axis import constant_derivative, on_axis
 from .breaks import find_breaks
 from .circles import circle_form, circle_graph, circle_separation
+from .clock import TIME_LIMIT, Clock, out_of_time
 from .forms import judge_form
 from .independence import judge_separation, lost_dependences
 from .listed_cells import refused_by_listed_cells
@@ -52,6 +53,8 @@ def model_verdict(
     faded = any(d["kind"] == "edge" for d in lost)
     counts = len(surviving), len(edges)
     verdict, why = _decide(pooled, list(forms.values()), separations, counts, faded)
+    if pooled.clock.was_up and verdict in (RECOVERABLE, MARKOV_CLASS):
+        verdict, why = UNDECIDED, None
     told = pooled.model.snapshot.told if pooled.model.snapshot else ""
     reasons = [
         *([told] if told else []),
@@ -59,6 +62,8 @@ def model_verdict(
         _count_sentence("d-separation", [s["cic"] for s in separations], "hold in pools"),
         *([why] if why else []),
     ]
+    if pooled.clock.was_up:
+        reasons.append(f"The time limit of {pooled.clock.limit:g} s was reached: not all was judged.")
     if lost:
         reasons.append(
             f"Dependences that fade as pools grow, their partial correlation 0 in the limit: {len(lost)}."
@@ -239,6 +244,7 @@ def check(
     monte_carlo: bool = True,
     n_pools: int = 2000,
     seed: int = 0,
+    time_limit: float | None = TIME_LIMIT,
 ) -> Check:
     """Decide which mechanisms and which conditional independences of a model survive pooling.
 
@@ -259,6 +265,10 @@ def check(
         How many pools are simulated for that.
     seed
         Of everything that is drawn.
+    time_limit
+        Seconds of processor time, looked at between steps; what is not judged by then is ``undecided``, with
+        that reason. None: no limit. Limits of size in each step come before it and do not depend on the
+        machine.
 
     Returns
     -------
@@ -298,7 +308,10 @@ def check(
         raise InputError(f"max_given must be a whole number of at least 0; found {printable(max_given)}")
     if not isinstance(n_pools, int) or n_pools < 100:
         raise InputError(f"n_pools must be a whole number of at least 100; found {printable(n_pools)}")
-    pooled = PooledModel(of, seed)
+    if time_limit is not None and not time_limit > 0:
+        raise InputError(f"time_limit must be above 0 seconds, or None; found {printable(time_limit)}")
+    clock = Clock(time_limit)
+    pooled = PooledModel(of, seed, clock)
     circles = of.snapshot.circles if of.snapshot else {}
     graph = circle_graph(circles) if circles else pooled.graph
     listed, listing = _statements(graph, max_given, of.observed)
@@ -310,7 +323,7 @@ def check(
     pooled.learn({m["gene"]: m["quantifier"] for m in mechanisms if m["ffc"] == HOLDS})
     pooled.n_statements = len(listed)
     separations = [judge(pooled, s) for s in listed]
-    tested = _test_open_ones(pooled, separations, n_pools, seed) if monte_carlo else None
+    tested = _test_open_ones(pooled, separations, n_pools, seed) if monte_carlo and not clock.is_up else None
     lost = [] if pooled.alike_in or circles else lost_dependences(pooled)
     summary = {
         "name": of.name,
@@ -329,6 +342,7 @@ def check(
             "monte_carlo": monte_carlo,
             "n_pools": n_pools,
             "seed": seed,
+            "time_limit": time_limit,
         },
         "tool": {"name": "poolproof", "version": version("poolproof")},
     }
@@ -412,6 +426,9 @@ def _test_open_ones(
 
 def _mechanism_row(pooled: PooledModel, gene: str) -> dict[str, Any]:
     """The row of one mechanism."""
+    parents = pooled.scm.parents(gene)
+    if parents and pooled.clock.is_up:
+        return _form_row(gene, parents, Form(UNDECIDED, LAW, out_of_time()))
     pooling = Pooling(
         pooled.model.aggregation,
         pooled.numbers,
@@ -436,9 +453,13 @@ def _mechanism_row(pooled: PooledModel, gene: str) -> dict[str, Any]:
         form = refused_by_listed_cells(pooled, gene, pooling) or form
     if pooled.alike_in:
         form = alike_form(pooled, gene, form)
+    return _form_row(gene, parents, form)
+
+
+def _form_row(gene: str, parents: Sequence[str], form: Form) -> dict[str, Any]:
     return {
         "gene": gene,
-        "parents": list(pooled.scm.parents(gene)),
+        "parents": list(parents),
         "ffc": form.ffc,
         "quantifier": form.quantifier,
         "rule": form.rule,

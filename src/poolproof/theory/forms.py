@@ -37,6 +37,7 @@ from .witness import MOST_TRIED, counted, describe_pools, readable_values
 
 N_TRIES = 20_000
 N_KERNEL_TRIES = 400
+FEW_PARENTS, FEWER_KERNEL_TRIES = 5, 60
 MOST_CELLS_TRIED = 30
 
 
@@ -203,7 +204,7 @@ def kernel_witness(
     shares = weights / weights.sum() if pooling.linear.divides_by_cells else weights
     rng = np.random.default_rng(0)
     pairs = []
-    for _ in range(N_KERNEL_TRIES):
+    for _ in range(N_KERNEL_TRIES if len(grids) <= FEW_PARENTS else FEWER_KERNEL_TRIES):
         first, second = ({n: float(rng.choice(g)) for n, g in grids.items()} for _ in range(2))
         pools = _equal_pools(first, second, parent, supports, weights)
         if pools is not None:

@@ -12,6 +12,7 @@ import numpy as np
 from ..models.algebra import affine_parts
 from ..models.mechanisms import Equation
 from .affine_form import FAILS, HOLDS, LAW, LIMIT, UNDECIDED, UNIFORM
+from .clock import out_of_time
 from .enumeration import MAX_PRODUCT, independent_in_pools
 from .no_product import ends_move_together
 from .numbers import hidden_pairs
@@ -35,6 +36,8 @@ ZERO = 1e-9
 
 def judge_separation(pooled: PooledModel, statement: Separation) -> dict[str, Any]:
     """The row of one d-separation."""
+    if pooled.clock.is_up:
+        return _row(statement, (UNDECIDED, LAW, out_of_time()), (None, 0.0), UNDECIDED)
     cic, quantifier, rule = _decide(pooled, statement)
     rho, error = _limit(pooled, statement)
     if cic == UNDECIDED and rho is not None:
@@ -47,6 +50,14 @@ def judge_separation(pooled: PooledModel, statement: Separation) -> dict[str, An
                 LIMIT,
                 "means are affine in the parents: uncorrelated, in the limit",
             )
+    uniform = _uniform(pooled, statement, cic, quantifier)
+    return _row(statement, (cic, quantifier, rule), (rho, error), uniform)
+
+
+def _row(
+    statement: Separation, judged: tuple[str, str, str], limit: tuple[float | None, float], uniform: str
+) -> dict[str, Any]:
+    cic, quantifier, rule = judged
     return {
         "x": statement.x,
         "y": statement.y,
@@ -54,9 +65,9 @@ def judge_separation(pooled: PooledModel, statement: Separation) -> dict[str, An
         "cic": cic,
         "quantifier": quantifier,
         "rule": rule,
-        "limit_partial_correlation": rho,
-        "limit_standard_error": error,
-        "uniform": _uniform(pooled, statement, cic, quantifier),
+        "limit_partial_correlation": limit[0],
+        "limit_standard_error": limit[1],
+        "uniform": uniform,
         "monte_carlo": None,
     }
 
@@ -265,6 +276,8 @@ def lost_dependences(pooled: PooledModel) -> list[dict[str, Any]]:
     for x, y, given, kind in _dependences(pooled.graph):
         if not {x, y, *given} <= seen:
             continue
+        if pooled.clock.is_up:
+            break
         rho, error = _limit(pooled, Separation(x, y, given))
         if rho is not None and abs(rho) < (max(LOST, N_SIGMA * error) if error else ZERO):
             listed.append(

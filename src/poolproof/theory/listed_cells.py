@@ -68,8 +68,8 @@ def refused_by_listed_cells(pooled: PooledModel, gene: str, pooling: Pooling) ->
             witness = found and _shown(found, pools, cells, mechanism, pooling, keep_noise)
             if witness:
                 in_law = "in law: " if isinstance(mechanism, Kernel) else ""
-                what = "shares" if shares else "sums"
-                rule = f"{in_law}equal {what} and another child from {max(sizes)} cells that the model makes"
+                equal = "shares" if shares else "sums"
+                rule = f"{in_law}equal {equal} and another child from {max(sizes)} cells that the model makes"
                 return Form(FAILS, LAW, rule, witness)
     return None
 

@@ -25,6 +25,8 @@ from ..models.support import Support, exact_number, interval
 N_POINTS = 12
 ROUNDING = 1e-11
 """What is left of terms that cancel, relative to them, if it may be rounding."""
+CLEARLY_BENT = 1e-4
+"""Second difference of a formula, relative to its terms, that is none of rounding."""
 MAX_OPERATIONS = 250
 """Longer formulas are not simplified."""
 FROM_VARIABLES = 5
@@ -213,6 +215,11 @@ def _straightened(
     support = supports[variable]
     if _is_line(expression, variable) or variable not in expression.free_symbols:
         return expression
+    if expression.is_Add:  # what does not depend on it stays as it is, and costs nothing
+        rest = [part for part in expression.args if variable not in part.free_symbols]
+        if rest:
+            own = sympy.Add(*(part for part in expression.args if variable in part.free_symbols))
+            return sympy.Add(*rest, _straightened(own, variable, supports))
     few = support.kind == "finite" and len(support.values) <= MAX_VALUES
     if few and len(support.values) == 2:
         low, high = (expression.xreplace({variable: value}) for value in support.values)
@@ -221,12 +228,28 @@ def _straightened(
         return expression
     if any(variable in part.free_symbols for part in expression.atoms(*_ROUGH)):
         return _line_on_values(expression, variable, support) if few else expression
+    if not few and _clearly_bent(expression, variable, supports):
+        return expression
     bend = sympy.diff(expression, variable, 2)
     if _is_zero(bend, supports):
         at = _some_value(support, expression, variable)
         slope = sympy.simplify(sympy.diff(expression, variable).xreplace({variable: at}))
         return _line(variable, at, sympy.simplify(expression.xreplace({variable: at})), slope)
     return _line_on_values(expression, variable, support) if few else expression
+
+
+def _clearly_bent(
+    expression: sympy.Expr, variable: sympy.Symbol, supports: Mapping[sympy.Symbol, Support]
+) -> bool:
+    """Whether numbers alone show that a formula is no line: three values, equally far apart."""
+    grid = supports[variable].sample_grid(5)
+    if len(grid) < 5 or not np.allclose(np.diff(grid, 2), 0.0, atol=1e-9 * np.ptp(grid)):
+        return False
+    at = {v.name: np.asarray(np.median(supports[v].sample_grid(5))) for v in expression.free_symbols}
+    with np.errstate(all="ignore"):
+        values = np.broadcast_to(evaluate_sympy(expression, at | {variable.name: grid[:3]}), 3)
+        size = np.broadcast_to(_size(expression, at | {variable.name: grid[:3]}), 3).max()
+    return bool(np.isfinite(size) and abs(values[0] - 2 * values[1] + values[2]) > CLEARLY_BENT * size)
 
 
 def _is_line(expression: sympy.Expr, variable: sympy.Symbol) -> bool:

@@ -22,6 +22,7 @@ from .axis import constant_derivative, on_axis, unequal_weights
 from .by_diagram import diagram_of, slope_of_parent, steps_of_parent
 from .coincidence import affine_rest, bends_of, smallest_coincidence, weighted_coincidence
 from .conditional_law import (
+    constant_or_not,
     cumulant_gap,
     has_affine_mean,
     has_no_constant,
@@ -163,10 +164,10 @@ def _slopes(
     natural = mechanism.natural()
     if natural is None:
         return dict.fromkeys(mechanism.parents, False)
-    found = {}
+    found, known = {}, mechanism.symbol_supports(supports)
     for parent in mechanism.parents:
         symbol = gene_symbol(parent)
-        terms = [(name, sympy.simplify(sympy.diff(term, symbol))) for name, term in natural]
+        terms = [(name, constant_or_not(sympy.diff(term, symbol), known)) for name, term in natural]
         constant = all(not d.free_symbols for _, d in terms)
         found[parent] = Slope(tuple(terms)) if constant else False
     return found

@@ -19,15 +19,17 @@ from ..models.model_file import Model
 from ..models.scm import SCM
 from ..models.support import Support
 from .axis import unequal_weights
+from .clock import Clock, out_of_time
 from .coincidence import are_independent
 from .joint import Joint
 from .moments import genes_with_moments
 from .normal_form import normal_model
 from .numbers import CellNumbers, tell_number
-from .one_edge import PASS, Edge, Family, judge_family
+from .one_edge import PASS, UNKNOWN, Edge, Family, judge_family
 from .pieces import edge_by_telling
 from .witness import axis_functions
 
+MeanCovariance = tuple[np.ndarray, np.ndarray]
 ChangedCells = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
 CHANGED = 0.3
 """Share of cells whose parents are drawn anew, in the search under medians."""
@@ -40,6 +42,8 @@ N_CELLS = 2**17
 FEWEST_CELLS = 2**12
 MOST_OPERATIONS = 1_000
 """Operations of a model up to which there are as many."""
+GENE = 100
+"""Operations that the covariances of one gene are worth."""
 SMALLEST_REST = 1e-6
 """Product of standard deviations given others, relative to that without: below, rounding correlates."""
 
@@ -103,7 +107,11 @@ def pool_moments(scm: SCM, aggregation: Aggregation, cells: int | Law, seed: int
         means, covariances, exact = mean[None], covariance[None], True
     else:
         n_cells = cells_for_moments(scm)
-        draws = [_drawn(scm, linear, seed, i, n_cells) for i in range(N_REPEATS)]
+        draws = (
+            _drawn_at_once(scm, linear, seed, n_cells)
+            if n_cells == FEWEST_CELLS
+            else [_drawn(scm, linear, seed, i, n_cells) for i in range(N_REPEATS)]
+        )
         means, covariances = (np.array([d[i] for d in draws]) for i in (0, 1))
         exact = False
     if linear.kind == "composition":
@@ -123,14 +131,22 @@ def cells_for_moments(scm: SCM) -> int:
         for f in (m.formulas if isinstance(m, Kernel) else (m.expression.sympy,))
     ]
     work = sum(1 + f.count_ops() for f in formulas) * kinds**0.5
+    work = max(work, GENE * len(scm.genes))
     return max(FEWEST_CELLS, N_CELLS >> max(0, int(np.ceil(np.log2(work / MOST_OPERATIONS)))))
 
 
-def _drawn(
-    scm: SCM, aggregation: Aggregation, seed: int, repeat: int, n_cells: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _drawn(scm: SCM, aggregation: Aggregation, seed: int, repeat: int, n_cells: int) -> MeanCovariance:
     values = scm.sample(n_cells, stream(seed, "cell moments", repeat))
-    values = axis_functions(aggregation)[0](values)
+    return _moments_of(axis_functions(aggregation)[0](values))
+
+
+def _drawn_at_once(scm: SCM, aggregation: Aggregation, seed: int, n_cells: int) -> list[MeanCovariance]:
+    """All repeats from one draw: of few cells of many genes the formulas cost more than the cells."""
+    values = scm.sample(N_REPEATS * n_cells, stream(seed, "cell moments"))
+    return [_moments_of(part) for part in np.split(axis_functions(aggregation)[0](values), N_REPEATS)]
+
+
+def _moments_of(values: np.ndarray) -> MeanCovariance:
     return values.mean(axis=0), np.cov(values, rowvar=False).reshape(values.shape[1], -1)
 
 
@@ -148,7 +164,8 @@ N_CORE = 20_000
 class PooledModel:
     """A model with its pooling, and what each gene's law given its parents says of sums."""
 
-    def __init__(self, model: Model, seed: int) -> None:
+    def __init__(self, model: Model, seed: int, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
         shares = (model.aggregation.inner or model.aggregation).kind == "composition"
         self.n_statements = 1
         """How many statements are judged, which share the work."""
@@ -166,7 +183,7 @@ class PooledModel:
                 f"{self.largest} cells; set the number of cells to that of the weights"
             )
         self.alike_in = model.aggregation.alike_in
-        self.supports = self.scm.supports()
+        self.supports = _tighter(self.scm.supports(), model.scm.supports())
         _check_signs(self.supports, self.linear, f"{printable(model.source)}: " if model.source else "")
 
     @cached_property
@@ -193,7 +210,10 @@ class PooledModel:
 
     @cached_property
     def _judged(self) -> dict[str, Equation | Kernel]:
-        return {gene: self.joint.judged(gene) for gene in self.scm.genes}
+        return {
+            gene: self.scm.mechanism(gene) if self.clock.is_up else self.joint.judged(gene)
+            for gene in self.scm.genes
+        }
 
     def of_types(self, gene: str) -> dict[str, Equation | Kernel]:
         """The mechanism of a gene in each cell type, as it acts on cells that occur."""
@@ -207,6 +227,9 @@ class PooledModel:
         return {gene: self._family(gene) for gene in self.scm.genes}
 
     def _family(self, gene: str) -> Family:
+        if self.clock.is_up:
+            edges = dict.fromkeys(self.scm.parents(gene), Edge(UNKNOWN, out_of_time()))
+            return Family(edges, False, None, free_parents=False, differs_by_type=bool(self.scm.cell_types))
         mechanisms = list(self.of_types(gene).values())
         found = judge_family(mechanisms, self.supports, self.model.aggregation, self.largest)
         edges = dict(found.edges)
@@ -402,6 +425,14 @@ class PooledModel:
             ):
                 return False
         return True
+
+
+def _tighter(found: Mapping[str, Support], written: Mapping[str, Support]) -> dict[str, Support]:
+    """Of two supports of a gene the smaller: a formula in normal form may hide its range."""
+    return {
+        gene: before if one.kind == "interval" and before.low >= one.low and before.high <= one.high else one
+        for gene, one, before in ((gene, one, written[gene]) for gene, one in found.items())
+    }
 
 
 def _check_signs(supports: Mapping[str, Support], aggregation: Aggregation, place: str) -> None:

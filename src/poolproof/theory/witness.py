@@ -233,7 +233,9 @@ def describe_pools(
         if aggregation.divides_by_cells:
             share = share / share.sum()
 
-        def pooled(v: np.ndarray, share: np.ndarray = share) -> float:
+        def pooled(v: np.ndarray, share: np.ndarray = share, name: str = "") -> float:
+            if name == NOISE_NAME and aggregation.axis is not None and v.min() <= 0:
+                return float(np.dot(share, v))  # such a noise has no mean on this axis
             return float(from_axis(np.dot(share, to_axis(v))))
 
         listed = [
@@ -242,7 +244,7 @@ def describe_pools(
         ]
         if len(set(weight)) > 1:
             listed = [{**cell, "weight": float(w)} for cell, w in zip(listed, weight, strict=True)]
-        of_pool = {"values": {n: pooled(v) for n, v in values.items()}, "child": pooled(children)}
+        of_pool = {"values": {n: pooled(v, name=n) for n, v in values.items()}, "child": pooled(children)}
         shown.append({"cells": counted(listed), "pooled": of_pool})
     a, b = shown[0]["pooled"], shown[1]["pooled"]
     sums = [(a["values"][n], b["values"][n]) for n in names]
