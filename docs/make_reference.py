@@ -209,7 +209,9 @@ def api_pages() -> dict[str, str]:
         made[page] = _join([NOTICE, f"# {title}", BACK, "## Functions", *some, "## Results", *results])
     on = render(PICTURE_PAGE)
     drawn = [on.function(name, of) for name, of in pictures.items()]
-    made[PICTURE_PAGE] = _join([NOTICE, "# Pictures", BACK, on.text(_module_text(poolproof.plot)), *drawn])
+    made[PICTURE_PAGE] = _join(
+        [NOTICE, "# Pictures", BACK, on.text(_module_text(poolproof.plot)), "## Functions", *drawn]
+    )
     return made
 
 

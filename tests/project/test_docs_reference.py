@@ -147,6 +147,14 @@ def test_api__has_every_picture_field_and_method(reference, api):
                 assert f"#### {name}.{member}\n" in section
 
 
+@pytest.mark.parametrize("name", WRITTEN)
+def test_reference__ranks_of_headings_are_not_skipped(pages, name):
+    text = re.sub(r"(?ms)^```.*?^```", "", pages[name])
+    ranks = [len(marks) for marks in re.findall(r"(?m)^(#+) ", text)]
+    assert ranks[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(ranks))
+
+
 def test_api__every_parameter_of_a_function_is_shown_with_its_default(api):
     section = section_of(api, "### linearity")
     for parameter in inspect.signature(poolproof.linearity).parameters.values():

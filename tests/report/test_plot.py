@@ -233,6 +233,40 @@ def test_data_overview__ticks_of_totals_are_few_apart_and_different(edges):
     assert ax.get_ylabel() == "cells"
 
 
+@pytest.mark.parametrize(("last", "end"), [(0.05, 0.2), (0.2, 0.2), (0.4, 0.5), (0.9, 1.0)])
+def test_data_overview__few_zeros_fill_the_picture(last, end):
+    low = np.arange(0, 1, 0.05)
+    zeros = pd.DataFrame({"low": low, "high": low + 0.05, "n_genes": np.where(low + 0.04 < last, 9, 0)})
+    ax = plot.data_overview({"zeros": zeros}, "zeros")
+    assert ax.get_xlim() == (0, end)
+    FigureCanvasAgg(ax.figure).draw()
+    assert_apart(boxes(ax))
+
+
+PRESSED = {
+    "small": lambda rng: 1e-5 * rng.lognormal(0, 1.5, 300),
+    "large": lambda rng: 1e5 * rng.lognormal(0, 1.8, 300),
+    "zeros": lambda rng: rng.lognormal(5, 1.5, 300) * (rng.random(300) < 0.3),
+    "negative": lambda rng: -rng.lognormal(0, 1.5, 300),
+    "both signs": lambda rng: rng.standard_t(1.2, 300),
+}
+
+
+@pytest.mark.parametrize("size", [(2.75, 2.6), (1.9, 1.7)])
+@pytest.mark.parametrize("law", PRESSED)
+def test_pressed_axes__labels_of_ticks_stay_apart(law, size):
+    values = PRESSED[law](np.random.default_rng(3))
+    points = pd.DataFrame({"x": values, "y": values[::-1]})
+    ax = _drawing.new_axes(*size)
+    ax.scatter(points["x"], points["y"], s=3)
+    _drawing.press_skewed(ax, points)
+    assert ax.get_xscale() == "asinh"
+    FigureCanvasAgg(ax.figure).draw()
+    assert_apart(boxes(ax))
+    shown = [t.get_text() for t in labels_of_ticks(ax.xaxis)]
+    assert len(shown) == len(set(shown)) >= 2
+
+
 def test_genes__a_single_bar_is_not_fat(tables):
     few = {"genes": tables["genes"].query("role == 'target'").head(1)}
     ax = plot.genes(few, "target")

@@ -174,6 +174,18 @@ def test_page__all_sentences_are_on_it(page, studied):
         assert " ".join(sentence.split()) in text
 
 
+def test_findings__of_one_data_set_take_no_median(studied):
+    summary, table = studied
+    name = summary["datasets"][0]["name"]
+    both = findings_of(summary["datasets"], [], table)
+    alone = findings_of(summary["datasets"][:1], [], table[table["dataset"] == name])
+    assert sum("median" in text for text in both.values()) > 10
+    assert not [text for text in alone.values() if re.search(r"medians?\b(?!-| ratio)", text)]
+    assert not [text for text in alone.values() if "  " in text or " ," in text or " :" in text]
+    share = f"{100 * summary['datasets'][0]['bend_share']['estimate']:.1f} %"
+    assert f"bend is in 1 bulk data set {share}. Its interval " in alone["share"]
+
+
 def test_page__csv_of_a_picture_is_what_was_drawn(drawn, studied):
     table = studied[1]
     for picture in drawn:

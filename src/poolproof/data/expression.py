@@ -104,7 +104,7 @@ class Expression:
         return int(self.matrix.shape[0] if self.all_cells is None else self.all_cells.blocks.n_cells)
 
     def __str__(self) -> str:
-        n_obs, n_genes = self.matrix.shape
+        n_obs, n_genes = self.n_obs, self.matrix.shape[1]
         rows = "cells" if self.kind == "single-cell" else "samples"
         lines = [
             f"{n_obs:,} {rows} x {n_genes:,} genes",

@@ -55,6 +55,8 @@ FEW_TO_PRESS = 10
 """Points that an axis needs before it is pressed together."""
 MANY_PLACES = 3
 """Powers of ten that are enough for an axis."""
+ROOM_OF_SIGN = 0.045
+"""Share of the smallest axis that is drawn (1.3 inches) which a sign of a label takes."""
 MOST_PRESSED = 0.2
 """Part of an axis into which nine of ten points would fall."""
 FEW_GENES = 8
@@ -90,7 +92,7 @@ def frame_points(ax: Axes, points: pd.DataFrame, y: str = "y") -> None:
 
 
 def press_skewed(ax: Axes, points: pd.DataFrame) -> None:
-    """Press the far end of an axis together where nine of ten points would share a fifth of it.
+    """Press the far ends of an axis together where nine of ten points would share a fifth of it.
 
     The scale is that of asinh: linear near 0, logarithmic far from it, so that negative values have a place.
     """
@@ -98,7 +100,7 @@ def press_skewed(ax: Axes, points: pd.DataFrame) -> None:
         values = points[of].to_numpy(dtype=float)
         if len(values) < FEW_TO_PRESS or not np.ptp(values):
             continue
-        inner = np.quantile(values, 0.9) - values.min()
+        inner = _shortest(np.sort(values))
         if 0 < inner < MOST_PRESSED * np.ptp(values):
             scale("asinh", linear_width=inner / 3)
             axis.set_major_locator(FixedLocator(_places_of_pressed(values, inner / 3)))
@@ -106,17 +108,36 @@ def press_skewed(ax: Axes, points: pd.DataFrame) -> None:
             axis.set_minor_locator(NullLocator())
 
 
+def _shortest(values: np.ndarray) -> float:
+    """Length of the shortest interval that holds nine of ten values, which are sorted."""
+    n = math.ceil(0.9 * len(values))
+    return float((values[n - 1 :] - values[: len(values) - n + 1]).min())
+
+
 def _places_of_pressed(values: np.ndarray, width: float) -> list[float]:
-    """Zero, and powers of ten beyond the linear part; of few, three times each as well."""
+    """Zero, and powers of ten beyond the linear part; of few, three times each as well; those with room."""
     first, last = math.ceil(math.log10(width)), math.floor(math.log10(np.abs(values).max()))
-    powers = [10.0**n for n in range(first, last + 1)]
-    if len(powers) < MANY_PLACES:
-        powers += [3 * place for place in powers] + ([0.3 * powers[0]] if powers else [])
-    places = sorted({0.0, *powers, *(-place for place in powers)})
-    return [place for place in places if values.min() <= place <= values.max()] or [
-        values.min(),
-        values.max(),
-    ]
+    powers = [10.0**n for n in range(last, first - 1, -1)]
+    more = [3 * place for place in powers] + ([0.3 * powers[-1]] if powers else [])
+    places = [0.0, *powers, *(more if len(powers) < MANY_PLACES else [])]
+    signed = [sign * place for place in places for sign in ((1, -1) if place else (1,))]
+    inside = [place for place in signed if values.min() <= place <= values.max()]
+    kept: list[float] = []
+    span = float(np.ptp(np.arcsinh(values / width)))
+    for place in inside:
+        if all(_apart(place, other, width) > span * _room(place, other) for other in kept):
+            kept.append(place)
+    return sorted(kept) if len(kept) > 1 else [float(values.min()), float(values.max())]
+
+
+def _apart(one: float, other: float, width: float) -> float:
+    """Distance on the pressed scale."""
+    return abs(math.asinh(one / width) - math.asinh(other / width))
+
+
+def _room(one: float, other: float) -> float:
+    """What two labels side by side take of a small axis."""
+    return ROOM_OF_SIGN * (len(short(one)) + len(short(other)) + 1) / 2
 
 
 def bars(draw: Any, place: Any, length: np.ndarray, call: str, **where: Any) -> None:

@@ -253,7 +253,9 @@ def data_overview(result: Result, part: str = "mean_variance", ax: Axes | None =
     ax.set_ylabel(counted)
     ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     if part == "zeros":
-        ax.set(xlim=(0, 1), xlabel="share of zeros of a gene")
+        last = float(table.loc[table[n] > 0, "high"].max())
+        end = next((end for end in (0.2, 0.5) if last <= end), 1)  # few zeros: not all at the left edge
+        ax.set(xlim=(0, end), xlabel="share of zeros of a gene")
         ax.xaxis.set_major_formatter(PercentFormatter(1))
     else:
         ax.set_xlabel("total")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -55,7 +56,13 @@ def findings_of(
     }
     found |= {name: sentence(table) for name, sentence in SENTENCES.items()}
     found["controls"] = _controls(controls)
-    return {name: text for name, text in found.items() if text}
+    said = {name: text for name, text in found.items() if text}
+    return {name: _of_one(text) for name, text in said.items()} if len(datasets) == 1 else said
+
+
+def _of_one(sentence: str) -> str:
+    """A sentence about one data set, of whose numbers no medians are taken."""
+    return re.sub(r",? \(?(?:a median|medians)\b,?", "", sentence)
 
 
 def medians(rows: pd.DataFrame, column: str = "share_nonlinear") -> dict[str, float]:
@@ -109,25 +116,36 @@ def _n_sets(n: int, group: str) -> str:
     return f"{n} {'bulk' if group == 'bulk' else 'single-cell'} data set{'s' * (n != 1)}"
 
 
+def _middle(shares: Sequence[float]) -> str:
+    """A median over data sets; the share itself where there is one."""
+    return f"{'a median ' * (len(shares) > 1)}{_percent(float(np.median(shares)))}"
+
+
+def _spread(shares: Sequence[float]) -> str:
+    """In brackets, where a median has been told."""
+    return f" ({_range(shares)})" if len(shares) > 1 else ""
+
+
 def _share(datasets: Sequence[Mapping[str, Any]]) -> str | None:
     parts = []
     for group in GROUPS:
         mine = _known(datasets, group)
         if mine:
             shares = [row["bend_share"]["estimate"] for row in mine]
-            parts.append(
-                f"in {_n_sets(len(mine), group)} a median {_percent(np.median(shares))} "
-                f"({_percent(min(shares))} to {_percent(max(shares))})"
-            )
+            parts.append(f"in {_n_sets(len(mine), group)} {_middle(shares)}{_spread(shares)}")
     if not parts:
         return None
     margin = study_settings()["margin"]
     judged = [row for group in GROUPS for row in _known(datasets, group)]
     above = sum(row["bend_share"]["low"] > margin for row in judged)
     below = sum(row["bend_share"]["high"] < margin for row in judged)
+    told = f"Of what genes explain in each other, bend is {' and '.join(parts)}."
+    if len(judged) == 1:
+        where = "lies above" if above else "lies below" if below else "includes"
+        return f"{told} Its interval {where} the margin of {margin:.0%}."
     return (
-        f"Of what genes explain in each other, bend is {' and '.join(parts)}. In {above} of {len(judged)} "
-        f"data sets the whole interval lies above the margin of {margin:.0%}, in {below} below it."
+        f"{told} In {above} of {len(judged)} data sets the whole interval lies above the margin of "
+        f"{margin:.0%}, in {below} below it."
     )
 
 
@@ -173,11 +191,10 @@ def _calls(datasets: Sequence[Mapping[str, Any]]) -> str | None:
         if not mine:
             continue
         shares = {of: [row[f"share_{of}"]["estimate"] for row in mine] for of in ("nonlinear", "affine")}
-        n = f"{len(mine)} {'bulk' if group == 'bulk' else 'single-cell'} data set{'s' * (len(mine) > 1)}"
         parts.append(
-            f"in {n} a median {_percent(np.median(shares['nonlinear']))} of the associated ordered pairs are "
-            f"non-linear ({_percent(min(shares['nonlinear']))} to {_percent(max(shares['nonlinear']))}) and "
-            f"{_percent(np.median(shares['affine']))} affine by equivalence"
+            f"in {_n_sets(len(mine), group)} {_middle(shares['nonlinear'])} of the associated ordered pairs "
+            f"are non-linear{_spread(shares['nonlinear'])} and "
+            f"{_percent(float(np.median(shares['affine'])))} affine by equivalence"
         )
     if not parts:
         return None
