@@ -62,6 +62,14 @@ def test_minus_log_sf__f(df, df_residual):
     )
 
 
+@pytest.mark.parametrize("df_residual", [np.inf, 57.0])
+def test_minus_log_sf__does_not_depend_on_what_stands_beside_it(df_residual):
+    rng = np.random.default_rng(0)
+    x, df = rng.gamma(1.0, 10.0, 300), rng.integers(1, 8, 300).astype(float)
+    alone = [minus_log_sf(x[i : i + 1], df[i], df_residual)[0] for i in range(len(x))]
+    assert minus_log_sf(x, df, df_residual).tolist() == alone
+
+
 def test_minus_log_sf__never_falls():
     for df_residual in (np.inf, 2000.0, 20000.0):
         values = minus_log_sf(np.linspace(0, 6000, 20001), 4, df_residual)

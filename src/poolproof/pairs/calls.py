@@ -50,8 +50,21 @@ def minus_log_sf(
     """-ln of the upper tail of chi-square(df), or of df times F(df, df_residual), without underflow."""
     x = np.asarray(statistic, dtype=np.float64)
     largest = np.max(df, initial=0)
-    if largest in EVEN and np.min(df) == largest:
-        return _closed_minus_log_sf(x, int(largest), df_residual)
+    if np.min(df, initial=largest) == largest:
+        if largest in EVEN:
+            return _closed_minus_log_sf(x, int(largest), df_residual)
+        return _minus_log_sf(x, df, df_residual)
+    x, df, df_residual = np.broadcast_arrays(x, df, df_residual)
+    result = _minus_log_sf(x, df, df_residual)
+    for even in EVEN:  # the same law in the same words, whatever stands beside it
+        at = np.nonzero(df == even)
+        if len(at[0]):
+            result[at] = _closed_minus_log_sf(x[at], even, df_residual[at])
+    return result
+
+
+def _minus_log_sf(x: np.ndarray, df: float | np.ndarray, df_residual: float | np.ndarray) -> np.ndarray:
+    """The same by the tails of SciPy."""
     with np.errstate(divide="ignore", invalid="ignore"):
         if np.all(np.isfinite(df_residual)):
             tail = special.fdtrc(df, df_residual, x / df)
