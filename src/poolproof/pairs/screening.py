@@ -50,6 +50,8 @@ Settled = tuple[Cut, dict[int, tuple[np.ndarray, np.ndarray]]]
 """A cut; and per block the flat positions of pairs near it, and which of them are rejected."""
 _R2_OFFSET = (127 - 16) << 12  # r2_spline from 2^-16 to 1, 12 bits of mantissa
 TILE = 2048
+SPARE = 1.25
+"""Candidates that are kept, over the rows of the table; and room for them, over those kept."""
 
 
 @dataclass(frozen=True)
@@ -265,8 +267,9 @@ class _Collection:
 
     def __init__(self, rule: Rule, limit: int, most: float) -> None:
         self._floor = code_of(np.array(-np.log(rule.fdr)))
-        self._limit = limit
+        self._wanted = int(SPARE * limit)
         self._most = most
+        self._given_up = limit == 0
         self._parts: list[Columns] = []
         self._n = 0
         self._border = 0
@@ -284,7 +287,7 @@ class _Collection:
 
         ``codes`` are those of the test of association and of strength.
         """
-        if self._limit == 0:
+        if self._given_up:
             return
         association, strength = codes
         wanted = settled & (state & (TESTED | STRONG) == (TESTED | STRONG)) & (association >= self._floor)
@@ -298,17 +301,21 @@ class _Collection:
         with self._lock:
             self._parts.append(part)
             self._n += len(rows)
-            if self._n > self._most:
+            if self._n > self._most >= SPARE * self._wanted:
                 self._prune()
+            if self._n > self._most:  # too little memory, or too many of one strength
+                self._given_up, self._parts, self._border = True, [], N_CODES
 
     def _prune(self) -> None:
-        """Leave out the weakest, but for twice as many as the table may have."""
+        """Leave out the weakest, but for more than the table may have.
+
+        In the end that depends on all candidates, not on which came first: see `associated`.
+        """
         counts = np.zeros(N_CODES, dtype=np.int64)
         for part in self._parts:
             counts += np.bincount(part["strength"], minlength=N_CODES)
         at_least = np.cumsum(counts[::-1])[::-1]
-        wanted = min(2 * self._limit, 0.5 * self._most)
-        self._border = max(int(np.flatnonzero(at_least >= wanted)[-1]), self._border + 1)
+        self._border = max(int(np.flatnonzero(at_least >= self._wanted)[-1]), self._border)
         for i, part in enumerate(self._parts):
             strong = part["strength"] >= self._border
             self._parts[i] = {name: values[strong] for name, values in part.items()}
@@ -316,6 +323,8 @@ class _Collection:
 
     def associated(self, regulators: np.ndarray, targets: np.ndarray, calls: np.ndarray) -> Collected:
         """Keep what was called associated."""
+        if self._border and not self._given_up:
+            self._prune()
         parts = []
         for part in self._parts:
             call = calls[part["row"], part["column"]]

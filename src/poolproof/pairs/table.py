@@ -144,10 +144,10 @@ def list_columns(engine: Engine, pairs: np.ndarray, rule: Rule, threads: int) ->
 def associated_columns(result: Screen, limit: int, threads: int) -> Columns:
     """Rows of the ``limit`` strongest associated pairs, in any order: as screened, where all were kept."""
     kept = result.associated
-    if not kept.columns:
+    if not kept.columns and not kept.border:
         return screened_columns(result, np.zeros(result.calls.shape, dtype=bool), threads)
     columns = dict(kept.columns)
-    row, column, _ = (columns.pop(name) for name in ("row", "column", "strength"))
+    row, column, _ = (columns.pop(name, np.zeros(0, dtype=int)) for name in ("row", "column", "strength"))
     if kept.border or len(row) > limit:
         chosen, border = strongest(result, limit, threads)
         if border <= kept.border + 1:  # some of them were left out on the way
