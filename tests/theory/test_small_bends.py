@@ -46,6 +46,27 @@ def test_lines__in_other_words_are_no_bends(x):
     assert found["cic"] == "holds"
 
 
+@pytest.mark.parametrize(
+    ("aggregation", "cells", "x", "form"),
+    [
+        ("max", 1000, "exp(Y)", "holds"),
+        ("max", 1000, "1/(1 + Y)", "fails"),
+        ("max", 1000, "Y**2 + N", "fails"),
+        ("median", 101, "Y**2", "holds"),
+        ("median", 1000, "Y**2 + N", "fails"),
+        ("median", 6, "Y**2", "fails"),
+    ],
+)
+def test_median_and_maximum__at_many_cells(aggregation, cells, x, form):
+    noise = {"noise": NORMAL} if "N" in x else {}
+    genes = {"Y": {"noise": "gamma(2, 1)"}, "X": {"equation": x, **noise}, "Z": {"kernel": "poisson(Y)"}}
+    model = {"name": "order", "genes": genes, "aggregation": aggregation, "cells": cells}
+    found = check(model, monte_carlo=False).summary
+    assert found["mechanisms"][1]["ffc"] == form
+    if form == "holds":
+        assert [s["cic"] for s in found["separations"]] == ["holds"]
+
+
 def test_time_limit__ends_undecided_and_says_so():
     found, whole = row("tanh(Y) + N", "Y**2 + N", time_limit=1e-9)
     assert (found["cic"], found["rule"]) == ("undecided", "not judged: the time limit was reached")

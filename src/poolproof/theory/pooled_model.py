@@ -167,6 +167,8 @@ class PooledModel:
     def __init__(self, model: Model, seed: int, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
         shares = (model.aggregation.inner or model.aggregation).kind == "composition"
+        self.in_order: frozenset[str] = frozenset()
+        """Genes that follow from their parents in a median or maximum."""
         self.n_statements = 1
         """How many statements are judged, which share the work."""
         self.model, self.scm, self.seed = model, normal_model(model.scm, fill_in=not shares), seed
@@ -283,6 +285,8 @@ class PooledModel:
 
     def learn(self, kept: Mapping[str, str]) -> None:
         """Take in forms that hold, with their scope: the pooled gene then follows its parents' sums."""
+        if self.linear.kind == "other" and not self.scm.cell_types and not self.alike_in:
+            self.in_order = frozenset(g for g in kept if self.scm.parents(g))
         if not self.has_algebra or self.random_number or self.scm.cell_types or self.alike_in:
             return
         for gene, quantifier in kept.items():
