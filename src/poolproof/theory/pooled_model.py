@@ -340,6 +340,8 @@ class PooledModel:
     @cached_property
     def moments(self) -> PoolMoments | None:
         """Covariances of pools of many cells."""
+        if self.clock.is_up:
+            return None
         return pool_moments(self.scm, self.model.aggregation, self.model.cells, self.seed)
 
     @property
