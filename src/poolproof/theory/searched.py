@@ -37,7 +37,8 @@ def searched_form(
     pooling: Pooling,
 ) -> Form:
     """Change the parents of some cells at an unchanged pooled value, and see whether the child's changes."""
-    if _follows_in_order(mechanism, supports) and (pooling.linear.name == "max" or _all_odd(pooling)):
+    one_value = pooling.linear.name == "max" or _all_odd(pooling) or mechanism.affine() is not None
+    if one_value and _follows_in_order(mechanism, supports):
         return Form(HOLDS, LAW, f"an increasing function: the {pooling.linear.name} goes through it")
     n_cells = _cells_tried(pooling)
     n_tries = N_TRIES // n_cells
