@@ -303,6 +303,7 @@ JUDGES = (
     "poolproof.theory.shared_bends",
     "poolproof.theory.small_bends",
     "poolproof.theory.listed_cells",
+    "poolproof.theory.searched",
     "poolproof.theory.clock",
 )
 """Modules whose rules ``check`` answers with."""

@@ -46,6 +46,50 @@ def test_lines__in_other_words_are_no_bends(x):
     assert found["cic"] == "holds"
 
 
+@pytest.mark.parametrize(
+    ("aggregation", "cells", "x", "form"),
+    [
+        ("max", 1000, "exp(Y)", "holds"),
+        ("max", 1000, "1/(1 + Y)", "fails"),
+        ("max", 1000, "Y**2 + N", "fails"),
+        ("median", 101, "Y**2", "holds"),
+        ("median", 1000, "Y**2 + N", "fails"),
+        ("median", 6, "Y**2", "fails"),
+    ],
+)
+def test_median_and_maximum__at_many_cells(aggregation, cells, x, form):
+    noise = {"noise": NORMAL} if "N" in x else {}
+    genes = {"Y": {"noise": "gamma(2, 1)"}, "X": {"equation": x, **noise}, "Z": {"kernel": "poisson(Y)"}}
+    model = {"name": "order", "genes": genes, "aggregation": aggregation, "cells": cells}
+    found = check(model, monte_carlo=False).summary
+    assert found["mechanisms"][1]["ffc"] == form
+    if form == "holds":
+        assert [s["cic"] for s in found["separations"]] == ["holds"]
+
+
+@pytest.mark.parametrize(
+    ("genes", "kept"),
+    [
+        ({"Y": {"equation": "X + N", "noise": "poisson(2)"}}, True),
+        ({"Y": {"kernel": "binomial(X, 0.4)"}}, True),
+        ({"W": {"kernel": "binomial(X, 0.5)"}, "Y": {"kernel": "binomial(W, 0.4)"}}, True),
+        ({"Y": {"equation": "X + N", "noise": "bernoulli(0.5)"}}, False),
+        ({"Y": {"equation": "2*X + N", "noise": "poisson(2)"}}, False),
+    ],
+)
+def test_poisson_counts__and_their_parts_are_read_backwards(genes, kept):
+    bent = {"equation": "Y**2 + N", "noise": NORMAL}
+    model = {
+        "name": "parts",
+        "genes": {"X": {"noise": "poisson(3)"}, **genes, "Z": bent},
+        "aggregation": "sum",
+    }
+    rows = check(model | {"cells": 5}, monte_carlo=False).summary["separations"]
+    first = "W" if "W" in genes else "X"
+    row = next(s for s in rows if (s["x"], s["y"], s["given"]) == (first, "Z", ["Y"]))
+    assert (row["cic"] == "holds") == kept, row["rule"]
+
+
 def test_time_limit__ends_undecided_and_says_so():
     found, whole = row("tanh(Y) + N", "Y**2 + N", time_limit=1e-9)
     assert (found["cic"], found["rule"]) == ("undecided", "not judged: the time limit was reached")

@@ -95,7 +95,7 @@ def model_options(command: Command) -> Command:
 @click.option(
     "--time-limit",
     type=click.FloatRange(0, min_open=True),
-    default=50.0,
+    default=45.0,
     show_default=True,
     metavar="SECONDS",
     help="Processor time; what is not judged by then is undecided.",

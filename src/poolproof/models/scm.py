@@ -486,4 +486,5 @@ def _rows(added: np.ndarray | float, cells: np.ndarray) -> np.ndarray | float:
 
 def _columns(values: Mapping[str, np.ndarray], genes: Mapping[str, Mechanism], n: int) -> np.ndarray:
     """Columns in the order of the genes, shape ``(n, n_genes)``."""
-    return np.column_stack([values[gene] for gene in genes]).reshape(n, len(genes))
+    listed = [values[gene] for gene in genes]
+    return np.stack(listed).T if listed else np.empty((n, 0))  # each column lies in one piece

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-TIME_LIMIT = 50.0
+TIME_LIMIT = 45.0
 """Seconds of processor time, unless another limit is asked for."""
 
 

@@ -33,12 +33,11 @@ from .affine_form import (
 )
 from .by_diagram import diagram_of
 from .one_edge import Family
+from .searched import searched_form
 from .witness import MOST_TRIED, counted, describe_pools, readable_values
 
-N_TRIES = 20_000
 N_KERNEL_TRIES = 400
 FEW_PARENTS, FEWER_KERNEL_TRIES = 5, 60
-MOST_CELLS_TRIED = 30
 
 
 def types_differ(
@@ -336,89 +335,6 @@ def _share_witness(
         for cell, child, total, mine in zip(cells, children, totals, own, strict=True)
     ]
     return {"pools": pools, "same_noise": False, "further_cells": 0}
-
-
-def searched_form(
-    mechanism: Equation,
-    supports: Supports,
-    cores: Cores,
-    pooling: Pooling,
-) -> Form:
-    """Change the parents of some cells at an unchanged pooled value, and see whether the child's changes."""
-    n_cells = min(pooling.largest, MOST_CELLS_TRIED)
-    n_tries = N_TRIES // n_cells
-    name = pooling.linear.name
-    cells = pooling.draw_changed(mechanism, (n_tries, n_cells)) or _changed_cells(
-        mechanism, *with_noise(mechanism, supports, cores), (n_tries, n_cells)
-    )
-    children = [np.broadcast_to(mechanism.expression.evaluate(p), (n_tries, n_cells)) for p in cells]
-    before, after = ({n: _pooled_rows(v, pooling) for n, v in p.items()} for p in cells)
-    equal = np.all([before[n] == after[n] for n in mechanism.parents], axis=0)
-    sums = [_pooled_rows(child, pooling) for child in children]
-    gap = np.abs(sums[0] - sums[1]) / (np.abs(sums[0]) + np.abs(sums[1]) + 1e-12)
-    hits = np.flatnonzero(equal & (gap > 1e-6))
-    if not len(hits):
-        return Form(UNDECIDED, LAW, f"no algebra for {name}, and no witness was found in {n_tries:,} pools")
-    cost = [sum((cells[1][n][h] != v[h]).sum() for n, v in cells[0].items()) for h in hits]
-    ordered = hits[np.argsort(cost, kind="stable")][:MOST_TRIED]
-    possible = (h for h in ordered if _all_can_occur(int(h), cells, n_cells, pooling))
-    chosen = next(possible, None)
-    if chosen is None:
-        return Form(UNDECIDED, LAW, NO_SUCH_CELLS)
-    witness = _witness_of_pool(int(chosen), cells, children, sums, pooling)
-    if n_cells < pooling.largest:
-        rule = f"no algebra for {name}; it fails in pools of {n_cells} cells"
-        return Form(UNDECIDED, LAW, rule, completed(witness, pooling))
-    return Form(FAILS, LAW, f"a witness under {name}", completed(witness, pooling))
-
-
-def _all_can_occur(
-    at: int, cells: Sequence[Mapping[str, np.ndarray]], n_cells: int, pooling: Pooling
-) -> bool:
-    return all(
-        pooling.can_occur({name: float(v[at, i]) for name, v in values.items()})
-        for values in cells
-        for i in range(n_cells)
-    )
-
-
-def _changed_cells(
-    mechanism: Equation, supports: Supports, cores: Cores, shape: tuple[int, int]
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Cells of many pools, shape ``(n_pools, n_cells)`` a variable; and the same, some parents drawn anew."""
-    rng = np.random.default_rng(0)
-    first = {n: rng.choice(readable_values(supports[n], cores[n]), shape) for n in supports}
-    second = dict(first)
-    changed = rng.random(shape) < 0.3
-    for parent in mechanism.parents:
-        drawn = rng.choice(readable_values(supports[parent], cores[parent]), shape)
-        second[parent] = np.where(changed, drawn, first[parent])
-    return first, second
-
-
-def _pooled_rows(values: np.ndarray, pooling: Pooling) -> np.ndarray:
-    """Pooled value of each row of cells."""
-    return np.asarray(pooling.linear.pool_blocks(values[:, :, None])[:, 0])
-
-
-def _witness_of_pool(
-    at: int,
-    cells: Sequence[Mapping[str, np.ndarray]],
-    children: Sequence[np.ndarray],
-    sums: Sequence[np.ndarray],
-    pooling: Pooling,
-) -> dict[str, Any]:
-    """One of many pools, before and after its change, in words of a witness."""
-    shown: list[dict[str, Any]] = []
-    for values, child, total in zip(cells, children, sums, strict=True):
-        listed = [
-            {"values": {n: float(v[at, i]) for n, v in values.items()}, "child": float(child[at, i])}
-            for i in range(child.shape[1])
-        ]
-        pooled = {n: float(_pooled_rows(v[at][None], pooling)[0]) for n, v in values.items()}
-        shown.append({"cells": counted(listed), "pooled": {"values": pooled, "child": float(total[at])}})
-    difference = shown[1]["pooled"]["child"] - shown[0]["pooled"]["child"]
-    return {"pools": shown, "difference": difference, "same_noise": True}
 
 
 def judge_form(

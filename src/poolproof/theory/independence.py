@@ -79,6 +79,10 @@ def _decide(pooled: PooledModel, statement: Separation) -> tuple[str, str, str]:
         everywhere = pooled.linear.kind == "other" and _nothing_in_common(pooled, statement)
         if everywhere:
             return HOLDS, UNIFORM, "no common cause"
+        if pooled.in_order and kept(
+            statement, pooled.graph, lambda gene, _: gene in pooled.in_order, by_number=_all_if_varies(pooled)
+        ):
+            return HOLDS, LAW, "the pooled gene follows the pooled parent"
         exact = _counted(pooled, statement)
         if exact is not None:
             return (HOLDS if exact else FAILS), LAW, "enumeration of all sums"
@@ -207,10 +211,15 @@ def _number_told(pooled: PooledModel, statement: Separation) -> bool:
 
 def _nothing_in_common(pooled: PooledModel, statement: Separation) -> bool:
     """Whether cells are separated, and no number or type of cells joins them: any aggregate is then."""
-    everyone = list(pooled.graph) if pooled.random_number else []
+    everyone = _all_if_varies(pooled)
     return kept(
         statement, pooled.graph, lambda gene, parent: False, by_type=pooled.by_type, by_number=everyone
     )
+
+
+def _all_if_varies(pooled: PooledModel) -> list[str]:
+    """All genes, where the number of cells is a hidden cause of them."""
+    return list(pooled.graph) if pooled.random_number else []
 
 
 def _uniform(pooled: PooledModel, statement: Separation, cic: str, quantifier: str) -> str:

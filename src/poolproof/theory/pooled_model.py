@@ -8,11 +8,12 @@ from functools import cached_property
 
 import networkx as nx
 import numpy as np
+import sympy
 
 from .._checks import InputError, printable
 from .._random import stream
 from ..aggregation import Aggregation
-from ..models.algebra import NOISE_NAME, gene_symbol
+from ..models.algebra import NOISE, NOISE_NAME, gene_symbol
 from ..models.laws import Law
 from ..models.mechanisms import Equation, Kernel
 from ..models.model_file import Model
@@ -167,6 +168,8 @@ class PooledModel:
     def __init__(self, model: Model, seed: int, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
         shares = (model.aggregation.inner or model.aggregation).kind == "composition"
+        self.in_order: frozenset[str] = frozenset()
+        """Genes that follow from their parents in a median or maximum."""
         self.n_statements = 1
         """How many statements are judged, which share the work."""
         self.model, self.scm, self.seed = model, normal_model(model.scm, fill_in=not shares), seed
@@ -283,6 +286,8 @@ class PooledModel:
 
     def learn(self, kept: Mapping[str, str]) -> None:
         """Take in forms that hold, with their scope: the pooled gene then follows its parents' sums."""
+        if self.linear.kind == "other" and not self.scm.cell_types and not self.alike_in:
+            self.in_order = frozenset(g for g in kept if self.scm.parents(g))
         if not self.has_algebra or self.random_number or self.scm.cell_types or self.alike_in:
             return
         for gene, quantifier in kept.items():
@@ -335,6 +340,8 @@ class PooledModel:
     @cached_property
     def moments(self) -> PoolMoments | None:
         """Covariances of pools of many cells."""
+        if self.clock.is_up:
+            return None
         return pool_moments(self.scm, self.model.aggregation, self.model.cells, self.seed)
 
     @property
@@ -386,7 +393,7 @@ class PooledModel:
             (only,) = parents
             if self.supports[only].kind == "finite" and len(self.supports[only].values) == 2:
                 return parents
-            if self._gamma_of_poisson(gene, only) or self._thinned_poisson(gene, only):
+            if self._gamma_of_poisson(gene, only) or self._poisson_and_part(gene, only):
                 return parents
         return parents if self.is_gaussian({gene, *parents}) else frozenset()
 
@@ -402,14 +409,35 @@ class PooledModel:
         alone = kernel.law == "poisson" and kernel.parents == (gene,)
         return bool(scaled and alone and self.families[child].no_constant and self.passes(child, gene))
 
-    def _thinned_poisson(self, gene: str, child: str) -> bool:
-        """A Poisson count given how many of it were chosen is these and an independent Poisson count."""
-        root, kernel = self.scm.mechanism(gene), self.scm.mechanism(child)
-        if self.linear.kind != "linear" or not isinstance(root, Equation) or not isinstance(kernel, Kernel):
+    def _poisson_and_part(self, gene: str, child: str) -> bool:
+        """A Poisson count and a part of it, at random: the rest is a Poisson count of its own.
+
+        So the whole given the part is the part and an independent count (thinning), and the part given the
+        whole is binomial (splitting): both laws depend on sums only.
+        """
+        if self.linear.kind != "linear" or not self._is_poisson(gene):
             return False
-        poisson = root.is_noise and root.noise is not None and root.noise.name == "poisson"
-        chosen = kernel.law == "binomial" and not kernel.formulas[1].free_symbols
-        return poisson and chosen and kernel.formulas[0] == gene_symbol(gene)
+        made = self.scm.mechanism(child)
+        if isinstance(made, Kernel):
+            chosen = made.law == "binomial" and not made.formulas[1].free_symbols
+            return chosen and made.formulas[0] == gene_symbol(gene)
+        added = made.noise is not None and made.noise.name == "poisson"
+        return added and made.expression.sympy == gene_symbol(gene) + NOISE
+
+    def _is_poisson(self, gene: str) -> bool:
+        """Whether a gene surely is a Poisson count: a root, part of one, or independent ones added up."""
+        mechanism = self.scm.mechanism(gene)
+        parents = mechanism.parents
+        if isinstance(mechanism, Kernel):
+            part = mechanism.law == "binomial" and not mechanism.formulas[1].free_symbols
+            return part and mechanism.formulas[0].is_Symbol and self._is_poisson(parents[0])
+        noise = [] if mechanism.noise is None else [NOISE]
+        if mechanism.noise is not None and mechanism.noise.name != "poisson":
+            return False
+        if not parents and not noise:
+            return False
+        plain = mechanism.expression.sympy == sympy.Add(*map(gene_symbol, parents), *noise)
+        return plain and self.joint.are_free(parents) and all(map(self._is_poisson, parents))
 
     def is_gaussian(self, genes: Iterable[str]) -> bool:
         """Whether some genes are jointly Gaussian: all their ancestors affine with Gaussian noise."""
