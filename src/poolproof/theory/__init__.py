@@ -2,11 +2,12 @@
 
 The second room of the model's wing: it imports the hall and models; report and cli may import it. Read
 ``conditions`` (the answer and how it is put together), then ``normal_form`` and ``joint`` (what is judged),
-``forms`` with ``affine_form``, ``axis``, ``coincidence`` over ``solver_output``, ``numbers``, ``pieces`` and
-``witness`` (functional form), ``conditional_law``, ``one_edge``, ``separations``, ``independence``,
-``enumeration``, ``shared_bends``, ``no_product``, ``moments``, ``pooled_model`` and ``breaks`` (conditional
-independence), ``by_diagram`` (both, for many inputs), ``alike`` (both, for cells that are alike), ``circles``
-(both, for linear feedback), and ``text`` (the answer in words).
+``forms`` with ``affine_form``, ``axis``, ``searched``, ``listed_cells``, ``coincidence`` over
+``solver_output``, ``numbers``, ``pieces`` and ``witness`` (functional form), ``conditional_law``,
+``one_edge``, ``separations``, ``independence``, ``enumeration``, ``shared_bends``, ``small_bends``,
+``no_product``, ``moments``, ``pooled_model`` and ``breaks`` (conditional independence), ``by_diagram``
+(both, for many inputs), ``alike`` (both, for cells that are alike), ``circles`` (both, for linear
+feedback), ``clock`` (the limit of time), and ``text`` (the answer in words).
 """
 
 from __future__ import annotations
