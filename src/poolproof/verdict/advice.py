@@ -115,7 +115,8 @@ def _after_contradiction(evidence: Evidence, population: pd.DataFrame, n_affine:
             "(population.parquet)."
         )
     if n_affine:
-        steps.append(f"{n_affine:,} pairs are affine by equivalence (call affine in pairs.parquet).")
+        are = "pair is" if n_affine == 1 else "pairs are"
+        steps.append(f"{n_affine:,} {are} affine by equivalence (call affine in pairs.parquet).")
     steps.append("For the other edges perturb the regulator: an intervention needs no linearity.")
     return steps
 

@@ -197,7 +197,7 @@ def survives(linearity: Mapping[str, Any], triples: Mapping[str, Any] | None, ki
     >>> found["n_pairs_affine"], found["n_triples_survive"]
     (1, None)
     >>> found["sentences"][0]
-    '1 of 4 associated ordered pairs are affine by equivalence: pools show the line of their cells.'
+    '1 of 4 associated ordered pairs is affine by equivalence: pools show the line of their cells.'
     """
     cells = kind == "single-cell"
     sentences = _said_of_pairs(linearity, cells) if linearity["n_associated"] else []
@@ -229,12 +229,17 @@ def _said_of_pairs(linearity: Mapping[str, Any], cells: bool) -> list[str]:
         if cells
         else "affine cells would not bend, unless composition or differences between samples do it."
     )
+    n_affine, n_bent = linearity["n_affine"], linearity["n_nonlinear"]
     return [
-        f"{linearity['n_affine']:,} of {linearity['n_associated']:,} associated ordered pairs are affine by "
+        f"{n_affine:,} of {linearity['n_associated']:,} associated ordered pairs {_are(n_affine)} affine by "
         f"equivalence: {affine}",
-        f"{linearity['n_nonlinear']:,} are non-linear: {bent}",
+        f"{n_bent:,} {_are(n_bent)} non-linear: {bent}",
         f"Of {linearity['n_inconclusive']:,} neither can be told.",
     ]
+
+
+def _are(n: int) -> str:
+    return "is" if n == 1 else "are"
 
 
 def _said_of_triples(triples: Mapping[str, Any], cells: bool) -> list[str]:
