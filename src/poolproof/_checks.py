@@ -128,7 +128,8 @@ def check_column(columns: Iterable[str], name: str, *, where: str, option: str) 
         return name
     near = get_close_matches(str(name), known, n=3, cutoff=0.5)
     listed = near + [c for c in known if c not in near]
-    found = ", ".join(printable(c, 40) for c in listed[:8]) or "no columns"
+    nothing = "no layers: leave it out, and X is read" if option == "--layer" else "no columns"
+    found = ", ".join(printable(c, 40) for c in listed[:8]) or nothing
     raise InputError(f"{option} names {printable(name)!r}, which {where} has not; it has: {found}")
 
 

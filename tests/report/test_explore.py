@@ -90,6 +90,8 @@ def test_triples_of_a_gene_are_those_of_the_file(page, folder):
 def test_a_name_that_is_not_there_is_said(page):
     page.run(SEARCH % "'no such gene'")
     assert "No listed gene" in page.run("document.querySelector('.picked').textContent")
+    page.run(SEARCH % repr(WORD))
+    assert page.run("document.querySelector('.picked').textContent") == ""
 
 
 def test_other_genes_are_followed_and_remembered(page):

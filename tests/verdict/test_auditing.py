@@ -380,3 +380,13 @@ def assert_close(first, other, where="verdict.json"):
         assert other == pytest.approx(first, rel=1e-12, abs=1e-15), where
     else:
         assert first == other, where
+
+
+def test_audit__a_misspelt_argument_is_told_by_the_function_that_was_called():
+    with pytest.raises(TypeError, match=r"audit\(\) got an unexpected .* 'witihn'; did you mean 'within'\?"):
+        poolproof.audit(pd.DataFrame(np.eye(3)), witihn="cell_type")
+
+
+def test_audit__a_layer_of_a_file_without_layers():
+    with pytest.raises(InputError, match="it has: no layers: leave it out, and X is read"):
+        poolproof.audit(anndata.AnnData(np.eye(3)), layer="counts")

@@ -134,6 +134,11 @@ def steps_of(case, **more):
     return next_steps(found, decide(found)[0], TABLE, **more)
 
 
+def test_steps__levels_that_are_kept_apart_stay_apart():
+    steps = steps_of({"population": BENT, "floor": floor(True)}, unused_labels=["stim"], within=["cell_type"])
+    assert any("inside levels of stim (--within cell_type,stim)" in step for step in steps)
+
+
 def test_next_steps__unused_labels_come_first_and_are_text():
     steps = steps_of({"population": BENT, "floor": floor(True)}, unused_labels=["cell\ttype"])
     assert steps[0].startswith("Audit inside levels of cell\\ttype")

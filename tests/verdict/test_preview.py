@@ -51,6 +51,7 @@ def test_preview__network_is_a_list_of_pairs():
     said = preview_audit(values, network=[("g1", "g2")], kind="single-cell", scale="counts", obs=obs).summary
     assert said["n_pairs"] == 1
     assert said["labels"] == ["cell_type"]
+    assert said["donors"] == ["donor"]
 
 
 def test_preview__refuses_what_an_audit_refuses():

@@ -311,6 +311,8 @@ def _run() -> None:
         with _stopped_by_terminate():
             commands(standalone_mode=False)
     except click.exceptions.Abort:
+        again = "; the same command goes on from the phases that were finished"
+        click.echo(f"poolproof: interrupted{again if sys.argv[1:2] == ['audit'] else ''}", err=True)
         sys.exit(130)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()

@@ -262,9 +262,11 @@ class Analyst:
         if len(np.union1d(tested, targets)) < 2 or len(tested) == 0:
             reasons = pd.Series(engine.regulator_status[self.task.regulators]).value_counts()
             listed = ", ".join(f"{count} {status}" for status, count in reasons.items())
+            way_out = "use more samples or genes, fewer --covariates, or another --test"
+            if reasons.index[0] == names.TOO_FEW_REPLICATES:
+                way_out = "use more replicates, or leave out --replicate and read its samples as independent"
             raise NothingTestable(
-                f"at least 2 testable genes are needed, one of them a regulator; found {listed}; use more "
-                "samples or genes, fewer --covariates, or another --test"
+                f"at least 2 testable genes are needed, one of them a regulator; found {listed}; {way_out}"
             )
         return screen(
             engine,

@@ -41,6 +41,7 @@ def next_steps(
     population: pd.DataFrame,
     *,
     unused_labels: Sequence[str] = (),
+    within: Sequence[str] = (),
     counts_elsewhere: Sequence[str] = (),
     n_affine: int = 0,
 ) -> list[str]:
@@ -56,6 +57,8 @@ def next_steps(
         Bend shares of sets of pairs; columns as ``_names.POPULATION_COLUMNS``.
     unused_labels
         Columns of obs that label cells and were not used.
+    within
+        Columns of obs whose levels were kept apart.
     counts_elsewhere
         Names of layers, or ``raw``, that hold counts.
     n_affine
@@ -68,8 +71,9 @@ def next_steps(
     steps = _other_values(evidence, counts_elsewhere)
     if unused_labels:
         label = printable(unused_labels[0], 40)
+        option = ",".join([*(printable(name, 40) for name in within), label])
         steps.append(
-            f"Audit inside levels of {label} (--within {label}): mixed cell types or conditions bend "
+            f"Audit inside levels of {label} (--within {option}): mixed cell types or conditions bend "
             "relations that are affine in each."
         )
     if evidence.scale_tested == "log":

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from importlib.metadata import version
+from inspect import signature
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,8 @@ NO_LIMIT = (
     "on a share of calls"
 )
 """Of the earlier limit on calls."""
+OPTIONS = {*signature(linearity).parameters, "max_contradicting"}
+"""What :func:`audit` passes on."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -311,6 +315,9 @@ def audit(
     >>> audit(data, kind="bulk", scale="additive").verdict
     'inconclusive'
     """
+    for name in options.keys() - OPTIONS:
+        near = "".join(f"; did you mean {other!r}?" for other in get_close_matches(name, OPTIONS, n=1))
+        raise TypeError(f"audit() got an unexpected keyword argument {name!r}{near}")
     if "max_contradicting" in options:
         raise InputError(f"max_contradicting {NO_LIMIT}")
     if not options.get("control", True):
@@ -371,6 +378,7 @@ def audit(
         verdict,
         pd.DataFrame() if result.population is None else result.population.table,
         unused_labels=unused_labels(expression, obs, result.settings),
+        within=result.settings["within"],
         counts_elsewhere=expression.counts_elsewhere,
         n_affine=result.summary["n_affine"],
     )
@@ -404,6 +412,7 @@ def audit(
         "triple_margin": triple_margin,
         "curves": curves,
         "assignment": assignment,
+        "n_network_edges": None if network is None else len(network),
         "seed": seed,
         "command": command,
     }

@@ -143,6 +143,9 @@ _LABEL_WORDS = (
 )
 
 
+_DONOR_WORDS = ("donor", "patient", "individual", "subject", "replicate", "sample")
+
+
 def unused_labels(expression: Expression, obs: pd.DataFrame, settings: Mapping[str, Any]) -> list[str]:
     """Columns of obs that look like labels of cells and were not used."""
     used = {*settings["within"], *settings["covariates"], settings["replicate"]}
@@ -158,10 +161,25 @@ def unused_labels(expression: Expression, obs: pd.DataFrame, settings: Mapping[s
     return found
 
 
+def unused_donors(expression: Expression, obs: pd.DataFrame, settings: Mapping[str, Any]) -> list[str]:
+    """Columns of obs that look like donors of cells and were not used."""
+    used = {*settings["within"], *settings["covariates"], settings["replicate"]}
+    if expression.kind != "single-cell" or settings["replicate"] is not None:
+        return []
+    return [
+        str(column)
+        for column in obs.columns
+        if column not in used
+        and any(word in str(column).lower() for word in _DONOR_WORDS)
+        and 2 <= obs[column].nunique() <= len(obs) // 10
+    ]
+
+
 def label_warnings(expression: Expression, obs: pd.DataFrame, result: Linearity) -> list[str]:
     """A sentence for each column of labels that was not used."""
-    labels = unused_labels(expression, obs, result.settings)
+    within = [printable(name, 40) for name in result.settings["within"]]
+    labels = [printable(c, 40) for c in unused_labels(expression, obs, result.settings)]
     return [
-        f"obs column {printable(c, 40)} labels cells and was not used; consider --within {printable(c, 40)}"
+        f"obs column {c} labels cells and was not used; consider --within {','.join([*within, c])}"
         for c in labels
     ]

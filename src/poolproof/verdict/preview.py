@@ -33,7 +33,7 @@ from ..pairs.outcome import Engine
 from ..pairs.plan import as_list, choose_test, plan_design, plan_task
 from ..pairs.screening import BYTES_PER_PAIR, INCONCLUSIVE, Rule
 from ..pairs.settings import MEMORY, EngineSettings
-from .caveats import unused_labels
+from .caveats import unused_donors, unused_labels
 
 TRIPLE_SECONDS = 15.0
 """What the screen of triples takes at most, unless all are asked for."""
@@ -51,7 +51,8 @@ class Preview:
     summary: dict[str, Any]
     """``n_obs``, ``n_genes``, ``kind``, ``scale``, ``scale_tested``, ``test``, ``levels`` (samples of each),
     ``n_replicates``, ``n_regulators``, ``n_pairs``, ``labels`` (columns of obs that look like labels of cells
-    and are not used), ``notes``, ``seconds`` (of each phase, about) and ``bytes`` (memory at the peak)."""
+    and are not used), ``donors`` (columns that may name donors, where none is used), ``notes``, ``seconds``
+    (of each phase, about) and ``bytes`` (memory at the peak)."""
 
     def __str__(self) -> str:
         s = self.summary
@@ -73,6 +74,11 @@ class Preview:
         if s["labels"]:
             listed = ", ".join(printable(name, 40) for name in s["labels"])
             lines.append(f"Labels of {rows} that are not used: {listed} (--within)")
+        if s["donors"]:
+            listed = ", ".join(printable(name, 40) for name in s["donors"])
+            lines.append(
+                f"Columns that may name donors, whose {rows} are not independent: {listed} (--replicate)"
+            )
         lines += [f"Note: {printable(text, 400)}" for text in s["notes"]]
         phases = ", ".join(f"{name} {duration(t)}" for name, t in s["seconds"].items())
         total = duration(sum(s["seconds"].values()))
@@ -191,6 +197,7 @@ def preview_audit(
             "n_regulators": len(task.regulators),
             "n_pairs": n_pairs,
             "labels": unused_labels(expression, obs, labels),
+            "donors": unused_donors(expression, obs, labels),
             "notes": list(dict.fromkeys([*notes, *expression.warnings, *design.warnings, *task.sentences])),
             "seconds": seconds,
             "bytes": _peak() + min(BYTES_PER_PAIR * n_pairs, memory) + BYTES_PER_KEPT * rows,

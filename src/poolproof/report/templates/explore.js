@@ -32,7 +32,7 @@ function explore(box) {
   const said = element("p", { className: "picked" });
   said.setAttribute("role", "status");
   const plot = element("div", { className: "plot" }, canvas, tip);
-  const edge = { left: 46, right: 18, top: 8, bottom: 40 };
+  const edge = { left: 62, right: 18, top: 8, bottom: 40 };
   let width = 0, height = 0;
   const top = Math.max(0.02, ...drawn.map((pair) => pair.nonlinear_share));
   const far = Math.max(0.02, ...drawn.map((pair) => pair.r2_spline));
@@ -59,9 +59,14 @@ function explore(box) {
     pen.textAlign = "center";
     for (let i = 0; i <= 4; i += 1) {
       const at = x({ r2_spline: (i / 4) * far });
-      pen.fillText((i / 4 * far).toFixed(2), at, height - edge.bottom + 16);
+      pen.fillText(`${Math.round(25 * i * far)}%`, at, height - edge.bottom + 16);
     }
     pen.fillText("r\u00b2 of the curve", (edge.left + width) / 2, height - 6);
+    pen.save();
+    pen.translate(12, (height - edge.bottom + edge.top) / 2);
+    pen.rotate(-Math.PI / 2);
+    pen.fillText("non-linear share", 0, 0);
+    pen.restore();
     pen.textAlign = "right";
     for (let i = 0; i <= 4; i += 1) {
       const at = y({ nonlinear_share: (i / 4) * top });
@@ -236,6 +241,7 @@ function explore(box) {
   function follow(name) {
     if (name !== gene) trail = [...trail.filter((other) => other !== name), name].slice(-8);
     gene = name;
+    if (picked === null) said.replaceChildren();
     search.value = symbol.get(name);
     show();
     panel.focus({ preventScroll: true });
@@ -251,6 +257,7 @@ function explore(box) {
     const found = known.get(wanted) || [...symbol.keys()].find((name) =>
       symbol.get(name).toLowerCase().startsWith(wanted) || name.toLowerCase().startsWith(wanted));
     if (found !== undefined) return follow(found);
+    picked = null;
     said.textContent = "No listed gene has that name.";
     return undefined;
   });
