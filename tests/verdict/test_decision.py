@@ -1,5 +1,7 @@
 """The rule of the verdict by hand, and what it says to do next."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -137,6 +139,16 @@ def steps_of(case, **more):
 def test_steps__levels_that_are_kept_apart_stay_apart():
     steps = steps_of({"population": BENT, "floor": floor(True)}, unused_labels=["stim"], within=["cell_type"])
     assert any("inside levels of stim (--within cell_type,stim)" in step for step in steps)
+
+
+def test_steps__listed_pairs_without_a_test_are_counted():
+    nothing = evidence_of({"population": BENT, "floor": floor(True)})
+    nothing = replace(nothing, population=None)
+    steps = next_steps(nothing, "inconclusive", TABLE, untested={"too_few_counts": 380, "constant": 1})
+    assert "Of the listed pairs 380 have no test: too few counts." in steps
+    assert "Of the listed pairs 1 has no test: constant." in steps
+    assert not any("--network" in step for step in steps)
+    assert any("--network" in step for step in next_steps(nothing, "inconclusive", TABLE))
 
 
 def test_next_steps__unused_labels_come_first_and_are_text():

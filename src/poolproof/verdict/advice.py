@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -42,6 +42,7 @@ def next_steps(
     *,
     unused_labels: Sequence[str] = (),
     within: Sequence[str] = (),
+    untested: Mapping[str, int] | None = None,
     counts_elsewhere: Sequence[str] = (),
     n_affine: int = 0,
 ) -> list[str]:
@@ -59,6 +60,8 @@ def next_steps(
         Columns of obs that label cells and were not used.
     within
         Columns of obs whose levels were kept apart.
+    untested
+        Where pairs were listed: why some of them have no test, and how many of each; None: all pairs.
     counts_elsewhere
         Names of layers, or ``raw``, that hold counts.
     n_affine
@@ -87,10 +90,16 @@ def next_steps(
         )
     elif evidence.measured:
         steps += _to_settle(evidence, population)
-    else:
+    elif untested is None:
         steps.append(
             "Use more samples or cells, genes that vary together, or fewer genes (--regulators, --network)."
         )
+    else:
+        steps.append("Use more samples or cells, deeper measured, or list genes that vary together.")
+        steps += [
+            f"Of the listed pairs {n:,} {'has' if n == 1 else 'have'} no test: {reason.replace('_', ' ')}."
+            for reason, n in untested.items()
+        ]
     return steps
 
 

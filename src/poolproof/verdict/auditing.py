@@ -379,6 +379,7 @@ def audit(
         pd.DataFrame() if result.population is None else result.population.table,
         unused_labels=unused_labels(expression, obs, result.settings),
         within=result.settings["within"],
+        untested=_untested(result),
         counts_elsewhere=expression.counts_elsewhere,
         n_affine=result.summary["n_affine"],
     )
@@ -440,6 +441,14 @@ def _may_be_compatible(result: Linearity) -> bool:
     high = None if result.population is None else result.population.summary["high"]
     cells = result.expression.kind == names.SINGLE_CELL
     return cells and high is not None and high < result.settings["margin"]
+
+
+def _untested(result: Linearity) -> dict[str, int] | None:
+    """Why listed pairs have no test, most frequent first; None where all pairs were tested."""
+    if result.associations is not None:
+        return None
+    status = result.table["status"].astype(str)
+    return {str(reason): int(n) for reason, n in status[status != names.OK].value_counts().items()}
 
 
 def _suspicions(expression: Expression, result: Linearity) -> list[str]:
