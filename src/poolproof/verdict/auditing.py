@@ -172,6 +172,7 @@ class Audit:
 
         Examples
         --------
+        >>> import numpy as np
         >>> rng = np.random.default_rng(0)
         >>> adata = AnnData(rng.gamma(2.0, size=(50, 3)))
         >>> audit(adata, kind="bulk", scale="additive").to_anndata(adata).uns["poolproof_verdict"]
@@ -310,6 +311,7 @@ def audit(
 
     Examples
     --------
+    >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> data = pd.DataFrame(rng.gamma(2.0, size=(100, 5)), columns=list("ABCDE"))
     >>> audit(data, kind="bulk", scale="additive").verdict
