@@ -475,7 +475,7 @@ def untestable(tmp_path, what):
     ("what", "reason", "way_out"),
     [
         ("levels", "at least 10 usable samples are needed in one level; found 4", "check --within"),
-        ("donors", "found 6 too_few_replicates", "use more samples"),
+        ("donors", "found 6 too_few_replicates", "use more replicates"),
         ("apart", "expected pairs that can be tested; found none", "give more samples"),
     ],
 )
