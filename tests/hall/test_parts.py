@@ -74,6 +74,18 @@ def test_files_of_others_are_not_loaded(tmp_path, monkeypatch):
     assert parts("a", lambda: 2) == 2
 
 
+def test_a_file_that_calls_something_else_is_not_obeyed(tmp_path):
+    class Calls:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "made"),)
+
+    parts = Parts.of(tmp_path / "cache", [1])
+    assert isinstance(parts("a", Calls), Calls)
+    assert parts.names() == ["a"]
+    assert parts("a", lambda: "anew") == "anew"
+    assert not (tmp_path / "made").exists()
+
+
 def test_what_cannot_be_written_is_only_not_kept(tmp_path):
     parts = Parts.of(tmp_path, [1])
     assert parts("a", lambda: lambda: 1)() == 1  # a lambda cannot be pickled

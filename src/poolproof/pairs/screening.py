@@ -7,7 +7,6 @@ order of genes. Per pair, 7 bytes are kept: codes of both p-values and of r2_spl
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from threading import Lock
@@ -28,6 +27,7 @@ from .calls import (
     lies_below,
     reaches,
 )
+from .keeping import KeptFeatures, PairStore
 from .outcome import Engine, Outcome, ranked_by
 
 # What one byte says of a pair.
@@ -37,7 +37,6 @@ UNTESTED, NOT_ASSOCIATED, INCONCLUSIVE, AFFINE, NONLINEAR = range(5)
 NEAR = 1e-3
 """Relative distance from a threshold within which a pair is recomputed in float64."""
 
-BYTES_PER_PAIR = 7
 BYTES_PER_ROW = 74
 """Bytes of a candidate for the table, collected on the way."""
 SMALL = 250_000
@@ -130,7 +129,7 @@ def screen(
     """
     keep_freed_memory()
     shape = (len(regulators), len(targets))
-    store = _Store(shape, memory)
+    store = PairStore(shape, memory)
     bend = store.array(np.uint16)
     association = store.array(np.uint16)
     strength = store.array(np.uint16)
@@ -140,7 +139,7 @@ def screen(
     small = len(regulators) * len(targets) <= SMALL
     minus_log_p = np.zeros(shape if small else (0, 0))
     bound_from = 0.0 if small else (1 - NEAR) * rule.min_r2
-    kept = _Kept(engine, regulators, size, 0.1 * memory)
+    kept = KeptFeatures(engine, regulators, size, 0.1 * memory)
     collected = _Collection(rule, limit, 0.1 * memory / BYTES_PER_ROW)
 
     def work(start: int) -> None:
@@ -237,31 +236,6 @@ class Associations:
         return found
 
 
-class _Kept:
-    """Features of blocks of regulators, kept where all of them fit into memory."""
-
-    def __init__(self, engine: Engine, regulators: np.ndarray, size: int, memory: float) -> None:
-        self._engine, self._regulators, self._size = engine, regulators, size
-        per_regulator = 8 * engine.n_samples * sum(engine.columns.values())
-        self._keep = per_regulator * len(regulators) <= memory
-        self._blocks: dict[int, Any] = {}
-
-    def features(self, start: int) -> Any:
-        """Features of the block that starts here."""
-        block = self._blocks.get(start)
-        if block is None:
-            block = self._engine.features(self._regulators[start : start + self._size])
-            if self._keep:
-                self._blocks[start] = block
-        return block
-
-    def some(self, start: int, chosen: np.ndarray) -> Any:
-        """Features of some regulators of the block that starts here."""
-        if self._keep:
-            return self.features(start).take(chosen)
-        return self._engine.features(self._regulators[start : start + self._size][chosen])
-
-
 class _Collection:
     """Numbers of candidates for the table, gathered while blocks are at hand: the strongest that fit."""
 
@@ -345,20 +319,6 @@ def block_size(engine: Engine, n_regulators: int, threads: int) -> int:
     return int(max(1, min(wide, -(-n_regulators // (2 * threads)))))
 
 
-class _Store:
-    """Pair arrays in memory, or in a temporary file where they would not fit."""
-
-    def __init__(self, shape: tuple[int, int], memory: float) -> None:
-        self.shape = shape
-        self.on_disk = BYTES_PER_PAIR * shape[0] * shape[1] > memory
-
-    def array(self, dtype: type) -> np.ndarray:
-        if not self.on_disk:
-            return np.zeros(self.shape, dtype=dtype)
-        with tempfile.TemporaryFile(prefix="poolproof-") as file:  # the mapping keeps it alive
-            return np.memmap(file, dtype=dtype, mode="w+", shape=self.shape)
-
-
 def _state(outcome: Outcome, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
     """Settle what does not depend on other pairs; also say where float32 cannot."""
     r2, upper = outcome.r2_spline, outcome.share_upper
@@ -413,7 +373,7 @@ def _histogram(codes: np.ndarray, state: np.ndarray, size: int) -> np.ndarray:
 
 def _settle(
     engine: Engine,
-    kept: _Kept,
+    kept: KeptFeatures,
     regulators: np.ndarray,
     targets: np.ndarray,
     both: tuple[np.ndarray, np.ndarray],

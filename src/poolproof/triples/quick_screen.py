@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class QuickTiles:
         self._screen = screen
         self._places = np.empty((3, most), dtype=np.int64)
         self._values = np.empty((5, most), dtype=np.float32)
-        self._given: Given | None = None
+        self._given: Given
 
     @staticmethod
     def fits(given: Given) -> bool:
@@ -53,15 +53,14 @@ class QuickTiles:
 
     def start(self, given: Given) -> None:
         """Take the ends of a middle gene."""
-        assert isinstance(given.linear.spread, Smooth)
-        assert isinstance(given.spline.spread, Smooth)
         self._given = given
         models = given.linear, given.spline
+        linear, spline = (cast("Smooth", of.spread).w for of in models)  # `fits` says so
         self._inverse = np.stack([of.inverse for of in models])
         self._n_linear = given.linear.coefficients.shape[1]
         self._coefficients = np.concatenate([of.coefficients.T for of in models])
-        self._n_smooth = given.linear.spread.w.shape[1]
-        self._smooth = np.concatenate([given.linear.spread.w.T, given.spline.spread.w.T])
+        self._n_smooth = linear.shape[1]
+        self._smooth = np.concatenate([linear.T, spline.T])
         self._ends = given.ends.astype(np.int64)
 
     def add(
@@ -78,7 +77,6 @@ class QuickTiles:
     ) -> Listed:
         """Count a tile; see `compiled.screen_tile`."""
         given = self._given
-        assert given is not None
         rows, columns = self._ends[tile.left], self._ends[tile.right]
         cross = given.cross
         if isinstance(cross, tuple):

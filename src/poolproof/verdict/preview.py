@@ -29,9 +29,10 @@ from ..pairs.design import Design
 from ..pairs.every_pair import MAX_ROWS
 from ..pairs.floor import MAX_GENES as FLOOR_GENES
 from ..pairs.floor import N_COPIES
+from ..pairs.keeping import BYTES_PER_PAIR
 from ..pairs.outcome import Engine
 from ..pairs.plan import as_list, choose_test, plan_design, plan_task
-from ..pairs.screening import BYTES_PER_PAIR, INCONCLUSIVE, Rule
+from ..pairs.screening import INCONCLUSIVE, Rule
 from ..pairs.settings import MEMORY, EngineSettings
 from .caveats import unused_donors, unused_labels
 

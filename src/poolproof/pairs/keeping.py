@@ -1,0 +1,53 @@
+"""What a screen keeps from one pass to the next: features of regulators, and arrays of all pairs."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any
+
+import numpy as np
+
+from .outcome import Engine
+
+BYTES_PER_PAIR = 7
+"""Of the arrays that a screen holds of all pairs."""
+
+
+class KeptFeatures:
+    """Features of blocks of regulators, kept where all of them fit into memory."""
+
+    def __init__(self, engine: Engine, regulators: np.ndarray, size: int, memory: float) -> None:
+        self._engine, self._regulators, self._size = engine, regulators, size
+        per_regulator = 8 * engine.n_samples * sum(engine.columns.values())
+        self._keep = per_regulator * len(regulators) <= memory
+        self._blocks: dict[int, Any] = {}
+
+    def features(self, start: int) -> Any:
+        """Features of the block that starts here."""
+        block = self._blocks.get(start)
+        if block is None:
+            block = self._engine.features(self._regulators[start : start + self._size])
+            if self._keep:
+                self._blocks[start] = block
+        return block
+
+    def some(self, start: int, chosen: np.ndarray) -> Any:
+        """Features of some regulators of the block that starts here."""
+        if self._keep:
+            return self.features(start).take(chosen)
+        return self._engine.features(self._regulators[start : start + self._size][chosen])
+
+
+class PairStore:
+    """Pair arrays in memory, or in a temporary file where they would not fit."""
+
+    def __init__(self, shape: tuple[int, int], memory: float) -> None:
+        self.shape = shape
+        self.on_disk = BYTES_PER_PAIR * shape[0] * shape[1] > memory
+
+    def array(self, dtype: type) -> np.ndarray:
+        """An array of zeros, one number a pair."""
+        if not self.on_disk:
+            return np.zeros(self.shape, dtype=dtype)
+        with tempfile.TemporaryFile(prefix="poolproof-") as file:  # the mapping keeps it alive
+            return np.memmap(file, dtype=dtype, mode="w+", shape=self.shape)
