@@ -36,7 +36,9 @@ function explore(box) {
   let width = 0, height = 0;
   const top = Math.max(0.02, ...drawn.map((pair) => pair.nonlinear_share));
   const far = Math.max(0.02, ...drawn.map((pair) => pair.r2_spline));
-  const x = (pair) => edge.left + (pair.r2_spline / far) * (width - edge.left - edge.right);
+  const near = drawn.reduce((least, pair) => Math.min(least, pair.r2_spline), far);
+  const low = Math.max(0, Math.min(far - 0.02, Math.floor(20 * near) / 20)); // the strongest pairs may all be near 1
+  const x = (pair) => edge.left + ((pair.r2_spline - low) / (far - low)) * (width - edge.left - edge.right);
   const y = (pair) => height - edge.bottom - (pair.nonlinear_share / top) * (height - edge.top - edge.bottom);
   const of = (pair) => gene === null || pair.regulator === gene || pair.target === gene;
   const inside = (pair) => frame === null || (
@@ -58,8 +60,9 @@ function explore(box) {
     pen.strokeStyle = "#d9dee4";
     pen.textAlign = "center";
     for (let i = 0; i <= 4; i += 1) {
-      const at = x({ r2_spline: (i / 4) * far });
-      pen.fillText(`${Math.round(25 * i * far)}%`, at, height - edge.bottom + 16);
+      const r2 = low + (i / 4) * (far - low);
+      const at = x({ r2_spline: r2 });
+      pen.fillText(`${(100 * r2).toFixed(far - low < 0.1 ? 1 : 0)}%`, at, height - edge.bottom + 16);
     }
     pen.fillText("r\u00b2 of the curve", (edge.left + width) / 2, height - 6);
     pen.save();
@@ -95,9 +98,9 @@ function explore(box) {
       pen.strokeStyle = "#1d2733";
       pen.lineWidth = 1;
       pen.setLineDash([4, 3]);
-      const [left, right] = frame.r2.map((value) => x({ r2_spline: Math.min(far, value) }));
-      const [low, high] = frame.share.map((value) => y({ nonlinear_share: Math.min(top, value) }));
-      pen.strokeRect(left, high, right - left, low - high);
+      const [left, right] = frame.r2.map((value) => x({ r2_spline: Math.max(low, Math.min(far, value)) }));
+      const [under, over] = frame.share.map((value) => y({ nonlinear_share: Math.min(top, value) }));
+      pen.strokeRect(left, over, right - left, under - over);
       pen.setLineDash([]);
     }
     canvas.setAttribute("aria-label",
@@ -189,11 +192,12 @@ function explore(box) {
   canvas.addEventListener("pointercancel", () => { from = null; });
   const moved = (event) => Math.hypot(...place(event).map((value, i) => value - from[i])) > 6;
   function between(one, other) {
-    const value = (at, low, high, scale) => Math.max(0, Math.min(scale, ((at - low) / (high - low)) * scale));
+    const value = (at, start, end, least, most) =>
+      Math.max(least, Math.min(most, least + ((at - start) / (end - start)) * (most - least)));
     const sorted = (list) => list.sort((a, b) => a - b);
     return {
-      r2: sorted([one[0], other[0]].map((at) => value(at, edge.left, width - edge.right, far))),
-      share: sorted([one[1], other[1]].map((at) => value(at, height - edge.bottom, edge.top, top))),
+      r2: sorted([one[0], other[0]].map((at) => value(at, edge.left, width - edge.right, low, far))),
+      share: sorted([one[1], other[1]].map((at) => value(at, height - edge.bottom, edge.top, 0, top))),
     };
   }
   canvas.addEventListener("keydown", (event) => {
