@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .report.collecting import collect
     from .report.exporting import export_edges
     from .report.model_page import write_model_page
+    from .report.saved import read_audit
     from .study.running import run_study
     from .theory.conditions import check
     from .triples.every_triple import screen_triples
@@ -79,6 +80,7 @@ __all__ = [
     "pooling_curves",
     "preview_audit",
     "read",
+    "read_audit",
     "read_edges",
     "read_model",
     "read_regulators",
@@ -118,6 +120,7 @@ _MODULE_OF = {
     "pooling_curves": "pools.curves",
     "preview_audit": "verdict.preview",
     "read": "data.io",
+    "read_audit": "report.saved",
     "read_edges": "data.networks",
     "read_model": "models.model_file",
     "read_regulators": "data.networks",

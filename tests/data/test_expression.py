@@ -509,3 +509,26 @@ def test_describe__takes_library_sizes_from_a_table_beside_a_data_frame():
     np.testing.assert_allclose(found.size_factors, obs["size"] / obs["size"].mean())
     with pytest.raises(InputError, match=r"30 samples .* found 29 rows"):
         describe(counts, obs=obs.head(29))
+
+
+def test_describe__takes_the_path_of_a_file(tmp_path):
+    values = pd.DataFrame(counts(), columns=[f"GENE{i}" for i in range(30)])
+    values.index = [f"cell{i}" for i in range(40)]
+    values.to_csv(tmp_path / "cells.csv")
+    found = describe(tmp_path / "cells.csv", kind="single-cell")
+    assert found.matrix.shape == (40, 30)
+    assert list(found.genes[:2]) == ["GENE0", "GENE1"]
+    noted = read(tmp_path / "cells.csv").uns["poolproof_read"]["warnings"]
+    assert noted
+    assert set(noted) <= set(found.warnings)
+    with pytest.raises(InputError, match="nowhere"):
+        describe(str(tmp_path / "nowhere.csv"))
+
+
+def test_describe__a_log_stated_of_whole_numbers_is_doubted():
+    whole = np.minimum(counts(), 30)
+    said = "as counts are and logs are not"
+    stated = describe(adata_of(whole), kind="bulk", scale="log", log_base=2, log_offset=1)
+    assert any(said in text for text in stated.warnings)
+    real = describe(adata_of(np.log2(whole + 1)), kind="bulk", scale="log", log_base=2, log_offset=1)
+    assert not any(said in text for text in real.warnings)

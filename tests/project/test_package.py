@@ -33,7 +33,7 @@ def test_import__pulls_in_no_heavy_package():
 def test_public_names__none_loads_plots_or_reference_packages():
     script = (
         "import json, sys, poolproof\n"
-        "drawing = {'write_report', 'write_model_page', 'collect', 'export_edges'}\n"
+        "drawing = {'write_report', 'write_model_page', 'collect', 'export_edges', 'read_audit'}\n"
         "for name in set(poolproof.__all__) - drawing: getattr(poolproof, name)\n"
         "print(json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
     )

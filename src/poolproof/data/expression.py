@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from .estimated import (
     rounded,
     stated_counts,
 )
-from .io import duplicates_sentence, markup_warnings, unique_names
+from .io import duplicates_sentence, markup_warnings, read_named, unique_names
 from .marks import BULK, SINGLE_CELL, UMI_DEPTH, Kind, decide_kind
 from .matching import plain_name
 from .orientation import gene_score
@@ -162,12 +163,16 @@ class ValueOptions:
     gene_column: str | None = None
 
     def read(
-        self, adata: AnnData | pd.DataFrame | Expression, obs: pd.DataFrame | None
+        self, adata: AnnData | pd.DataFrame | Expression | str | PathLike[str], obs: pd.DataFrame | None
     ) -> tuple[Expression, pd.DataFrame]:
-        """The values of an analysis and its table of samples.
+        """The values of an analysis, from memory or a file, and its table of samples.
 
         An expression stays as it is. ``obs`` is for values that do not bring their own table of samples.
         """
+        if isinstance(adata, (str, PathLike)):
+            adata, _, notes = read_named(adata, "", ())
+            expression, obs = self.read(adata, obs)
+            return replace(expression, warnings=(*notes, *expression.warnings)), obs
         expression = adata if isinstance(adata, Expression) else describe(adata, obs=obs, **asdict(self))
         if obs is None:
             obs = adata.obs if isinstance(adata, AnnData) else pd.DataFrame(index=expression.obs_names)
@@ -175,7 +180,7 @@ class ValueOptions:
 
 
 def describe(
-    data: AnnData | pd.DataFrame,
+    data: AnnData | pd.DataFrame | str | PathLike[str],
     *,
     layer: str | None = None,
     kind: str = "auto",
@@ -191,7 +196,8 @@ def describe(
     Parameters
     ----------
     data
-        AnnData or DataFrame, samples (or cells) x genes. It is not changed.
+        AnnData or DataFrame, samples (or cells) x genes; it is not changed. Or the path of a file of a
+        form that :func:`poolproof.read` reads.
     layer
         Layer to take, or ``raw`` for ``adata.raw``; None takes ``X``.
     kind
@@ -231,6 +237,9 @@ def describe(
     >>> found.kind, found.scale, found.umi_like
     ('single-cell', 'counts', True)
     """
+    if isinstance(data, (str, PathLike)):
+        asked = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column)
+        return asked.read(data, obs)[0]
     check_choice("kind", kind, ("auto", *KINDS))
     check_choice("scale", scale, ("auto", *SCALES))
     base, offset = parse_base(log_base), parse_offset(log_offset)

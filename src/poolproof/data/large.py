@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from .blocks import DISK, Blocks, stored_values
 from .copies import LEAST_ENTRIES, LEAST_VALUES
 from .depth import find_depth
 from .expression import Expression, ValueOptions, describe
+from .io import read_named
 from .not_genes import leave_out
 from .scale import is_sparse
 
@@ -71,7 +73,7 @@ def too_large(adata: Any, layer: str | None, memory: float, by_blocks: bool = Fa
 
 def read_values(
     options: ValueOptions,
-    adata: AnnData | pd.DataFrame | Expression,
+    adata: AnnData | pd.DataFrame | Expression | str | PathLike[str],
     obs: pd.DataFrame | None,
     *,
     memory: float,
@@ -84,6 +86,10 @@ def read_values(
 
     Such an expression has ``all_cells``. Other values are read as :meth:`ValueOptions.read` does.
     """
+    if isinstance(adata, (str, PathLike)):
+        adata, _, notes = read_named(adata, "", ())
+        expression, obs = read_values(options, adata, obs, memory=memory, seed=seed, by_blocks=by_blocks)
+        return replace(expression, warnings=(*notes, *expression.warnings)), obs
     if isinstance(adata, AnnData) and too_large(adata, options.layer, memory, by_blocks):
         return _drawn(options, adata, memory, seed)
     return options.read(adata, obs)

@@ -316,6 +316,11 @@ def log_parameters(
             "cannot be undone; give the values before scaling"
         )
         return None, None, said
+    if facts.counts:
+        said.append(
+            f"all values are whole and none is negative ({facts.spread}), as counts are and logs are not; "
+            "leave out --scale log, --log-base and --log-offset if they are counts"
+        )
     if facts.centred_samples:
         said.append(
             "the values of nearly every sample sum to 0: centring within samples makes them a composition, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -148,7 +149,7 @@ class Linearity:
 
 @texts_of(describe)
 def linearity(
-    adata: AnnData | pd.DataFrame | Expression,
+    adata: AnnData | pd.DataFrame | Expression | str | PathLike[str],
     *,
     regulators: Sequence[str] | None = None,
     pairs: pd.DataFrame | Sequence[tuple[str, str]] | None = None,
@@ -190,7 +191,8 @@ def linearity(
     Parameters
     ----------
     adata
-        Samples or cells x genes: AnnData, DataFrame, or an :class:`~poolproof.data.expression.Expression`.
+        Samples or cells x genes: AnnData, DataFrame, the path of a file, or an
+        :class:`~poolproof.data.expression.Expression`.
     regulators
         Names of genes tested as regulators (against all genes); None: all.
     pairs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,7 @@ class PoolingCurves:
 
 @texts_of(describe, linearity)
 def pooling_curves(
-    adata: AnnData | pd.DataFrame | Expression,
+    adata: AnnData | pd.DataFrame | Expression | str | PathLike[str],
     *,
     sizes: Sequence[int] | None = None,
     n_pools: int | None = None,
@@ -117,7 +118,8 @@ def pooling_curves(
     Parameters
     ----------
     adata
-        Single cells x genes: AnnData, DataFrame, or an :class:`~poolproof.data.expression.Expression`.
+        Single cells x genes: AnnData, DataFrame, the path of a file, or an
+        :class:`~poolproof.data.expression.Expression`.
     sizes
         Numbers of cells in a pool; 1 is always among them. None: 1, 2, 5, 10, 20, 50, ... as far as there
         are cells enough. A size without room for ``n_pools`` is left out, with a warning.
@@ -436,7 +438,7 @@ def _sentences(summary: dict[str, Any]) -> list[str]:
                 (SHARE_NONLINEAR, "non-linear pairs", ".1%"),
                 (SKEWNESS, "skewness", ".2f"),
                 (PARTIAL_SPLINE, "partial correlation of triples given a spline", ".2f"),
-                (SKELETON_CHANGED, "skeleton changed", ".0%"),
+                (SKELETON_CHANGED, "edges unlike those of other single cells", ".0%"),
             )
             if first[name] is not None or last[name] is not None
         ]

@@ -4,8 +4,8 @@ Here the two wings meet: it imports every room before it; study, discovery, plan
 Read ``plot`` (the public pictures; ``plan_picture`` that of a plan; ``drawing`` and ``plotted`` help),
 ``page`` (what every page shares: its policy, escaping, pictures inside), ``answer``, ``tables``,
 ``pictures`` and ``survival`` (parts of the audit's page), ``audit_page``, ``model_page`` with
-``graph_picture``, ``collecting`` with ``audits_page`` (many audits), and ``exporting``. ``templates/`` holds
-the HTML, style and script of all pages, those of the study and of plans too.
+``graph_picture``, ``collecting`` with ``audits_page`` (many audits), ``exporting`` and ``saved`` (an audit
+read back). ``templates/`` holds the HTML, style and script of all pages, those of the study and of plans too.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any, Protocol
 
 import numpy as np
@@ -68,7 +69,7 @@ class Distortion:
             return "distortion over all triples not measured: no gene could be conditioned on"
         what = "pooling" if self.settings["kind"] == "single-cell" else "further pooling"
         return (
-            f"over every one of {s['n_triples']:,} triples, {what} moves partial correlations by "
+            f"over all {s['n_triples']:,} triples, associated or not, {what} moves partial correlations by "
             f"{_with_interval(moved)} where they are {_with_interval(size)} (root mean squares)"
         )
 
@@ -111,7 +112,7 @@ class Gram(Protocol):
 
 @texts_of(describe, linearity)
 def pooling_distortion(
-    adata: AnnData | pd.DataFrame | Expression,
+    adata: AnnData | pd.DataFrame | Expression | str | PathLike[str],
     *,
     middle: Sequence[str] | None = None,
     correction: str = "auto",
@@ -139,7 +140,8 @@ def pooling_distortion(
     Parameters
     ----------
     adata
-        Samples or cells x genes: AnnData, DataFrame, or an :class:`~poolproof.data.expression.Expression`.
+        Samples or cells x genes: AnnData, DataFrame, the path of a file, or an
+        :class:`~poolproof.data.expression.Expression`.
     middle
         Names of middle genes; None: all.
     correction

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def write_triples(result: Triples, place: Path) -> None:
 
 @texts_of(describe, linearity)
 def screen_triples(
-    adata: AnnData | pd.DataFrame | Expression,
+    adata: AnnData | pd.DataFrame | Expression | str | PathLike[str],
     *,
     middle: Sequence[str] | int | None = None,
     triples: pd.DataFrame | Sequence[tuple[str, str, str]] | None = None,
@@ -139,7 +140,8 @@ def screen_triples(
     Parameters
     ----------
     adata
-        Samples or cells x genes: AnnData, DataFrame, or an :class:`~poolproof.data.expression.Expression`.
+        Samples or cells x genes: AnnData, DataFrame, the path of a file, or an
+        :class:`~poolproof.data.expression.Expression`.
     middle
         Middle genes y: names; a number of them, drawn with ``seed``; None: all.
     triples

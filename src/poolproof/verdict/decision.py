@@ -104,8 +104,8 @@ def _bent(evidence: Evidence) -> tuple[str, str]:
             "no factor that could tell."
         )
     made = (
-        f"Affine equations with common causes can make a bend share of {floor['floor']:.1%} where "
-        f"{floor['n_genes']:,} genes show {floor['bend_share']:.1%}"
+        f"Affine equations with common causes can make a bend share of {floor['floor']:.1%} where the "
+        f"{floor['n_genes']:,} genes compared show {floor['bend_share']:.1%}"
     )
     if floor["evidence"]:
         return names.CONTRADICTED, (
