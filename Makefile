@@ -8,7 +8,7 @@
 .DELETE_ON_ERROR:
 
 PYTHON =
-PYTEST_ARGS = -n 2
+PYTEST_ARGS = -n 2 --dist worksteal
 
 # Run, not looked up: a version manager may put names on PATH that fail when they are run.
 usable = -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
