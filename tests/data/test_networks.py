@@ -251,7 +251,7 @@ def test_match_genes__identifier_before_symbol_and_all_of_one_symbol():
     match = match_genes(["g1", "Irf1", "foo"], GENES, SYMBOLS)
     assert match.genes.tolist() == [0, 1, 2]
     assert match.names.tolist() == [0, 1, 1]
-    assert match.sentence == "2 of 3 regulators matched (1 by identifier, 1 by symbol)"
+    assert match.sentence == "2 of 3 regulators matched (1 by identifier, 1 by symbol); not found: 'foo'"
 
 
 def test_match_genes__case_is_ignored_only_where_nearly_nothing_matches():
@@ -363,7 +363,10 @@ def test_real_networks__match_their_data(network, data, symbols, n_edges, n_matc
 def test_real_networks__regulators_match(network, data, symbols, sentence):
     names = read_regulators(shared_data(f"network_{network}.csv"))
     var = anndata.read_h5ad(shared_data(f"{data}.h5ad"), backed="r").var
-    assert match_genes(names, var.index, None if symbols is None else var[symbols]).sentence == sentence
+    assert (
+        match_genes(names, var.index, None if symbols is None else var[symbols]).sentence.split(";")[0]
+        == sentence
+    )
 
 
 def test_read_edges__sign_0_is_unknown_among_signs_and_no_edge_among_ones(tmp_path):
@@ -373,3 +376,11 @@ def test_read_edges__sign_0_is_unknown_among_signs_and_no_edge_among_ones(tmp_pa
     assert len(unknown) == 2
     flags = read_edges(written(tmp_path, "source,target,sign\nA,B,1\nA,C,0\n"))
     assert flags[["regulator", "target"]].to_numpy().tolist() == [["A", "B"]]
+
+
+def test_match_genes__names_that_are_not_found_are_told_and_escaped():
+    names = ["A", *(f"\x1b{i}" for i in range(8))]
+    told = match_genes(names, ["A", "B"], None).sentence
+    assert told.startswith("1 of 9 regulators matched (by identifier); not found: ")
+    assert told.endswith("and 3 more")
+    assert "\x1b" not in told

@@ -1,9 +1,11 @@
 """What values look like that no control can see."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 
+from poolproof import describe
 from poolproof.data.suspicions import closure, reads_for_molecules, suspicions_of
 
 NAMES = np.array([f"g{i}" for i in range(50)])
@@ -49,3 +51,18 @@ def test_suspicions__amounts_only_where_they_are_shares():
     shares = 1e6 * values / values.sum(axis=1, keepdims=True)
     assert len(suspicions_of(shares, NAMES, "additive", None)) == 1
     assert suspicions_of(np.log1p(shares), NAMES, "log", None) == []
+
+
+def test_logs_rounded_to_whole_numbers__are_doubted_and_counts_are_not():
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(rng.gamma(5.0, np.geomspace(1.0, 4e3, 40), (80, 40))).astype(float)
+    columns = [f"GENE{i}" for i in range(40)]
+    said = "logs rounded to whole numbers"
+
+    def notes(values):
+        table = pd.DataFrame(values, index=[f"s{i}" for i in range(80)], columns=columns)
+        return " ".join(describe(table, kind="bulk").warnings)
+
+    assert said not in notes(counts)
+    assert said in notes(np.round(np.log2(counts + 1)))
+    assert said not in notes(rng.poisson(8.0, (80, 40)).astype(float)), "the least that counts vary"

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -83,9 +84,9 @@ BRANCHES = {
     ),
     "nothing explained": (
         {"population": share(0.1, 0.2) | {"bend_share": None, "low": None, "high": None}},
-        "inconclusive", "nothing to judge",
+        "inconclusive", "does not stand out from chance",
     ),
-    "not measured": ({"population": None}, "inconclusive", "nothing to judge"),
+    "not measured": ({"population": None}, "inconclusive", "does not stand out"),
 }  # fmt: skip
 
 
@@ -173,10 +174,13 @@ def test_next_steps__bent_without_evidence_asks_for_directions_or_perturbations(
 
 
 def test_next_steps__counts_that_are_too_few_for_a_floor_are_named():
-    step, shallow = steps_of({"population": BENT, "floor": floor(False), "scale_tested": "counts"})
+    bent = {"population": BENT, "floor": floor(False), "scale_tested": "counts"}
+    step, shallow = steps_of(bent | CELLS, mean_counts=np.array([0.5, 3.0, 14.9, 15.0]))
     assert "knock-out" in step
-    assert "15 counts" in shallow
-    assert shallow not in steps_of({"population": BENT, "floor": floor(False)})
+    assert "3 of 4 genes have fewer than 15 counts a cell" in shallow
+    assert "counts a sample" in steps_of(bent, mean_counts=np.array([1.0]))[1]
+    assert len(steps_of(bent, mean_counts=np.array([6000.0, 8000.0, 2.0]))) == 1
+    assert len(steps_of({"population": BENT, "floor": floor(False)})) == 1
 
 
 def test_next_steps__an_interval_across_the_margin_says_how_many_would_do():

@@ -73,7 +73,9 @@ def commands(context: click.Context, version: bool, verbose: bool) -> None:
 
 @commands.command(name="audit")
 @click.argument("source", metavar="INPUT")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder for the results; needed unless --dry-run."
+)
 @click.option("--force", is_flag=True, help="Replace an earlier result in that folder.")
 @click.option(
     "--resume/--no-resume",
@@ -150,7 +152,7 @@ def commands(context: click.Context, version: bool, verbose: bool) -> None:
 @config_options
 def audit_command(
     source: str,
-    out: Path,
+    out: Path | None,
     force: bool,
     resume: bool,
     dry_run: bool,
@@ -198,6 +200,8 @@ def audit_command(
             given = reading(Large(options["layer"], memory, files))
             show_preview(given, memory=memory, threads=threads, quiet=quiet, as_json=as_json)
         return
+    if out is None:
+        raise click.MissingParameter(param_hint="'--out'", param_type="option")
     with result_folder(out, force=force) as place, contextlib.ExitStack() as files:
         if dask is not None:
             from ..pairs.workers import open_client

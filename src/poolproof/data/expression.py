@@ -41,7 +41,7 @@ from .scale import (
     undo_log,
 )
 from .taking import Taken, genes_only, take
-from .traps import counted_twice, refuse_identifiers, traps_of
+from .traps import counted_twice, refuse_identifiers, rounded_logs, traps_of
 from .value_checks import check_counts, check_values, find_counts_elsewhere
 
 SCALED = (
@@ -268,7 +268,7 @@ def describe(
     scale = _scale_of(scale, base, offset, facts, matrix, taken, layer, warnings)
     if scale == "counts":
         check_counts(facts, matrix, genes, obs_names, warnings)
-        warnings += counted_twice(matrix)
+        warnings += [*counted_twice(matrix), *rounded_logs(matrix)]
     scale_tested = scale
     if scale == "log":
         base, offset, said = log_parameters(base, offset, facts, statement=taken.statement, log1p=taken.log1p)

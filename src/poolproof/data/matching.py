@@ -19,6 +19,9 @@ OTHER_TARGET_NAMES = ("targetgeneid", "targetgenesymbol")
 # Written where a gene has no symbol; taken for a symbol only if a single gene bears it.
 PLACEHOLDERS = frozenset({"", "-", ".", "na", "n/a", "nan", "none", "null"})
 
+N_NAMED = 5
+"""Names not found that are told."""
+
 
 class GeneMatch(NamedTuple):
     """Names that were found among the genes of the data."""
@@ -75,7 +78,7 @@ def match_genes(
     Examples
     --------
     >>> match_genes(["STAT1", "IRF1", "FOO"], ["ENSG1", "ENSG2", "ENSG3"], ["IRF1", "STAT1", "GBP1"])
-    GeneMatch(genes=array([0, 1]), names=array([1, 0]), sentence='2 of 3 regulators matched (by symbol)')
+    GeneMatch(genes=array([0, 1]), names=array([1, 0]), sentence="2 of 3 ... 'FOO'")
     """
     genes, symbols = _both_names(genes, symbols)
     names = list(dict.fromkeys(map(str, names)))
@@ -90,7 +93,10 @@ def match_genes(
             first.setdefault(gene, position)
     matched = np.array(sorted(first), dtype=np.intp)
     positions = np.array([first[gene] for gene in sorted(first)], dtype=np.intp)
-    return GeneMatch(matched, positions, f"{len(found):,} of {len(names):,} {what} matched ({how})")
+    sentence = f"{len(found):,} of {len(names):,} {what} matched ({how})"
+    return GeneMatch(
+        matched, positions, sentence + _missing([n for i, n in enumerate(names) if i not in found])
+    )
 
 
 def match_edges(edges: pd.DataFrame, genes: Iterable[str], symbols: Iterable[str] | None = None) -> EdgeMatch:
@@ -240,6 +246,14 @@ def _match(
     if len(ways) == 1:
         return found, next(iter(ways))
     return found, ", ".join(f"{count:,} {way}" for way, count in ways.items())
+
+
+def _missing(names: Sequence[str]) -> str:
+    """The names that no gene has, or the first of them."""
+    if not names:
+        return ""
+    more = f" and {len(names) - N_NAMED:,} more" if len(names) > N_NAMED else ""
+    return f"; not found: {', '.join(repr(printable(name, 30)) for name in names[:N_NAMED])}{more}"
 
 
 def _nothing_matched(what: str, names: Sequence[str], genes: list[str], symbols: list[str]) -> str:

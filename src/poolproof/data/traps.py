@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
+from .._arrays import dense_columns
 from .._checks import InputError, printable
 from .scale import is_sparse
 from .tables import GENE_WORDS
@@ -23,6 +24,15 @@ LEAST_VALUES = 100
 """Counts other than 0 that a word about their common factor needs."""
 MOST_DIFFERENT = 0.9
 """Share of different values from which a sample of whole numbers holds identifiers."""
+
+LEAST_MEAN = 2.0
+"""Mean from which a gene tells logs from counts."""
+LEAST_GENES = 10
+MOST_OF_GENES = 0.5
+LARGEST_LOG = 64.0
+"""No count has a larger logarithm, to any base in use."""
+LEAST_SPREAD = 0.5
+"""Variance over mean of most genes below which values are no counts."""
 
 
 def traps_of(data: Any, layer: str | None) -> list[str]:
@@ -85,6 +95,34 @@ def counted_twice(counts: Any) -> list[str]:
         f"{what}: mates of a pair were counted one by one, as featureCounts -p does without "
         "--countReadPairs, or counts were multiplied; the noise of counting is then larger than that of "
         "counts: count pairs, or pass --test robust"
+    ]
+
+
+def rounded_logs(counts: Any) -> list[str]:
+    """A sentence where most genes vary less than counts can: logs rounded to whole numbers do.
+
+    The variance of counts is at least their mean (that of a Poisson law), but for what chance takes off.
+
+    Examples
+    --------
+    >>> counts = np.random.default_rng(0).poisson(np.geomspace(20.0, 2e4, 50), (60, 50)).astype(float)
+    >>> rounded_logs(counts), len(rounded_logs(np.round(np.log2(1 + counts))))
+    ([], 1)
+    """
+    mean = np.asarray(counts.mean(axis=0)).ravel()
+    genes = np.flatnonzero(mean >= LEAST_MEAN)
+    if len(genes) < LEAST_GENES or len(genes) < MOST_OF_GENES * np.count_nonzero(mean):
+        return []
+    if float(counts.max()) > LARGEST_LOG:
+        return []
+    values = dense_columns(counts, genes)
+    spread = float(np.nanmedian(values.var(axis=0) / mean[genes]))
+    if not spread < LEAST_SPREAD:
+        return []
+    return [
+        f"the variance of most genes is {spread:.2g} times their mean, less than counting alone gives: these "
+        "may be logs rounded to whole numbers; if so give them before rounding, or pass --scale log with its "
+        "base and offset"
     ]
 
 

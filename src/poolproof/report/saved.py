@@ -34,7 +34,7 @@ class SavedAudit(Mapping[str, pd.DataFrame]):
 
     def __getitem__(self, name: str) -> pd.DataFrame:
         if name not in self._paths:
-            raise KeyError(name)
+            raise KeyError(f"{name}: expected one of {', '.join(self)}")
         if name not in self._read:
             self._read[name] = read_table(self._paths[name])
         return self._read[name]

@@ -5,8 +5,8 @@ middle genes), ``partial`` (downdates of covariances), ``score_conditioner`` and
 (their two sources), ``screening`` (all triples in tiles; ``quick_screen`` hands them to ``compiled``
 loops), ``table``, then ``every_triple``; ``figures`` for the report. ``citest`` has the slower
 tests of others, ``confirmation`` runs them on listed triples. What pooling does over every triple: ``gram``
-(sums over all pairs of ends), ``folds``, ``score_gram``, for counts ``count_parts`` and ``count_gram``,
-then ``distortion``.
+(sums over all pairs of ends), ``folds``, ``score_gram``, for counts ``count_parts``, ``count_residuals`` and
+``count_gram``, then ``distortion``.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ fractions: that of all ends less a matrix of rank 4.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
@@ -22,6 +22,7 @@ from ..pairs.count_engine import CountTest
 from ..pairs.count_kernels import CountDepth, count_targets
 from ..pairs.design import Level
 from .count_parts import Columns, Layout, Middle, Source, Tile, part_of
+from .count_residuals import Residuals
 from .folds import content_rank, draw_folds, folds_of
 from .gram import TILE, Sums, Totals, different_folds, pairs_of, products_of, same_end, sums_of, tile_totals
 
@@ -31,25 +32,6 @@ MOST_CELLS = 4000
 """Cells that residual covariances are taken from; with more, so many are drawn."""
 CLEAR = 4.0
 """Standard errors of its variance that an end must show: sums are divided by it."""
-
-
-@dataclass(frozen=True, eq=False)
-class Cross:
-    """What residual covariances add to the sums over ends, float64."""
-
-    gram: np.ndarray
-    """Products of the vectors of the block over all ends, shape ``(Y, J, J)``."""
-    left: np.ndarray
-    """Products of the vectors with the left columns of the covariances, shape ``(Y, J, columns)``."""
-    right: np.ndarray
-    """With the right columns."""
-    same: np.ndarray
-    """Sum over ends of the products of their own residual covariance in two folds, shape ``(Y, B, B)``."""
-    row: np.ndarray
-    """What the middle gene itself has in the sum of squares of covariances of two parts, ``(Y, S, S)``."""
-
-    def __add__(self, other: Cross) -> Cross:
-        return Cross(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Cross)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,15 +88,19 @@ class Slopes:
         left, rest = self.left.reshape(shape).sum(axis=2), self.rest.reshape(shape).sum(axis=2)
         return tile_totals(left, rest, s.astype(np.float64)), products_of(s)
 
-    def cross(
+    def of_middle(
         self, tile: Tile, middle: Middle, layout: Layout, columns: Columns, own: np.ndarray, row: np.ndarray
-    ) -> Cross:
-        """Sums over the ends that residual covariances need; ``row``: left columns of the middle genes."""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What sums over pairs of ends hold that is no pair of two different ends, summed over these ends.
+
+        ``row``: left columns of the middle genes. Returns the sum of the products of an end's own residual
+        covariance in two folds, ``(Y, B, B)``; and what the middle gene itself has in the sum of squares of
+        covariances of two parts, ``(Y, S, S)``.
+        """
         n_middle, n_parts, n_ends = self.bend.shape
-        vectors = np.concatenate([self.b, self.g, self.a[:, 0], self.a[:, 1]], axis=1)
-        left, right = columns.of(tile, layout)
+        left, right = columns.left(tile, layout), columns.right(tile, layout)
         itself = np.flatnonzero(own >= 0)
-        h, r, q = (middle.own[:, j, :, None].astype(vectors.dtype) for j in range(3))
+        h, r, q = (middle.own[:, j, :, None].astype(left.dtype) for j in range(3))
         b, g = self.b[:, layout.level], self.g[:, layout.level]
         diagonal = columns.diagonal(left, right, n_parts) * middle.used[:, layout.level, None]
         diagonal[itself, :, own[itself]] = 0.0
@@ -125,50 +111,10 @@ class Slopes:
         )
         twice = 2 * with_middle
         twice[itself, :, own[itself]] /= 2
-        flat = vectors.reshape(-1, n_ends)
-        return Cross(
-            np.matmul(vectors, vectors.transpose(0, 2, 1)).astype(np.float64),
-            (flat @ left.T).reshape(n_middle, -1, len(left)).astype(np.float64),
-            (flat @ right.T).reshape(n_middle, -1, len(right)).astype(np.float64),
+        return (
             np.matmul(rest, rest.transpose(0, 2, 1)).astype(np.float64),
             np.matmul(twice, with_middle.transpose(0, 2, 1)).astype(np.float64),
         )
-
-
-def residual_squares(
-    cross: Cross, squares: np.ndarray, middle: Middle, layout: Layout, part: np.ndarray
-) -> np.ndarray:
-    """Sum over all pairs of ends of the product of their residual covariances in two folds, ``(Y, B, B)``.
-
-    Each is C - U T U', U the four vectors b, g, a_1, a_2 of a part: the products are those of C, of C with U,
-    and of U with U.
-    """
-    n_middle, n_levels = middle.used.shape
-    n_parts = len(layout.level)
-    parts = np.arange(n_parts)
-    four = np.stack(
-        [layout.level, n_levels + layout.level, 2 * n_levels + parts, 2 * n_levels + n_parts + parts], axis=1
-    )
-    t = np.zeros((n_middle, n_parts, 4, 4))
-    h, r, q = (middle.own[:, j] for j in range(3))
-    t[:, :, 0, 0], t[:, :, 1, 1] = -h, -q
-    t[:, :, 0, 1] = t[:, :, 1, 0] = -r
-    t[:, :, 0, 2] = t[:, :, 2, 0] = t[:, :, 1, 3] = t[:, :, 3, 1] = 1.0
-    used = middle.used[:, layout.level]
-    t *= used[:, :, None, None]
-    gram = cross.gram[:, four][:, :, :, four]  # (Y, S, 4, S, 4)
-    both = np.einsum("ysij,ysjrk,yrkl,ysirl->ysr", t, gram, t, gram, optimize=True)
-    mixed = np.empty((n_middle, n_parts, n_parts))
-    for of in range(n_parts):
-        mine = part == of
-        product = np.matmul(cross.left[:, :, mine], cross.right[:, :, mine].transpose(0, 2, 1))
-        inside = product[:, four[:, :, None], four[:, None, :]]  # (Y, S, 4, 4)
-        mixed[:, of] = np.einsum("yrij,yrij->yr", inside, t) * used[:, of, None]
-    every = (
-        (squares - cross.row) * (used[:, :, None] & used[:, None]) - mixed - mixed.transpose(0, 2, 1) + both
-    )
-    shape = (n_middle, n_parts // n_levels, n_levels, n_parts // n_levels, n_levels)
-    return np.asarray(every.reshape(shape).sum(axis=(2, 4)))
 
 
 class CountGram:
@@ -217,8 +163,7 @@ class CountGram:
         if len(folds.order) > MOST_CELLS:
             some = part_of(levels, depth, folds.some(MOST_CELLS, seed))
             self._few = Source(test, *some, scale, dtype, memory)
-        few_layout = self._few.layout
-        self._squares = self._few.columns.squares(self._few.tile, self._few.n_tiles, few_layout)
+        self._residuals = Residuals(self._few, dtype)
 
     def blocks(self, middle: np.ndarray, size: int) -> list[np.ndarray]:
         """Middle genes that are done together."""
@@ -228,11 +173,12 @@ class CountGram:
         """Sums over all pairs of ends for some middle genes, and their status."""
         whole = self._whole.middle(middle)
         few = whole if self._few is self._whole else self._few.middle(middle)
-        row = self._few.left_of(middle)
+        left, right = self._few.columns_of(middle)
         totals: list[Totals] = []
         grams: list[np.ndarray] = []
         totals_few: list[Totals] = []
-        crosses: list[Cross] = []
+        same: list[np.ndarray] = []
+        row: list[np.ndarray] = []
         for at in range(self._whole.n_tiles):
             own = np.where(middle // TILE == at, middle - at * TILE, -1)
             tile = self._whole.tile(at)
@@ -245,10 +191,11 @@ class CountGram:
                 slopes = Slopes.of(tile, few, self._few.layout, own)
                 part, _ = slopes.totals(few)
             totals_few.append(part)
-            crosses.append(slopes.cross(tile, few, self._few.layout, self._few.columns, own, row))
+            of_end, of_middle = slopes.of_middle(tile, few, self._few.layout, self._few.columns, own, left)
+            same.append(of_end)
+            row.append(of_middle)
         total, total_few = reduce(Totals.__add__, totals), reduce(Totals.__add__, totals_few)
-        cross = reduce(Cross.__add__, crosses)
-        squared = residual_squares(cross, self._squares, few, self._few.layout, self._few.columns.part)
+        squared = self._residuals.of(few, right, add(row))
         gram = add(grams).transpose(0, 1, 3, 2, 4)
         known, freedom = _known(whole, self._whole.layout)
         result = sums_of(total, squared, gram, known, freedom)
@@ -256,7 +203,7 @@ class CountGram:
         status[~(whole.used.any(axis=1) & few.used.any(axis=1))] = names.TOO_FEW_COUNTS
         return replace(
             result,
-            partial=different_folds(squared - cross.same),
+            partial=different_folds(squared - add(same)),
             curve=different_folds(pairs_of(total_few.rest_sum) - total_few.rest),
         ), status
 

@@ -111,30 +111,19 @@ class Columns:
     part: np.ndarray
     """Part of each column, shape ``(columns,)``: those of the cells, then two for each slot."""
 
-    def of(self, tile: Tile, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
-        """Left and right columns, shape ``(columns, ends)``."""
-        x = tile.fractions
-        mean = tile.means[layout.slots[:, 1]]
+    def left(self, tile: Tile, layout: Layout) -> np.ndarray:
+        """Left columns, shape ``(columns, ends)``: of cells, means of slots, tied means."""
+        x, mean = tile.fractions, tile.means[layout.slots[:, 1]]
         tied = tile.tied + mean * self.excess[:, None].astype(x.dtype)
-        left = np.concatenate([x * self.weight[:, None].astype(x.dtype), mean, tied])
-        return left, np.concatenate([x, tile.tied, mean])
+        return np.concatenate([x * self.weight[:, None].astype(x.dtype), mean, tied])
+
+    def right(self, tile: Tile, layout: Layout) -> np.ndarray:
+        """Right columns, shape ``(columns, ends)``: of cells, tied, means of slots."""
+        return np.concatenate([tile.fractions, tile.tied, tile.means[layout.slots[:, 1]]])
 
     def diagonal(self, left: np.ndarray, right: np.ndarray, n_parts: int) -> np.ndarray:
         """Of the covariances in each part, shape ``(S, ends)``: with sampling noise."""
         return group_sums(left * right, self.part, n_parts).astype(left.dtype)
-
-    def squares(self, tiles: Callable[[int], Tile], n_tiles: int, layout: Layout) -> np.ndarray:
-        """Sum over all pairs of ends of the product of their covariances in two parts, shape ``(S, S)``."""
-        n = len(self.part)
-        lefts, rights = np.zeros((n, n)), np.zeros((n, n))
-        for at in range(n_tiles):
-            left, right = self.of(tiles(at), layout)
-            lefts += left @ left.T
-            rights += right @ right.T
-        lefts *= rights
-        n_parts = len(layout.level)
-        member = (self.part[:, None] == np.arange(n_parts)).astype(np.float64)
-        return np.asarray(member.T @ lefts @ member)
 
 
 class Source:
@@ -195,13 +184,16 @@ class Source:
             group_sums(x * self._less[:, None], layout.slot, len(layout.slots)).astype(self._dtype),
         )
 
-    def left_of(self, genes: np.ndarray) -> np.ndarray:
-        """Left columns of the covariances of some genes, shape ``(Y, columns)``."""
-        result: np.ndarray = np.empty((len(genes), len(self.columns.part)), dtype=self._dtype)
+    def columns_of(self, genes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Left and right columns of the covariances of some genes, shape ``(Y, columns)``."""
+        left: np.ndarray = np.empty((len(genes), len(self.columns.part)), dtype=self._dtype)
+        right = np.empty_like(left)
         for at in np.unique(genes // TILE):
             mine = genes // TILE == at
-            result[mine] = self.columns.of(self.tile(int(at)), self.layout)[0][:, genes[mine] - at * TILE].T
-        return result
+            tile, ends = self.tile(int(at)), genes[mine] - at * TILE
+            left[mine] = self.columns.left(tile, self.layout)[:, ends].T
+            right[mine] = self.columns.right(tile, self.layout)[:, ends].T
+        return left, right
 
     def middle(self, genes: np.ndarray) -> Middle:
         """What cells say of middle genes."""

@@ -335,13 +335,14 @@ def screen_associated(
     table = triple_table(genes, listed, rows, q_values(found, rows.p_value))
     counts = np.zeros((len(genes), 5), dtype=np.int64)
     counts[middle] = found.counts
+    asked = chosen if chosen is None or isinstance(chosen, np.ndarray) else order[middle]
     by_gene = gene_table(genes, expression.symbols[order], conditioner.status, n_ends, counts)
     return _labelled(
         table,
         by_gene.iloc[place].reset_index(drop=True),
         found.histogram,
         found.counts,
-        _distortion(expression, design, None if chosen is None else order[middle], options),
+        _distortion(expression, design, asked, options),
         expression,
         design,
         options,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from .. import _names as names
@@ -29,10 +30,8 @@ SPREADS = (
     "cells differ in it (--within); else do not read a graph learned from pools of these cells as one about "
     "the cells."
 )
-SHALLOW = (
-    "Genes of fewer than about 15 counts a cell hardly tell bent equations from common causes, however many "
-    "the cells (method 7a): sequence deeper, or audit the most counted genes alone."
-)
+DEEP = 15
+"""Counts a cell from which a gene tells bent equations from common causes (method 7a)."""
 
 
 def next_steps(
@@ -45,6 +44,7 @@ def next_steps(
     untested: Mapping[str, int] | None = None,
     counts_elsewhere: Sequence[str] = (),
     n_affine: int = 0,
+    mean_counts: np.ndarray | None = None,
 ) -> list[str]:
     """Say what would settle a verdict, or what follows from it.
 
@@ -66,6 +66,8 @@ def next_steps(
         Names of layers, or ``raw``, that hold counts.
     n_affine
         Pairs that are affine by equivalence.
+    mean_counts
+        Mean counts of the genes tested, where values are counts.
 
     Returns
     -------
@@ -89,7 +91,7 @@ def next_steps(
             "below; directions need non-Gaussian cells or interventions."
         )
     elif evidence.measured:
-        steps += _to_settle(evidence, population)
+        steps += _to_settle(evidence, mean_counts)
     elif untested is None:
         steps.append(
             "Use more samples or cells, genes that vary together, or fewer genes (--regulators, --network)."
@@ -140,15 +142,14 @@ def _straight_regulators(evidence: Evidence, population: pd.DataFrame) -> list[s
     return rows["name"].astype(str).tolist()
 
 
-def _to_settle(evidence: Evidence, population: pd.DataFrame) -> list[str]:
+def _to_settle(evidence: Evidence, mean_counts: np.ndarray | None) -> list[str]:
     share = evidence.share
     if share["low"] > evidence.margin:
-        shallow = [SHALLOW] if evidence.scale_tested == "counts" else []
         return [
             "The relations are bent, so pools will distort what rests on them; only their cause is open. "
             "Name the regulators (--regulators, --network) or measure them: with directions given the share "
             "decides by itself. Else perturb: a knock-out tells a bent equation from a common cause.",
-            *shallow,
+            *_too_shallow(mean_counts, evidence.kind),
         ]
     if share["high"] < evidence.margin:
         if evidence.kind == names.BULK:
@@ -159,6 +160,18 @@ def _to_settle(evidence: Evidence, population: pd.DataFrame) -> list[str]:
             return [SPREADS]
         return ["Add cells, or deeper counts, until products of regulators and spreads can be tested."]
     return [_how_many(evidence)]
+
+
+def _too_shallow(mean_counts: np.ndarray | None, kind: str) -> list[str]:
+    """Where most genes have too few counts for the floor."""
+    if mean_counts is None or np.mean(mean_counts < DEEP) < 0.5:
+        return []
+    row = "cell" if kind == names.SINGLE_CELL else "sample"
+    return [
+        f"{int((mean_counts < DEEP).sum()):,} of {len(mean_counts):,} genes have fewer than {DEEP} counts a "
+        f"{row} and hardly tell bent equations from common causes, however many the {row}s: sequence deeper, "
+        "or audit the most counted genes alone."
+    ]
 
 
 def _above(evidence: Evidence, what: str) -> bool:

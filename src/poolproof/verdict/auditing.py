@@ -12,6 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from anndata import AnnData
 
@@ -230,6 +231,14 @@ def write_result(audit: Audit, place: Path, *, pairs_written: bool = False) -> N
     write_json(audit.summary, place / "verdict.json")
 
 
+def _mean_counts(result: Linearity) -> np.ndarray | None:
+    """Mean counts of the genes tested; None where values are no counts."""
+    if result.expression.scale_tested != "counts":
+        return None
+    matrix, tested = result.expression.matrix, (result.genes["status"] == names.OK).to_numpy()
+    return np.asarray(matrix.mean(axis=0)).ravel()[tested]
+
+
 def _edges(equations: Equations, claims: NetworkClaims | None) -> pd.DataFrame:
     """The edges of a network: beside the other parents, and what pooling leaves of them."""
     if claims is None:
@@ -384,6 +393,7 @@ def audit(
         untested=_untested(result),
         counts_elsewhere=expression.counts_elsewhere,
         n_affine=result.summary["n_affine"],
+        mean_counts=_mean_counts(result),
     )
     data = {
         "name": name,

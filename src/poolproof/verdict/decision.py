@@ -167,4 +167,8 @@ def _nothing_explained(evidence: Evidence) -> str:
     pairs = evidence.linearity["n_pairs_tested"]
     if not pairs:
         return "No pair could be tested: nothing to judge."
-    return f"{pairs:,} ordered pairs explain nothing in each other beyond chance: nothing to judge."
+    return (
+        f"Summed over all {pairs:,} ordered pairs, what genes explain in each other does not stand out from "
+        "chance, so there is no bend share; single strong pairs may. Fewer genes, chosen beforehand, would "
+        "tell more (--regulators, --pairs, --network)."
+    )

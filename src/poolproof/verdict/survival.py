@@ -104,8 +104,9 @@ def survival_of(
 
         def screened_anew() -> Triples:
             most = None if triples == "all" else _affordable(result)
+            middle = associations.regulators if result.summary["directed"] else None
             return screen_associated(
-                result.expression, result.design, associations, None, options, result.settings, most=most
+                result.expression, result.design, associations, middle, options, result.settings, most=most
             )
 
         screened = part("triples", screened_anew)
