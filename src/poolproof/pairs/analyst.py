@@ -213,7 +213,7 @@ class Analyst:
 
     def engine(self, design: Design) -> Engine:
         """The test of a design."""
-        settings = replace(self.settings, agree_below=self.rule.margin)
+        settings = replace(self.settings, agree_below=self.rule.margin, bound_p=self.rule.fdr)
         return engine_of(self.expression, design, settings)
 
     def streamed(self, design: Design, report: Callable[[int], Any]) -> Engine:

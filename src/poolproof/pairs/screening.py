@@ -168,7 +168,7 @@ def screen(
             codes = association[rows, at], strength[rows, at]
             collected.add(outcome, state[rows, at], codes, ~near, places)
         doubt &= targets[None] != regulators[rows, None]
-        for chosen, columns, outcome in exact_groups(engine, block, doubt, targets):
+        for chosen, columns, outcome in exact_groups(engine, block, doubt, targets, bound_from):
             where = np.ix_(np.arange(rows.start, rows.stop)[chosen], columns)
             inside = doubt[np.ix_(chosen, columns)]
             new = (
@@ -338,12 +338,13 @@ def strength_of(r2: np.ndarray) -> np.ndarray:
 
 
 def exact_groups(
-    engine: Engine, block: Any, wanted: np.ndarray, targets: np.ndarray
+    engine: Engine, block: Any, wanted: np.ndarray, targets: np.ndarray, bound_from: float = 0.0
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Outcome]]:
     """Recompute wanted pairs of a block in float64.
 
     Yields regulators of the block, columns of ``targets`` and the outcome: all regulators together with
-    the columns that any of them wants, if that wastes little, else one regulator at a time.
+    the columns that any of them wants, if that wastes little, else one regulator at a time. For
+    ``bound_from`` see :class:`~poolproof.pairs.outcome.Engine`; inf: no bound is wanted.
     """
     columns = np.flatnonzero(wanted.any(axis=0))
     rows = np.flatnonzero(wanted.any(axis=1))
@@ -358,7 +359,10 @@ def exact_groups(
         for low in range(0, len(at), TILE):
             part = at[low : low + TILE]
             again = wanted[np.ix_(chosen, part)]
-            yield chosen, part, engine.outcome(features, targets[part], np.float64, exact=True, again=again)
+            outcome = engine.outcome(
+                features, targets[part], np.float64, exact=True, bound_from=bound_from, again=again
+            )
+            yield chosen, part, outcome
 
 
 def _histogram(codes: np.ndarray, state: np.ndarray, size: int) -> np.ndarray:
@@ -403,7 +407,7 @@ def _settle(
         block = kept.some(start, mine)
         wanted = near[0][mine] | near[1][mine]
         p_values = [np.full(wanted.shape, np.nan), np.full(wanted.shape, np.nan)]
-        for chosen, columns, outcome in exact_groups(engine, block, wanted, targets):
+        for chosen, columns, outcome in exact_groups(engine, block, wanted, targets, np.inf):
             at = np.ix_(chosen, columns)
             for p, close, law in zip(p_values, near, (outcome.bend, outcome.association), strict=True):
                 if close[np.ix_(mine[chosen], columns)].any():
