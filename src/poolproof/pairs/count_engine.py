@@ -38,11 +38,14 @@ from .count_kernels import (
 from .count_replicates import N_BENDS, Guard, Replicates, ReplicateSums, SumsOf, replicate_laws
 from .design import Design, Level
 from .outcome import Either, NullLaw, Outcome
+from .quick_counts import COMPILED_FROM, QuickBlock, loops, quick_features
 from .settings import EngineSettings
 
 CLOSE = 2e-3
 """Relative distance from the margin within which screening leaves a bound to float64."""
 TARGETS_AT_ONCE = 256
+AT_ONCE, QUICK_AT_ONCE = 28, 64
+"""Regulators of a block, whose columns of the tests are multiplied together."""
 SIGNIFICANT = 5.991464547107979
 """Statistic of a bend at 5 %: below it, it need not be guarded."""
 
@@ -70,6 +73,9 @@ class CountTest:
     """
 
     columns = COLUMNS
+    quick = False
+    """Whether compiled loops do the work."""
+    at_once = 0
     bend_df = float(N_BENDS)
     cuts_r2 = True
     untested_status = names.TOO_FEW_COUNTS
@@ -123,6 +129,8 @@ class CountTest:
         self._projected = [with_strata(level) for level in self.levels] if agree_below else []
         self._replicates = Replicates.of(self.levels, self.weight)
         chunks = [np.arange(i, min(i + chunk, self.n_genes)) for i in range(0, self.n_genes, chunk)]
+        self.quick = loops() is not None and self.n * float(self.n_genes) ** 2 >= COMPILED_FROM
+        self.at_once = QUICK_AT_ONCE if self.quick else AT_ONCE
         self.unit = np.concatenate([self._unit(genes) for genes in chunks])
         for kept in {np.dtype(dtype), np.dtype(np.float64)}:
             if self.n * self.n_genes * kept.itemsize <= memory:
@@ -212,10 +220,9 @@ class CountTest:
     def features(self, regulators: np.ndarray) -> CountBlock:
         """Build the columns of a block of regulators, in every level, float64."""
         regulators = np.asarray(regulators)
+        make = quick_features if self.quick else count_features
         built = [
-            count_features(
-                self.counts_of(regulators, level), depth, level, overdispersion=self.overdispersion
-            )
+            make(self.counts_of(regulators, level), depth, level, overdispersion=self.overdispersion)
             for level, depth in zip(self.levels, self.depth, strict=True)
         ]
         return CountBlock(regulators, built)
@@ -232,6 +239,8 @@ class CountTest:
     ) -> Outcome:
         """Test a block of regulators against targets."""
         blocks = self.target_blocks(targets, dtype)
+        if self.quick and not exact and dtype == np.float32 and not self.has_replicates:
+            return self._quick_outcome(features, blocks, np.arange(self.n_genes)[targets], bound_from)
         moments = [
             count_moments(f, t, level)
             for f, t, level in zip(features.levels, blocks, self.levels, strict=True)
@@ -249,6 +258,23 @@ class CountTest:
             wanted = self._wanted(result, features, genes, bound_from)
             of_counts = Counted(features.levels, blocks, moments, estimates, usable)
             put_bounds(result, wanted, self.levels, self.weight, of_counts)
+        self._agree(result, features, genes, usable, bound_from)
+        return result
+
+    def _quick_outcome(
+        self, features: CountBlock, blocks: list[CountTargets], genes: np.ndarray, bound_from: float
+    ) -> Outcome:
+        """The same by compiled loops."""
+        usable = np.stack([enough_together(f, t) for f, t in zip(features.levels, blocks, strict=True)])
+        own = features.regulators[:, None] == genes
+        itself = np.where(own.any(axis=1), own.argmax(axis=1), -1)
+        of = QuickBlock(features.levels, blocks, self.levels, self.weight, usable, itself, SIGNIFICANT)
+        n_levels = usable.sum(axis=0)
+        df = n_levels if len(self.levels) > 1 else np.array([[1]])
+        laws = NullLaw(of.sums.statistic, N_BENDS * df), NullLaw(of.sums.z2, df)
+        result = self._outcome_of(of.sums.line, of.sums.bend, self._spread(blocks, usable), laws)
+        result.statistic, result.tested, result.doubt = of.sums.statistic, n_levels > 0, of.sums.doubt
+        result.share_upper = of.uppers(self._wanted(result, features, genes, bound_from))
         self._agree(result, features, genes, usable, bound_from)
         return result
 
@@ -346,9 +372,6 @@ class CountTest:
         weighted = list(zip(self.weight, estimates, strict=True))
         line = total([w * e.line for w, e in weighted])
         bend = total([w * e.bend for w, e in weighted])
-        spread = total(
-            [np.broadcast_to(w * t.variance, line.shape) for w, t in zip(self.weight, blocks, strict=True)]
-        )
         n_levels = usable.sum(axis=0)
         doubt = total([e.doubt for e in estimates]) > 0
         if self.design.n_clusters:
@@ -368,18 +391,32 @@ class CountTest:
             statistic = total(walds)
             laws = NullLaw(statistic, N_BENDS * df), NullLaw(total([e.z2 for e in estimates]), df)
             upper = np.ones_like(line)
+        result = self._outcome_of(line, bend, self._spread(blocks, usable), laws)
+        result.share_upper, result.statistic, result.tested, result.doubt = upper, statistic, tested, doubt
+        return result
+
+    def _spread(self, blocks: list[CountTargets], usable: np.ndarray) -> np.ndarray:
+        """Variance of p_y over the levels in which the pair can be tested, shape ``(R, m)``."""
+        parts = zip(self.weight, blocks, strict=True)
+        return in_levels(usable, [np.broadcast_to(w * t.variance, usable.shape[1:]) for w, t in parts])
+
+    def _outcome_of(
+        self, line: np.ndarray, bend: np.ndarray, spread: np.ndarray, laws: tuple[NullLaw, NullLaw]
+    ) -> Outcome:
+        """Line and bend as shares of the variance of the target; bounds at 1, nothing tested, no doubt."""
         scale = np.where(spread > 0, spread, np.inf)
         scale = np.maximum(scale, line + np.where(np.isnan(bend), 0, bend))  # noise can put R2 above 1
+        nothing = np.zeros(line.shape, dtype=bool)
         return Outcome(
             r2_linear=line / scale,
             gain=bend / scale,
-            share_upper=upper,
+            share_upper=np.ones_like(line),
             bend=laws[0],
             association=Either(laws),
-            statistic=statistic,
+            statistic=laws[0].value,
             n=np.array([[self.n]]),
-            tested=tested,
-            doubt=doubt,
+            tested=nothing,
+            doubt=nothing,
         )
 
     def detectable(self, features: CountBlock, targets: np.ndarray) -> np.ndarray:

@@ -54,27 +54,37 @@ class Products(NamedTuple):
 
 def count_moments(features: CountFeatures, targets: CountTargets, level: Level) -> CountMoments:
     """Multiply a block of regulators with a block of targets: what both tests need."""
+    n = features.f.shape[2]
+    return assembled(features, targets.mean, n, products_of(features, targets, level))
+
+
+def products_of(features: CountFeatures, targets: CountTargets, level: Level) -> Products:
+    """The products that both tests need."""
     mixed = slice(_OF_TEST - N_TEST, _OF_TEST)
     with_y, cross = _with_targets(features.with_y[:_OF_TEST], mixed, targets, level)
     square = _product(features.ff[:N_TEST], targets.squares.T)
-    line = with_y[:3]
-    n = features.f.shape[2]
-    return assembled(features, targets.mean, n, Products(line, square, cross, with_y[3 : 3 + N_TEST]))
+    return Products(with_y[:3], square, cross, with_y[3 : 3 + N_TEST])
+
+
+def bound_products(features: CountFeatures, targets: CountTargets, level: Level) -> Products:
+    """Those that the bound of the share needs beside them; none with the line."""
+    n_mixed = len(_PAIRS) - N_TEST
+    with_y, cross = _with_targets(features.with_y[_OF_TEST:], slice(0, n_mixed), targets, level)
+    square = _product(features.ff[N_TEST:], targets.squares.T)
+    return Products(with_y[:0], square, cross, with_y[n_mixed:])
 
 
 def with_bound(
     features: CountFeatures, targets: CountTargets, level: Level, of: CountMoments
 ) -> CountMoments:
     """Moments with what the bound of the share needs beside them."""
-    n_mixed = len(_PAIRS) - N_TEST
-    with_y, cross = _with_targets(features.with_y[_OF_TEST:], slice(0, n_mixed), targets, level)
-    square = _product(features.ff[N_TEST:], targets.squares.T)
+    rest = bound_products(features, targets, level)
     means = targets.mean
     return CountMoments(
         of.n,
         of.mean,
-        of.cov | _covariances(features, means, of.n, of.mean, square, cross, N_TEST),
-        of.with_own + _with_own(features, means, of.n, of.mean, with_y[n_mixed:], N_TEST),
+        of.cov | _covariances(features, means, of.n, of.mean, rest.square, rest.cross, N_TEST),
+        of.with_own + _with_own(features, means, of.n, of.mean, rest.own, N_TEST),
         of.square,
     )
 
@@ -95,11 +105,10 @@ def _with_targets(
         found = _product(columns, y)
         return found, found[mixed] * targets.mean[0]
     edges = np.concatenate([[0], np.cumsum(sizes)])
-    cross: np.ndarray = np.zeros(())
+    cross = np.zeros((mixed.stop - mixed.start, columns.shape[1], y.shape[1]), dtype=columns.dtype)
     for c in range(len(sizes)):
         rows = slice(edges[c], edges[c + 1])
-        part = _product(np.ascontiguousarray(columns[mixed, :, rows]), y[rows]) * targets.mean[c]
-        cross = cross + part
+        cross += _product(np.ascontiguousarray(columns[mixed, :, rows]), y[rows]) * targets.mean[c]
     found = np.zeros((*columns.shape[:2], y.shape[1]), dtype=columns.dtype)
     for some in (slice(0, mixed.start), slice(mixed.stop, len(columns))):
         if some.stop > some.start:

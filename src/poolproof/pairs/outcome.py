@@ -221,6 +221,8 @@ class Engine(Protocol):
     """Degrees of freedom of the test of non-linearity with full bases, for statements of power."""
     columns: dict[str, int]
     """Columns of the matrix products per regulator, by what they meet."""
+    at_once: int
+    """Regulators whose products are best taken together; 0: by the number of columns."""
 
     def features(self, regulators: np.ndarray) -> Any:
         """Build the columns of a block of regulators, float64."""

@@ -140,6 +140,7 @@ class ScoreTest:
         genes = np.arange(self.n_genes)
         self.targets.prepare(dtype, memory, (genes[i : i + chunk] for i in range(0, self.n_genes, chunk)))
         self.cuts_r2 = False
+        self.at_once = 0
         self.untested_status = names.TOO_FEW_SAMPLES
         self.has_replicates = design.n_clusters > 0
         self.asks_twice = test == "robust" or self.has_replicates

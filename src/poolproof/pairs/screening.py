@@ -315,7 +315,7 @@ class _Collection:
 
 def block_size(engine: Engine, n_regulators: int, threads: int) -> int:
     """Regulators per block: enough columns for an efficient product, and work for every thread."""
-    wide = max(8, 320 // max(engine.columns.values()))
+    wide = engine.at_once or max(8, 320 // max(engine.columns.values()))
     return int(max(1, min(wide, -(-n_regulators // (2 * threads)))))
 
 
