@@ -16,8 +16,9 @@ import numpy as np
 from .calls import _STAT_LOWEST as STAT_LOWEST
 from .calls import _STAT_OFFSET as STAT_OFFSET
 from .calls import N_CODES
+from .collection import STRONG, TESTED
 from .screening import _R2_OFFSET as R2_OFFSET
-from .screening import FLAT, STRONG, TESTED
+from .screening import FLAT
 
 _LOWEST = np.float32(STAT_LOWEST)
 _OFFSET = np.int32(STAT_OFFSET)
@@ -161,3 +162,17 @@ def count_codes(histogram: np.ndarray, codes: np.ndarray, state: np.ndarray) -> 
     """Add the codes of tested pairs to their histogram, ``(65536,)``; all arrays flat."""
     for j in range(len(codes)):
         histogram[codes[j]] += np.int64(state[j] & _TESTED)
+
+
+@compiled()
+def finish_row(
+    codes: np.ndarray,
+    statistic: np.ndarray,
+    scratch: np.ndarray,
+    bits: np.ndarray,
+    table: np.ndarray,
+) -> None:
+    """Codes as :func:`put_codes` gives them; statistics are kept, ``bits`` is ``scratch`` as int32."""
+    for j in range(len(codes)):
+        scratch[j] = statistic[j]
+    put_codes(codes, scratch, bits, table)
