@@ -171,7 +171,8 @@ def screened_columns(result: Screen, wanted: np.ndarray, threads: int) -> Column
 
 
 def _screened_parts(result: Screen, wanted: np.ndarray, threads: int) -> Iterator[Columns]:
-    size = block_size(result.engine, len(result.regulators), threads)
+    wide = result.quick.AT_ONCE if result.quick else 0
+    size = block_size(result.engine, len(result.regulators), threads, wide)
 
     def work(start: int) -> Columns:
         rows = slice(start, min(start + size, len(result.regulators)))
