@@ -15,7 +15,8 @@ keeps float32 products from cancelling.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -74,15 +75,22 @@ class CountDepth:
     """Total count over all genes, or a known size factor, shape ``(n,)``."""
     known: bool
     """True: ``total`` is a size factor known from elsewhere, not a sum of the counts."""
+    _found: dict[tuple[int, int], np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def falling(self, order: int, less: int = 0) -> np.ndarray:
-        """The denominator of a factorial moment: ff(T - less, order), or s^order."""
-        if self.known:
-            return self.total**order
-        result = np.ones_like(self.total)
-        for i in range(order):
-            result = result * (self.total - less - i)
-        return result
+        """The denominator of a factorial moment: ff(T - less, order), or s^order; not to be changed."""
+        found = self._found.get((order, less))
+        if found is None:
+            found = self.total**order if self.known else _falling(self.total - less, order)
+            self._found[order, less] = found
+        return found
+
+
+def _falling(values: np.ndarray, order: int) -> np.ndarray:
+    result = np.ones_like(values)
+    for i in range(order):
+        result = result * (values - i)
+    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,15 +138,12 @@ class CountFeatures:
         """The same for some regulators of the block."""
         if len(regulators) == len(self.testable) and (np.diff(regulators) == 1).all():
             return self
-        axis = {field.name: 1 for field in fields(self)}
-        axis |= {"variance": 0, "n_high": 0, "testable": 0, "degree": 0, "own_cov": 2}
-        return CountFeatures(
-            **{name: np.take(getattr(self, name), regulators, axis=at) for name, at in axis.items()}
-        )
+        parts = {name: np.take(getattr(self, name), regulators, at) for name, at in REGULATOR_AXES.items()}
+        return CountFeatures(**parts)
 
     def astype(self, dtype: type) -> CountFeatures:
         """The same in another floating-point type."""
-        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays = {of.name: getattr(self, of.name) for of in fields(self)}
         return CountFeatures(
             **{name: a.astype(dtype) if a.dtype.kind == "f" else a for name, a in arrays.items()}
         )
@@ -256,8 +261,40 @@ class CountTerms:
     """As in :class:`CountFeatures`, shape ``(R,)``."""
 
 
+IN_CACHE = 2**15
+"""Numbers of an array of a few regulators and all cells, of which some twenty stay in a processor's cache."""
+
+
+def few_rows(x: np.ndarray) -> list[slice]:
+    """Runs of regulators, counts ``(R, n)``, whose arrays stay in cache; one run at least.
+
+    Examples
+    --------
+    >>> few_rows(np.zeros((3, 20_000)))
+    [slice(0, 1, None), slice(1, 2, None), slice(2, 3, None)]
+    """
+    size = max(1, IN_CACHE // max(x.shape[1], 1))
+    return [slice(low, min(low + size, len(x))) for low in range(0, max(len(x), 1), size)]
+
+
+Built = TypeVar("Built")
+
+
+def join_rows(parts: list[Built], axes: dict[str, int]) -> Built:
+    """What was built of runs of regulators as one; ``axes`` of the regulators, by field."""
+    if len(parts) == 1:
+        return parts[0]
+    joined = {name: np.concatenate([getattr(part, name) for part in parts], at) for name, at in axes.items()}
+    return type(parts[0])(**joined)
+
+
 def count_terms(x: np.ndarray, depth: CountDepth, level: Level, *, overdispersion: float = 0.0) -> CountTerms:
     """Terms of a block of regulators from their counts; parameters as in :func:`count_features`."""
+    axes = {"f": 1, "p": 1, "own": 1, "own_mean": 1, "n_high": 0, "testable": 0, "degree": 0}
+    return join_rows([_terms(x[rows], depth, level, overdispersion) for rows in few_rows(x)], axes)
+
+
+def _terms(x: np.ndarray, depth: CountDepth, level: Level, overdispersion: float) -> CountTerms:
     n = x.shape[1]
     strata, sizes = level.strata, np.bincount(level.strata)
     unit = (x / depth.falling(1)).mean(axis=1)
@@ -339,6 +376,28 @@ def count_features(
     overdispersion
         Squared coefficient of variation of technical noise beyond multinomial sampling.
     """
+    parts = [_features(x[rows], depth, level, overdispersion) for rows in few_rows(x)]
+    return join_rows(parts, REGULATOR_AXES)
+
+
+REGULATOR_AXES = {
+    "with_y": 1,
+    "ff": 1,
+    "d_sum": 1,
+    "dd_sum": 1,
+    "d_own_sum": 1,
+    "own_mean": 1,
+    "own_cov": 2,
+    "own_sum": 1,
+    "variance": 0,
+    "n_high": 0,
+    "testable": 0,
+    "degree": 0,
+}
+"""Of `CountFeatures`."""
+
+
+def _features(x: np.ndarray, depth: CountDepth, level: Level, overdispersion: float) -> CountFeatures:
     n = x.shape[1]
     sizes = np.bincount(level.strata)
     terms = count_terms(x, depth, level, overdispersion=overdispersion)
