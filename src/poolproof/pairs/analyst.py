@@ -271,6 +271,8 @@ class Analyst:
             raise NothingTestable(
                 f"at least 2 testable genes are needed, one of them a regulator; found {listed}; {way_out}"
             )
+        if isinstance(engine, CountTest):
+            engine.expect(len(tested) * len(targets))
         return screen(
             engine,
             tested,

@@ -18,7 +18,7 @@ from .._arrays import add, in_threads
 from .._names import OK
 from .._random import stream
 from .count_engine import CountTest
-from .count_kernels import few_rows
+from .count_rows import few_rows
 from .design import Design, n_independent
 from .intervals import Share, number_or_none, pair_variance, share_of, variances
 from .outcome import Engine
@@ -33,7 +33,7 @@ MAX_GENES = 1000
 MIN_PAIRS = 500
 MAX_SPLITS = 10
 BATCH = 16
-"""Genes whose halves are tested together, where there are few cells: see `count_kernels.few_rows`."""
+"""Genes whose halves are tested together, where there are few cells: see `count_rows`."""
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class CountTest:
     columns = COLUMNS
     quick = False
     """Whether compiled loops do the work."""
-    at_once = 0
+    at_once = AT_ONCE
     bend_df = float(N_BENDS)
     cuts_r2 = True
     untested_status = names.TOO_FEW_COUNTS
@@ -129,8 +129,6 @@ class CountTest:
         self._projected = [with_strata(level) for level in self.levels] if agree_below else []
         self._replicates = Replicates.of(self.levels, self.weight)
         chunks = [np.arange(i, min(i + chunk, self.n_genes)) for i in range(0, self.n_genes, chunk)]
-        self.quick = loops() is not None and self.n * float(self.n_genes) ** 2 >= COMPILED_FROM
-        self.at_once = QUICK_AT_ONCE if self.quick else AT_ONCE
         self.unit = np.concatenate([self._unit(genes) for genes in chunks])
         for kept in {np.dtype(dtype), np.dtype(np.float64)}:
             if self.n * self.n_genes * kept.itemsize <= memory:
@@ -141,6 +139,11 @@ class CountTest:
                 if kept == dtype and 2 * self.n * self.n_genes * kept.itemsize <= memory:
                     self._kept[kept] = [level.with_squares() for level in self._kept[kept]]
         self.regulator_status, self.target_status = self._status(chunks)
+
+    def expect(self, n_pairs: int) -> None:
+        """Have compiled loops do the work, where there are some and so many pairs repay it."""
+        self.quick = loops() is not None and n_pairs * float(self.n) >= COMPILED_FROM
+        self.at_once = QUICK_AT_ONCE if self.quick else AT_ONCE
 
     def counts_of(self, genes: np.ndarray, level: Level) -> np.ndarray:
         """Counts of genes in a level, shape ``(len(genes), n)``, float64."""

@@ -30,9 +30,8 @@ from .count_kernels import (
     CountTargets,
     by_stratum,
     count_terms,
-    few_rows,
-    join_rows,
 )
+from .count_rows import few_rows, join_rows
 from .design import Level
 from .kept_bends import bends_kept
 from .population_kernels import LevelSums

@@ -31,7 +31,7 @@ def loops() -> Any:
     """The compiled loops, or None where numba is not installed."""
     if find_spec("numba") is None:
         return None
-    return import_module(".compiled_counts", __package__)
+    return [import_module(f".compiled_{name}", __package__) for name in ("counts", "count_bounds", "columns")]
 
 
 def quick_features(
@@ -54,7 +54,7 @@ def quick_features(
     sums, own_mean = np.zeros((22, n_regulators, len(sizes))), np.zeros((6, n_regulators))
     own_cov, plain = np.zeros((2, 6, 6, n_regulators))
     own_sum = np.zeros((6, n_regulators, len(clusters) - 1))
-    import_module(".compiled_columns", __package__).fill_columns(
+    loops()[2].fill_columns(
         x,
         inverse,
         less,
@@ -110,7 +110,7 @@ class QuickBlock:
         itself: np.ndarray,
         wald_from: float,
     ) -> None:
-        self._loops = loops()
+        self._loops, self._bounds, _ = loops()
         self._features, self._targets, self._levels, self._weights = features, targets, levels, weights
         self.usable = usable
         self._n = sum(len(level.rows) for level in levels)
@@ -146,8 +146,8 @@ class QuickBlock:
         for i, (f, t, level) in enumerate(zip(self._features, self._targets, self._levels, strict=True)):
             usable = self.usable[i, rows, columns]
             rest = self._rest(f, t, level, pairs, wanted)
-            bound = _of_bound(self._loops, f)
-            self._loops.bound_level(
+            bound = _of_bound(self._bounds, f)
+            self._bounds.bound_level(
                 pieces,
                 pairs,
                 usable,
@@ -177,7 +177,7 @@ class QuickBlock:
             return np.concatenate([part[:, pairs[0], pairs[1]] for part in (of.cross, of.own, of.square)])
         edges = np.concatenate([[0], np.cumsum(np.bincount(level.strata))])
         rest = np.empty((13, pairs.shape[1]), dtype=np.float32)
-        self._loops.multiply_pairs(
+        self._bounds.multiply_pairs(
             rest,
             pairs,
             f.with_y[3 + 2 * N_TEST :],

@@ -277,19 +277,11 @@ def exact_groups(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Outcome]]:
     """Recompute wanted pairs of a block in float64.
 
-    Yields regulators of the block, columns of ``targets`` and the outcome: all regulators together with
-    the columns that any of them wants, if that wastes little, else one regulator at a time. For
+    Yields regulators of the block, columns of ``targets`` and the outcome: regulators together with the
+    columns that any of them wants, as long as that wastes less than one more call. For
     ``bound_from`` see :class:`~poolproof.pairs.outcome.Engine`; inf: no bound is wanted.
     """
-    columns = np.flatnonzero(wanted.any(axis=0))
-    rows = np.flatnonzero(wanted.any(axis=1))
-    if len(columns) == 0:
-        return
-    if len(columns) * len(rows) <= CALL_COST * len(rows) + 4 * int(wanted.sum()):
-        groups = [(rows, columns)]
-    else:
-        groups = [(rows[i : i + 1], np.flatnonzero(wanted[rows[i]])) for i in range(len(rows))]
-    for chosen, at in groups:
+    for chosen, at in _groups(np.flatnonzero(wanted.any(axis=1)), wanted):
         features = block.take(chosen)
         for low in range(0, len(at), TILE):
             part = at[low : low + TILE]
@@ -298,6 +290,31 @@ def exact_groups(
                 features, targets[part], np.float64, exact=True, bound_from=bound_from, again=again
             )
             yield chosen, part, outcome
+
+
+def _groups(rows: np.ndarray, wanted: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Regulators and the columns that any of them wants, halved for as long as that costs less.
+
+    Examples
+    --------
+    >>> [(len(rows), len(columns)) for rows, columns in _groups(np.arange(2), np.eye(2, dtype=bool))]
+    [(2, 2)]
+    >>> apart = np.kron(np.eye(2), np.ones((1, 1000))) > 0
+    >>> [(len(rows), len(columns)) for rows, columns in _groups(np.arange(2), apart)]
+    [(1, 1000), (1, 1000)]
+    """
+    if len(rows) == 0:
+        return []
+    whole = [(rows, np.flatnonzero(wanted[rows].any(axis=0)))]
+    if len(rows) == 1 or len(rows) * len(whole[0][1]) <= CALL_COST:
+        return whole
+    middle = len(rows) // 2
+    halves = _groups(rows[:middle], wanted) + _groups(rows[middle:], wanted)
+    return halves if _cost(halves) < _cost(whole) else whole
+
+
+def _cost(groups: list[tuple[np.ndarray, np.ndarray]]) -> int:
+    return sum(CALL_COST + len(rows) * len(columns) for rows, columns in groups)
 
 
 def exact_pairs(
