@@ -273,15 +273,7 @@ def _bends(x: np.ndarray, at: np.ndarray) -> np.ndarray:
     if inner < 1:
         return np.zeros((len(x), 0, x.shape[1]))
     step = np.diff(at)
-    i = np.arange(inner)
-    # second derivatives at the inner knots, of the spline that is 1 at each of them: A c = D
-    a = np.zeros((len(at), inner, inner))
-    d = np.zeros_like(a)
-    a[:, i, i] = (step[:, :-1] + step[:, 1:]) / 3
-    d[:, i, i] = -1 / step[:, :-1] - 1 / step[:, 1:]
-    a[:, i[1:], i[:-1]] = a[:, i[:-1], i[1:]] = step[:, 1:-1] / 6
-    d[:, i[1:], i[:-1]] = d[:, i[:-1], i[1:]] = 1 / step[:, 1:-1]
-    curvature = np.linalg.solve(a, d)
+    curvature = curvature_of(at)
     left, right = step[:, :-1, None], step[:, 1:, None]
     rise = np.clip((x[:, None] - at[:, :-2, None]) / left, 0.0, 1.0)
     fall = np.clip((at[:, 2:, None] - x[:, None]) / right, 0.0, 1.0)
@@ -294,3 +286,20 @@ def _bends(x: np.ndarray, at: np.ndarray) -> np.ndarray:
     bends += first[:, :, None] * np.minimum(x - at[:, :1], 0.0)[:, None]
     bends += last[:, :, None] * np.maximum(x - at[:, -1:], 0.0)[:, None]
     return bends
+
+
+def curvature_of(at: np.ndarray) -> np.ndarray:
+    """Second derivatives at the inner knots, of the natural splines that are 1 at each of them in turn.
+
+    ``at`` are knots, shape ``(g, n_knots)``; shape ``(g, knot, spline)``, inner ones.
+    """
+    step = np.diff(at)
+    inner = at.shape[1] - 2
+    i = np.arange(inner)
+    a = np.zeros((len(at), inner, inner))  # A c = D
+    d = np.zeros_like(a)
+    a[:, i, i] = (step[:, :-1] + step[:, 1:]) / 3
+    d[:, i, i] = -1 / step[:, :-1] - 1 / step[:, 1:]
+    a[:, i[1:], i[:-1]] = a[:, i[:-1], i[1:]] = step[:, 1:-1] / 6
+    d[:, i[1:], i[:-1]] = d[:, i[:-1], i[1:]] = 1 / step[:, 1:-1]
+    return np.linalg.solve(a, d)

@@ -11,7 +11,8 @@ from scipy import stats
 
 from poolproof.pairs import Design, make_design
 from poolproof.pairs.calls import share_upper
-from poolproof.pairs.count_engine import Z_COUNTS, CountTest
+from poolproof.pairs.count_bounds import Z_COUNTS
+from poolproof.pairs.count_engine import CountTest
 from poolproof.pairs.count_kernels import (
     MIN_TOGETHER,
     CountDepth,

@@ -3,8 +3,9 @@
 Imports the hall and data; triples, pools, verdict, report and study may import it. Read ``design``
 (levels, replicates, covariates), ``batches`` (that multiply genes), ``score_kernels``,
 ``masked_kernels`` and ``masked_growth`` (missing values), ``replicate_kernels``, ``count_kernels`` and
-``count_estimates`` (the algebra), ``score_engine`` and ``count_engine`` (the two tests, with one
-interface: ``outcome``), ``screening`` over ``keeping`` (all pairs in blocks),
+``count_estimates`` over ``count_rows``, ``count_bounds`` and ``count_replicates`` (the algebra),
+``score_engine`` and ``count_engine`` (the two tests, with one interface: ``outcome``), ``screening`` over
+``keeping`` and ``collection`` (all pairs in blocks),
 ``calls`` (from p-values to calls), ``table``, then ``settings``, ``plan``, ``analyst`` and
 ``every_pair``, which put it together. ``population`` says what all pairs say together:
 ``population_kernels`` and ``population_counts`` with ``kept_bends`` (the algebra), ``population_measures``
@@ -17,6 +18,10 @@ interface: ``outcome``), ``screening`` over ``keeping`` (all pairs in blocks),
 ``stream_products``, ``stream_agreement``, ``stream_genes``, ``stream_sums`` and ``stream_kernels``, the
 robust one in ``stream_scores`` over ``stream_score_sums``, ``stream_second`` and ``stream_splines``;
 ``stream_found`` is looked up by screens, and ``workers`` do the tasks.
+``quick_scores`` hands large classical and robust screens to compiled loops where numba is installed:
+``compiled_scores`` (from products to calls), ``compiled_bases`` (columns, and single pairs in float64),
+``compiled_growth`` (the second test), over ``compiled``; ``quick_counts`` does so for counts without
+replicates, with ``compiled_counts``, ``compiled_count_bounds`` and ``compiled_columns``.
 ``fitted``, ``figures`` and ``anndata_slots`` serve pictures and AnnData; ``needed`` says how many samples
 more.
 """

@@ -19,6 +19,7 @@ from .._parts import Parts
 from .._phases import phase
 from ..data.expression import Expression
 from .calls import bh_adjust
+from .collection import Columns
 from .control import SplitControl, split_control
 from .count_engine import CountTest
 from .design import Design
@@ -26,8 +27,9 @@ from .floor import N_COPIES, AffineFloor, affine_floor
 from .outcome import Engine
 from .plan import Task
 from .population import Population, population_of, restricted
+from .quick_scores import QuickScores
 from .score_engine import ScoreTest
-from .screening import INCONCLUSIVE, NEAR, UNTESTED, Associations, Columns, Rule, Screen, screen
+from .screening import INCONCLUSIVE, NEAR, UNTESTED, Associations, Rule, Screen, screen
 from .sensitivity import Sensitivity, share_sensitivity
 from .settings import EngineSettings
 from .table import (
@@ -132,7 +134,7 @@ class Analyst:
     ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any], Associations | None]:
         """Test the pairs: their table, that of the genes, the summary, and who is associated with whom."""
         engine = engines.tested
-        associations = None
+        associations = quick = None
         genes = self.expression.genes
         with self._phase("pairs", level) as done:
             if self.task.pairs is not None:
@@ -141,6 +143,7 @@ class Analyst:
                 tally = tally_list(columns, len(genes))
             else:
                 result = self.screen(engine, done, limit)
+                quick = result.quick
                 cut = result.bend_cut.p_value
                 associations = Associations.of(result)
                 tally = tally_screen(result, len(genes), self.task.directed)
@@ -155,7 +158,7 @@ class Analyst:
         return (
             table_of(columns, engine, genes),
             self._gene_table(engine, tally, design),
-            self._summary(tally, columns, typical, cut, engine),
+            self._summary(tally, columns, typical, cut, engine, quick),
             associations,
         )
 
@@ -213,7 +216,7 @@ class Analyst:
 
     def engine(self, design: Design) -> Engine:
         """The test of a design."""
-        settings = replace(self.settings, agree_below=self.rule.margin)
+        settings = replace(self.settings, agree_below=self.rule.margin, bound_p=self.rule.fdr)
         return engine_of(self.expression, design, settings)
 
     def streamed(self, design: Design, report: Callable[[int], Any]) -> Engine:
@@ -268,6 +271,8 @@ class Analyst:
             raise NothingTestable(
                 f"at least 2 testable genes are needed, one of them a regulator; found {listed}; {way_out}"
             )
+        if isinstance(engine, CountTest):
+            engine.expect(len(tested) * len(targets))
         return screen(
             engine,
             tested,
@@ -306,6 +311,7 @@ class Analyst:
         typical: Columns,
         cut: float,
         engine: Engine,
+        quick: QuickScores | None,
     ) -> dict[str, Any]:
         n = tally.n_associated
         associated = columns["call"] >= INCONCLUSIVE
@@ -326,7 +332,9 @@ class Analyst:
             "directed": self.task.directed,
             "share_contradicting": tally.share_contradicting,
             "median_nonlinear_share": _median(share),
-            "detectable_share": None if engine.has_replicates else detectable_share(typical, engine, p_cut),
+            "detectable_share": None
+            if engine.has_replicates
+            else detectable_share(typical, engine, p_cut, quick),
             "p_value_cut": p_cut,
             "n_kept": len(columns["call"]),
             "fdr": self.rule.fdr,
@@ -401,7 +409,9 @@ def spread_pairs(result: Screen, genes: np.ndarray) -> np.ndarray:
     return chosen
 
 
-def detectable_share(columns: Columns, engine: Engine, p_cut: float) -> float | None:
+def detectable_share(
+    columns: Columns, engine: Engine, p_cut: float, quick: QuickScores | None = None
+) -> float | None:
     """The non-linear share that a typical associated pair would show with power .8 (method 7.4).
 
     The median over rows at even steps of strength, so that neither draws nor gene order matter. With
@@ -412,7 +422,7 @@ def detectable_share(columns: Columns, engine: Engine, p_cut: float) -> float | 
         return None
     at = associated[np.unique(np.linspace(0, len(associated) - 1, TYPICAL_PAIRS).astype(int))]
     level = stats.chi2.isf(min(max(p_cut, 1e-300), 0.5), engine.bend_df)
-    gain = detectable_gain(engine, columns, at) * special.chndtrinc(level, engine.bend_df, 1 - POWER)
+    gain = detectable_gain(engine, columns, at, quick) * special.chndtrinc(level, engine.bend_df, 1 - POWER)
     return _median(gain / (gain + columns["r2_linear"][at]))
 
 

@@ -101,7 +101,7 @@ def guarded_wald(
     u2 = np.dot(slope[:, None], x[None])
     np.subtract(y, u2, out=u2)
     np.multiply(u2, u2, out=u2)
-    high = _upper_bin(x)
+    high = upper_bin(x)
     products = f[1] * f[1], f[1] * f[2], f[2] * f[2]
     moments = _moments(np.stack([np.ones(n), high, products[0] ** 2, *products]), x)
     sums = u2 @ np.stack([np.ones(n), high]).T
@@ -185,7 +185,7 @@ def _along(moment: np.ndarray, ybar: np.ndarray, slope: np.ndarray) -> list[_OfL
     return [_OfLine(*of) for of in zip(moment[:, 0].tolist(), one, two, four, strict=True)]
 
 
-def _upper_bin(x: np.ndarray) -> np.ndarray:
+def upper_bin(x: np.ndarray) -> np.ndarray:
     """Cells with large x, about a third of them; ties go to the smaller bin unless that is tiny."""
     place = UPPER * (len(x) - 1)
     low = int(place)

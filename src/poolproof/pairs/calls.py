@@ -104,16 +104,19 @@ def _closed_minus_log_sf(x: np.ndarray, df: int, df_residual: float | np.ndarray
 class CodeTable:
     """Codes of statistics by table look-up, for one law of the statistic under the null."""
 
+    codes: np.ndarray
+    """By the first bits of a statistic, shape ``(65536,)``, uint16."""
+
     def __init__(self, df: float, df_residual: float = np.inf) -> None:
         position = np.arange(N_CODES, dtype=np.int32) + _STAT_OFFSET
         level = (position << 11).view(np.float32).astype(np.float64)
         level[0] = 0.0
-        self._codes = code_of(minus_log_sf(level, df, df_residual))
+        self.codes = code_of(minus_log_sf(level, df, df_residual))
 
     def __call__(self, statistic: np.ndarray) -> np.ndarray:
         """Codes of float32 statistics, any shape."""
         bits = np.fmax(statistic, np.float32(_STAT_LOWEST)).view(np.int32) >> 11
-        return self._codes.take(np.minimum(bits - _STAT_OFFSET, N_CODES - 1))
+        return self.codes.take(np.minimum(bits - _STAT_OFFSET, N_CODES - 1))
 
 
 class StudentTable(CodeTable):
@@ -126,7 +129,7 @@ class StudentTable(CodeTable):
         few = np.append(level[::8], level[-1])  # between them -ln p is all but a line
         with np.errstate(over="ignore"):
             square = df * np.expm1(few / (df + 1))
-        self._codes = code_of(np.interp(level, few, minus_log_sf(np.minimum(square, 1e300), 1.0, df)))
+        self.codes = code_of(np.interp(level, few, minus_log_sf(np.minimum(square, 1e300), 1.0, df)))
         self._df = np.float32(df)
 
     def __call__(self, statistic: np.ndarray) -> np.ndarray:

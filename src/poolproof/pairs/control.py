@@ -18,6 +18,7 @@ from .._arrays import add, in_threads
 from .._names import OK
 from .._random import stream
 from .count_engine import CountTest
+from .count_rows import few_rows
 from .design import Design, n_independent
 from .intervals import Share, number_or_none, pair_variance, share_of, variances
 from .outcome import Engine
@@ -32,6 +33,7 @@ MAX_GENES = 1000
 MIN_PAIRS = 500
 MAX_SPLITS = 10
 BATCH = 16
+"""Genes whose halves are tested together, where there are few cells: see `count_rows`."""
 
 
 @dataclass(frozen=True)
@@ -104,15 +106,16 @@ def split_control(
         genes = np.sort(stream(seed, "split-count genes").choice(genes, max_genes, replace=False))
     if len(genes) == 0:
         return None
+    size = min(BATCH, few_rows(np.empty((BATCH, engine.n)))[0].stop)
     n_splits = int(min(MAX_SPLITS, -(-MIN_PAIRS // len(genes))))
 
-    def work(task: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, _Bends]:
+    def work(task: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, _Bends | None]:
         split, low = task
-        batch = genes[low : low + BATCH]
+        batch = genes[low : low + size]
         p_corrected, p_naive, tested, bends = _split_batch(engine, total, names, design, seed, split, batch)
         return p_corrected[tested], p_naive[tested], batch[tested], bends
 
-    tasks = [(split, low) for split in range(n_splits) for low in range(0, len(genes), BATCH)]
+    tasks = [(split, low) for split in range(n_splits) for low in range(0, len(genes), size)]
     parts = in_threads(work, tasks, threads)
     p, p_naive, tested_genes = (np.concatenate([part[:3][i] for part in parts]) for i in range(3))
     if len(p) == 0:
@@ -123,7 +126,7 @@ def split_control(
         float((p_naive < LEVEL).mean()),
         LEVEL,
         len(np.unique(tested_genes)),
-        _bend_share([part[3] for part in parts], design),
+        _bend_share([part[3] for part in parts if part[3] is not None], design),
     )
 
 
@@ -169,8 +172,8 @@ def _split_batch(
     seed: int,
     split: int,
     batch: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, _Bends]:
-    """p-values of the corrected and the naive test, first half -> second half, of some genes; and bends."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, _Bends | None]:
+    """p-values of the corrected and the naive test, first half -> second half, which genes; and bends."""
     halves = np.zeros((len(total), 2 * len(batch)))
     for i, gene in enumerate(batch):
         random = stream(seed, "split-count", split, str(names[gene]))
@@ -180,15 +183,31 @@ def _split_batch(
             half = random.binomial(counts.astype(np.int64), 0.5)
             halves[rows, i] = half
             halves[rows, len(batch) + i] = counts - half
-    own = np.arange(len(batch))
     known = engine.depth[0].known
     corrected = CountTest(halves, total, known, design, dtype=np.float64)
+    every = np.zeros(len(batch), dtype=bool)
+    usable = np.flatnonzero(_usable(corrected, len(batch)))
+    if len(usable) == 0:
+        return np.ones(len(batch)), np.ones(len(batch)), every, None
+    if len(usable) < len(batch):  # columns of the others cost as much, and are not used
+        halves = halves[:, np.concatenate([usable, len(batch) + usable])]
+        corrected = CountTest(halves, total, known, design, dtype=np.float64)
+    own = np.arange(len(usable))
     tests: list[Engine] = [corrected, ScoreTest(halves, total, design, dtype=np.float64)]
     p_values = []
-    tested = np.ones(len(batch), dtype=bool)
+    tested = np.ones(len(own), dtype=bool)
     for test in tests:
-        outcome = test.outcome(test.features(own), own + len(batch), np.float64, exact=True)
+        outcome = test.outcome(test.features(own), own + len(own), np.float64, exact=True)
         p_values.append(np.exp(-np.diagonal(outcome.bend.minus_log_p())))
         tested &= np.diagonal(np.broadcast_to(outcome.tested, outcome.gain.shape))
-        tested &= (test.regulator_status[own] == OK) & (test.target_status[own + len(batch)] == OK)
-    return p_values[0], p_values[1], tested, _bends(corrected, len(batch))
+        tested &= (test.regulator_status[own] == OK) & (test.target_status[own + len(own)] == OK)
+    every[usable] = tested
+    p_corrected, p_naive = np.ones((2, len(batch)))
+    p_corrected[usable], p_naive[usable] = p_values
+    return p_corrected, p_naive, every, _bends(corrected, len(own))
+
+
+def _usable(test: CountTest, n_genes: int) -> np.ndarray:
+    """Genes of which either half can be a regulator of the other, shape ``(n_genes,)``."""
+    of = np.stack([test.regulator_status == OK, test.target_status == OK]).reshape(2, 2, n_genes)
+    return np.asarray((of[0, 0] & of[1, 1]) | (of[0, 1] & of[1, 0]))

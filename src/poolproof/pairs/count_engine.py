@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -10,15 +10,14 @@ import scipy.sparse as sp
 from scipy import stats
 
 from .. import _names as names
-from .._arrays import add, as_slice, dense_columns
+from .._arrays import as_slice, dense_columns
 from ..data.expression import Expression
 from .agreement import reliability, smooth_upper, with_strata
 from .bursts import guard_block
-from .calls import minus_log_sf, share_upper
+from .count_bounds import Counted, in_levels, put_bounds, size_upper, where_resolved
 from .count_estimates import (
     CountLevel,
     CountMoments,
-    bound_pieces,
     cluster_sums,
     count_moments,
     level_estimates,
@@ -36,45 +35,19 @@ from .count_kernels import (
     enough_together,
     factorial_moment,
 )
+from .count_replicates import N_BENDS, Guard, Replicates, ReplicateSums, SumsOf, replicate_laws
 from .design import Design, Level
-from .donors import (
-    bends_left_out,
-    bound_from_replicates,
-    enough_replicates,
-    hotelling,
-    inverse_root,
-    jackknife,
-    ratio,
-    replicate_sizes,
-    shares_of,
-)
 from .outcome import Either, NullLaw, Outcome
+from .quick_counts import COMPILED_FROM, QuickBlock, loops, quick_features
 from .settings import EngineSettings
 
-Z_COUNTS = 1.959963984540054
-"""Quantile of the bound of the share for counts (method 7.2)."""
-
-N_BENDS = 2
 CLOSE = 2e-3
 """Relative distance from the margin within which screening leaves a bound to float64."""
 TARGETS_AT_ONCE = 256
+AT_ONCE, QUICK_AT_ONCE = 28, 64
+"""Regulators of a block, whose columns of the tests are multiplied together."""
 SIGNIFICANT = 5.991464547107979
 """Statistic of a bend at 5 %: below it, it need not be guarded."""
-
-LOOKED_AT = -np.log(0.05)
-"""The same of -ln p, with replicates."""
-
-Guard = Callable[[int, np.ndarray, np.ndarray], np.ndarray]
-"""Guards the statistics of a level where a mask says so."""
-
-ReplicateSums = list[tuple[int, list[np.ndarray], np.ndarray]]
-"""As :func:`~poolproof.pairs.count_estimates.cluster_sums` gives them."""
-
-SumsOf = Callable[[int], ReplicateSums]
-"""Those of a level."""
-
-Pieces = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Variance of the size of the bend, of the line, and their covariance."""
 
 
 class CountTest:
@@ -95,9 +68,14 @@ class CountTest:
     agree_below
         Where the upper bound of the share lies below this margin, it is the larger of this and the robust
         test's; see :mod:`poolproof.pairs.agreement`. 0: never.
+    bound_p
+        Where a screen wants bounds of strong pairs alone, it wants none above this p-value of association.
     """
 
     columns = COLUMNS
+    quick = False
+    """Whether compiled loops do the work."""
+    at_once = AT_ONCE
     bend_df = float(N_BENDS)
     cuts_r2 = True
     untested_status = names.TOO_FEW_COUNTS
@@ -115,6 +93,7 @@ class CountTest:
             design,
             overdispersion=settings.overdispersion,
             agree_below=settings.agree_below,
+            bound_p=settings.bound_p,
             dtype=settings.dtype,
             memory=settings.engine_memory,
         )
@@ -128,12 +107,14 @@ class CountTest:
         *,
         overdispersion: float = 0.0,
         agree_below: float = 0.0,
+        bound_p: float = 1.0,
         dtype: type = np.float32,
         memory: float = 1e9,
         chunk: int = 512,
     ) -> None:
         self._counts = counts
         self.agree_below = agree_below
+        self.bound_p = bound_p
         self.design = design
         self.has_replicates = design.n_clusters > 0
         self.levels = design.levels
@@ -146,8 +127,7 @@ class CountTest:
         self.weight = [len(level.rows) / self.n for level in self.levels]
         self._kept: dict[np.dtype, list[CountTargets]] = {}
         self._projected = [with_strata(level) for level in self.levels] if agree_below else []
-        self._donors = [replicate_sizes(level) for level in self.levels]
-        self._enough_replicates = [enough_replicates(sizes, N_BENDS) for sizes in self._donors]
+        self._replicates = Replicates.of(self.levels, self.weight)
         chunks = [np.arange(i, min(i + chunk, self.n_genes)) for i in range(0, self.n_genes, chunk)]
         self.unit = np.concatenate([self._unit(genes) for genes in chunks])
         for kept in {np.dtype(dtype), np.dtype(np.float64)}:
@@ -156,7 +136,14 @@ class CountTest:
                 self._kept[kept] = [
                     CountTargets.join([part[i] for part in parts]) for i in range(len(self.levels))
                 ]
+                if kept == dtype and 2 * self.n * self.n_genes * kept.itemsize <= memory:
+                    self._kept[kept] = [level.with_squares() for level in self._kept[kept]]
         self.regulator_status, self.target_status = self._status(chunks)
+
+    def expect(self, n_pairs: int) -> None:
+        """Have compiled loops do the work, where there are some and so many pairs repay it."""
+        self.quick = loops() is not None and n_pairs * float(self.n) >= COMPILED_FROM
+        self.at_once = QUICK_AT_ONCE if self.quick else AT_ONCE
 
     def counts_of(self, genes: np.ndarray, level: Level) -> np.ndarray:
         """Counts of genes in a level, shape ``(len(genes), n)``, float64."""
@@ -198,7 +185,7 @@ class CountTest:
             target[genes[~seen]] = names.TOO_FEW_COUNTS
             for status in (regulator, target):
                 status[genes[~varies]] = names.CONSTANT
-        if self.design.n_clusters and not any(self._enough_replicates):
+        if self.design.n_clusters and not any(self._replicates.enough):
             regulator[regulator == names.OK] = names.TOO_FEW_REPLICATES
         return regulator, target
 
@@ -236,10 +223,9 @@ class CountTest:
     def features(self, regulators: np.ndarray) -> CountBlock:
         """Build the columns of a block of regulators, in every level, float64."""
         regulators = np.asarray(regulators)
+        make = quick_features if self.quick else count_features
         built = [
-            count_features(
-                self.counts_of(regulators, level), depth, level, overdispersion=self.overdispersion
-            )
+            make(self.counts_of(regulators, level), depth, level, overdispersion=self.overdispersion)
             for level, depth in zip(self.levels, self.depth, strict=True)
         ]
         return CountBlock(regulators, built)
@@ -256,6 +242,8 @@ class CountTest:
     ) -> Outcome:
         """Test a block of regulators against targets."""
         blocks = self.target_blocks(targets, dtype)
+        if self.quick and not exact and dtype == np.float32 and not self.has_replicates:
+            return self._quick_outcome(features, blocks, np.arange(self.n_genes)[targets], bound_from)
         moments = [
             count_moments(f, t, level)
             for f, t, level in zip(features.levels, blocks, self.levels, strict=True)
@@ -268,7 +256,28 @@ class CountTest:
         def sums_of(level: int) -> ReplicateSums:
             return cluster_sums(features.levels[level], blocks[level], self.levels[level])
 
-        result = self._combine(features, blocks, moments, estimates, usable, guard, sums_of)
+        result = self._combine(features, blocks, estimates, usable, guard, sums_of)
+        if not self.has_replicates:
+            wanted = self._wanted(result, features, genes, bound_from)
+            of_counts = Counted(features.levels, blocks, moments, estimates, usable)
+            put_bounds(result, wanted, self.levels, self.weight, of_counts)
+        self._agree(result, features, genes, usable, bound_from)
+        return result
+
+    def _quick_outcome(
+        self, features: CountBlock, blocks: list[CountTargets], genes: np.ndarray, bound_from: float
+    ) -> Outcome:
+        """The same by compiled loops."""
+        usable = np.stack([enough_together(f, t) for f, t in zip(features.levels, blocks, strict=True)])
+        own = features.regulators[:, None] == genes
+        itself = np.where(own.any(axis=1), own.argmax(axis=1), -1)
+        of = QuickBlock(features.levels, blocks, self.levels, self.weight, usable, itself, SIGNIFICANT)
+        n_levels = usable.sum(axis=0)
+        df = n_levels if len(self.levels) > 1 else np.array([[1]])
+        laws = NullLaw(of.sums.statistic, N_BENDS * df), NullLaw(of.sums.z2, df)
+        result = self._outcome_of(of.sums.line, of.sums.bend, self._spread(blocks, usable), laws)
+        result.statistic, result.tested, result.doubt = of.sums.statistic, n_levels > 0, of.sums.doubt
+        result.share_upper = of.uppers(self._wanted(result, features, genes, bound_from))
         self._agree(result, features, genes, usable, bound_from)
         return result
 
@@ -303,6 +312,18 @@ class CountTest:
             lambda at: self.target_blocks(genes[at], np.float64)[level],
         )
         return wald
+
+    def _wanted(
+        self, result: Outcome, features: CountBlock, genes: np.ndarray, bound_from: float
+    ) -> np.ndarray:
+        """Pairs whose bound may matter to a call, shape ``(R, m)``."""
+        wanted = np.broadcast_to(result.tested, result.gain.shape).copy()
+        if bound_from <= 0:
+            return wanted
+        wanted &= (result.r2_spline >= bound_from) & (features.regulators[:, None] != genes)
+        if self.bound_p < 1 and isinstance(result.association, Either):
+            wanted &= result.association.may_reach(self.bound_p)
+        return wanted
 
     def _agree(
         self,
@@ -341,32 +362,28 @@ class CountTest:
         self,
         features: CountBlock,
         blocks: list[CountTargets],
-        moments: list[CountMoments],
         estimates: list[CountLevel],
         usable: np.ndarray,
         guard: Guard,
         sums_of: SumsOf,
     ) -> Outcome:
-        """Add up the levels in which the pair can be tested; each has its own line and bends."""
+        """Add up the levels in which the pair can be tested; each has its own line and bends.
 
-        def total(parts: list[np.ndarray]) -> np.ndarray:
-            return add(np.where(use, part, 0) for use, part in zip(usable, parts, strict=True))
-
+        The bound of the share is that from replicates; without any it stays at 1, see `count_bounds`.
+        """
+        total = partial(in_levels, usable)
         weighted = list(zip(self.weight, estimates, strict=True))
         line = total([w * e.line for w, e in weighted])
         bend = total([w * e.bend for w, e in weighted])
-        spread = total(
-            [np.broadcast_to(w * t.variance, line.shape) for w, t in zip(self.weight, blocks, strict=True)]
-        )
         n_levels = usable.sum(axis=0)
         doubt = total([e.doubt for e in estimates]) > 0
-        z: float | np.ndarray = Z_COUNTS
         if self.design.n_clusters:
-            laws, statistic, pieces, tested, weak, df_bound = self._cluster_laws(
-                estimates, usable, line, bend, guard, sums_of
+            laws, statistic, pieces, tested, weak, df_bound = replicate_laws(
+                self._replicates, estimates, usable, line, bend, guard, sums_of
             )
             doubt |= weak
             z = stats.t.ppf(0.975, np.maximum(df_bound, 1))
+            upper = where_resolved(features.levels, usable, bend, size_upper(bend, line, pieces, z))
         else:
             tested = n_levels > 0
             df = n_levels if len(estimates) > 1 else np.array([[1]])
@@ -376,23 +393,33 @@ class CountTest:
             ]
             statistic = total(walds)
             laws = NullLaw(statistic, N_BENDS * df), NullLaw(total([e.z2 for e in estimates]), df)
-            parts = zip(features.levels, moments, estimates, strict=True)
-            pieces = bound_pieces(parts, self.weight, total, line, bend, self.n)
-        resolved = total([np.broadcast_to(f.degree[:, None] == 3, line.shape) * 1.0 for f in features.levels])
-        upper = share_upper(np.sqrt(np.maximum(bend, 0)), np.sqrt(line), *pieces, z)
-        upper = np.where((resolved == n_levels) & np.isfinite(bend), upper, 1.0)
+            upper = np.ones_like(line)
+        result = self._outcome_of(line, bend, self._spread(blocks, usable), laws)
+        result.share_upper, result.statistic, result.tested, result.doubt = upper, statistic, tested, doubt
+        return result
+
+    def _spread(self, blocks: list[CountTargets], usable: np.ndarray) -> np.ndarray:
+        """Variance of p_y over the levels in which the pair can be tested, shape ``(R, m)``."""
+        parts = zip(self.weight, blocks, strict=True)
+        return in_levels(usable, [np.broadcast_to(w * t.variance, usable.shape[1:]) for w, t in parts])
+
+    def _outcome_of(
+        self, line: np.ndarray, bend: np.ndarray, spread: np.ndarray, laws: tuple[NullLaw, NullLaw]
+    ) -> Outcome:
+        """Line and bend as shares of the variance of the target; bounds at 1, nothing tested, no doubt."""
         scale = np.where(spread > 0, spread, np.inf)
         scale = np.maximum(scale, line + np.where(np.isnan(bend), 0, bend))  # noise can put R2 above 1
+        nothing = np.zeros(line.shape, dtype=bool)
         return Outcome(
             r2_linear=line / scale,
             gain=bend / scale,
-            share_upper=upper,
+            share_upper=np.ones_like(line),
             bend=laws[0],
             association=Either(laws),
-            statistic=statistic,
+            statistic=laws[0].value,
             n=np.array([[self.n]]),
-            tested=tested,
-            doubt=doubt,
+            tested=nothing,
+            doubt=nothing,
         )
 
     def detectable(self, features: CountBlock, targets: np.ndarray) -> np.ndarray:
@@ -423,77 +450,3 @@ class CountTest:
             spread += np.where(enough, weight * t.variance, 0)
         possible = (information > 0) & (spread > 0)
         return np.where(possible, 1 / np.where(possible, information * spread, 1), np.nan)
-
-    def _cluster_laws(
-        self,
-        estimates: list[CountLevel],
-        usable: np.ndarray,
-        line: np.ndarray,
-        bend: np.ndarray,
-        guard: Guard,
-        sums_of: SumsOf,
-    ) -> tuple[tuple[NullLaw, NullLaw], np.ndarray, Pieces, np.ndarray, np.ndarray, np.ndarray]:
-        """Tests and bound by leaving out whole replicates; Bonferroni joins levels, which share them.
-
-        Last, where their spread is nearly singular, so that float32 is not enough; and the degrees of
-        freedom of the bound.
-        """
-        shape = line.shape
-        lam = [np.zeros(shape), np.zeros(shape)]
-        n_tests = np.zeros(shape)
-        statistic = np.zeros(shape)
-        weak = np.zeros(shape, dtype=bool)
-        df_bound = np.full(shape, np.inf)
-        bends: dict[int, np.ndarray] = {}
-        lines: dict[int, np.ndarray] = {}
-        for i, (use, w, e, level, sizes, enough) in enumerate(
-            zip(
-                usable,
-                self.weight,
-                estimates,
-                self.levels,
-                self._donors,
-                self._enough_replicates,
-                strict=True,
-            )
-        ):
-            if not enough:
-                continue
-            sums = sums_of(i)
-            shares = shares_of(sizes, np.stack([own[2, :, 0] for _, _, own in sums]))
-            use = use & (shares.effective >= N_BENDS + 1)
-            slopes = shares.left_out([a[0] for _, a, _ in sums])
-            t2, nearly = hotelling(*bends_left_out(sums, shares, e.b))
-            weak |= use & nearly
-            statistic_level = t2 * (shares.df + 1 - N_BENDS) / (N_BENDS * shares.df)
-            lam_bend = minus_log_sf(statistic_level * N_BENDS, N_BENDS, shares.df + 1 - N_BENDS)
-            modelled = guard(i, np.full(shape, np.inf), use & (lam_bend > LOOKED_AT))
-            lam_bend = np.where(
-                np.isinf(modelled), lam_bend, np.minimum(lam_bend, minus_log_sf(modelled, N_BENDS))
-            )
-            whole = add(a[0] for _, a, _ in sums)
-            lam_line = minus_log_sf(ratio(whole**2, jackknife(slopes, slopes)), 1, shares.df)
-            statistic = np.where(use & (lam_bend > lam[0]), statistic_level, statistic)
-            lam = [
-                np.where(use, np.maximum(old, new), old)
-                for old, new in zip(lam, (lam_bend, lam_line), strict=True)
-            ]
-            n_tests += use
-            df_bound = np.where(use, np.minimum(df_bound, shares.df), df_bound)
-            d2, d3 = e.direction
-            tilts = [
-                d2 * (a[1] - e.b * own[0])
-                + d3 * (a[2] - e.b * own[1])
-                - (d2 * d2 * own[3] + 2 * d2 * d3 * own[4] + d3 * d3 * own[5]) / 2
-                for _, a, own in sums
-            ]
-            rises = [e.b * (a[0] - e.b * own[2] / 2) for _, a, own in sums]
-            share = w / len(level.rows)
-            for of, parts in ((bends, tilts), (lines, rises)):
-                for (code, _, _), part in zip(sums, shares.left_out(parts), strict=True):
-                    of[code] = of.get(code, 0) + np.where(use, share * part, 0)
-        laws = [NullLaw(np.maximum(value - np.log(np.maximum(n_tests, 1)), 0), None) for value in lam]
-        pieces = bound_from_replicates(
-            list(bends.values()), list(lines.values()), inverse_root(bend), inverse_root(line)
-        )
-        return (laws[0], laws[1]), statistic, pieces, n_tests > 0, weak, df_bound

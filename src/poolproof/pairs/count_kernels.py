@@ -14,10 +14,13 @@ keeps float32 products from cancelling.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
+from .._arrays import add
+from .count_rows import few_rows, join_rows
 from .design import Level
 
 MIN_TOTAL = 20
@@ -36,11 +39,32 @@ MAX_LEVERAGE = 0.9
 
 BENDS = (2, 3)
 _ORDERS = (1, 2, 3)
-_PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+_PAIRS = ((0, 0), (1, 1), (1, 2), (2, 2), (0, 1), (0, 2))
+"""Of a_1 .. a_3; both tests need the first `N_TEST` of them, the bound of the share all."""
 OWN = ("R2", "R3", "H11", "N22", "N23", "N33")
 """Influence terms that depend on x alone."""
+OWN_PRODUCTS = (
+    ((1.0, 0, 2),),
+    ((1.0, 1, 0),),
+    ((1.0, 1, 1), (1.0, 2, 0)),
+    ((1.0, 2, 1),),
+    ((1.0, 1, 3),),
+    ((2.0, 1, 4), (1.0, 2, 3)),
+    ((1.0, 1, 5), (2.0, 2, 4)),
+    ((1.0, 2, 5),),
+    ((1.0, 0, 0), (0.5, 1, 2)),
+    ((1.0, 0, 1), (0.5, 2, 2)),
+    ((1.0, 0, 3),),
+    ((1.0, 0, 4),),
+    ((1.0, 0, 5),),
+)
+"""Sums of products (factor, place of F, place of the own term) that variances need: what has the same factor
+in all of them needs one column. Both tests need the first `N_TEST`; the next four belong to d_2^3,
+d_2^2 d_3, d_2 d_3^2 and d_3^3 of the bound, the last five to its covariance."""
+N_TEST = 4
 
-COLUMNS = {"y": 3 + len(_PAIRS) + 3 * len(OWN), "y^2": len(_PAIRS)}
+_OF_TEST = 3 + 2 * N_TEST
+COLUMNS = {"y": 3 + len(_PAIRS) + len(OWN_PRODUCTS), "y^2": len(_PAIRS)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,27 +75,31 @@ class CountDepth:
     """Total count over all genes, or a known size factor, shape ``(n,)``."""
     known: bool
     """True: ``total`` is a size factor known from elsewhere, not a sum of the counts."""
+    _found: dict[tuple[int, int], np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def falling(self, order: int, less: int = 0) -> np.ndarray:
-        """The denominator of a factorial moment: ff(T - less, order), or s^order."""
-        if self.known:
-            return self.total**order
-        result = np.ones_like(self.total)
-        for i in range(order):
-            result = result * (self.total - less - i)
-        return result
+        """The denominator of a factorial moment: ff(T - less, order), or s^order; not to be changed."""
+        found = self._found.get((order, less))
+        if found is None:
+            found = self.total**order if self.known else _falling(self.total - less, order)
+            self._found[order, less] = found
+        return found
+
+
+def _falling(values: np.ndarray, order: int) -> np.ndarray:
+    result = np.ones_like(values)
+    for i in range(order):
+        result = result * (values - i)
+    return result
 
 
 @dataclass(frozen=True, eq=False)
 class CountFeatures:
     """Columns of a block of R regulators in one level."""
 
-    f: np.ndarray
-    """F_1, F_2, F_3 for products with y~, shape ``(3, R, n)``."""
-    fd: np.ndarray
-    """F_j D_m + D_j F_m, shape ``(6, R, n)``."""
-    f_own: np.ndarray
-    """F_j times each own influence term, shape ``(18, R, n)``."""
+    with_y: np.ndarray
+    """Columns for products with y~, shape ``(22, R, n)``: F_1 .. F_3, the own products of the tests,
+    F_j D_m + D_j F_m of the tests; the latter and the former of the bound."""
     ff: np.ndarray
     """F_j F_m for products with y~^2, shape ``(6, R, n)``."""
     d_sum: np.ndarray
@@ -79,7 +107,7 @@ class CountFeatures:
     dd_sum: np.ndarray
     """Sums over each stratum of D_j D_m, shape ``(6, R, n_strata)``."""
     d_own_sum: np.ndarray
-    """Sums over each stratum of D_j times each own term, shape ``(18, R, n_strata)``."""
+    """Sums over each stratum of own products with D_j in place of F_j, shape ``(13, R, n_strata)``."""
     own_mean: np.ndarray
     """Means of the own terms, shape ``(6, R)``."""
     own_cov: np.ndarray
@@ -96,17 +124,26 @@ class CountFeatures:
     """Highest degree along which a bend can be sized: 3 (also enough for a call of ``affine``), 2, or 1
     (none), shape ``(R,)``."""
 
+    @property
+    def f(self) -> np.ndarray:
+        """F_1, F_2, F_3, shape ``(3, R, n)``."""
+        return self.with_y[:3]
+
+    @property
+    def fd(self) -> np.ndarray:
+        """F_j D_m + D_j F_m, shape ``(6, R, n)``."""
+        return self.with_y[_OF_TEST - N_TEST : _OF_TEST - N_TEST + len(_PAIRS)]
+
     def take(self, regulators: np.ndarray) -> CountFeatures:
         """The same for some regulators of the block."""
-        axis = {field.name: 1 for field in fields(self)}
-        axis |= {"variance": 0, "n_high": 0, "testable": 0, "degree": 0, "own_cov": 2}
-        return CountFeatures(
-            **{name: np.take(getattr(self, name), regulators, axis=at) for name, at in axis.items()}
-        )
+        if len(regulators) == len(self.testable) and (np.diff(regulators) == 1).all():
+            return self
+        parts = {name: np.take(getattr(self, name), regulators, at) for name, at in REGULATOR_AXES.items()}
+        return CountFeatures(**parts)
 
     def astype(self, dtype: type) -> CountFeatures:
         """The same in another floating-point type."""
-        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays = {of.name: getattr(self, of.name) for of in fields(self)}
         return CountFeatures(
             **{name: a.astype(dtype) if a.dtype.kind == "f" else a for name, a in arrays.items()}
         )
@@ -144,19 +181,36 @@ class CountTargets:
     """Cells with at least 1 count, shape ``(m,)``."""
     testable: np.ndarray
     """Seen in enough cells, shape ``(m,)``."""
+    kept_squares: np.ndarray | None = None
+    """Squares of ``centred``, where they are kept."""
+
+    @property
+    def squares(self) -> np.ndarray:
+        """Squares of ``centred``, shape ``(m, n)``."""
+        return self.centred * self.centred if self.kept_squares is None else self.kept_squares
 
     def take(self, genes: np.ndarray | slice) -> CountTargets:
         """The same for some targets of the block."""
-        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        kept = self.kept_squares if isinstance(genes, slice) else None  # else made faster than gathered
         return CountTargets(
-            **{name: a[:, genes] if name == "mean" else a[genes] for name, a in parts.items()}
+            centred=self.centred[genes],
+            mean=self.mean[:, genes],
+            variance=self.variance[genes],
+            error=self.error[genes],
+            n_seen=self.n_seen[genes],
+            testable=self.testable[genes],
+            kept_squares=None if kept is None else kept[genes],
         )
+
+    def with_squares(self) -> CountTargets:
+        """The same, which keeps the squares."""
+        return replace(self, kept_squares=self.squares)
 
     @staticmethod
     def join(parts: list[CountTargets]) -> CountTargets:
         """Blocks of targets as one."""
         joined = {}
-        for name in (field.name for field in fields(CountTargets)):
+        for name in ("centred", "mean", "variance", "error", "n_seen", "testable"):
             arrays = [getattr(part, name) for part in parts]
             joined[name] = np.concatenate(arrays, axis=1 if name == "mean" else 0)
         return CountTargets(**joined)
@@ -209,6 +263,11 @@ class CountTerms:
 
 def count_terms(x: np.ndarray, depth: CountDepth, level: Level, *, overdispersion: float = 0.0) -> CountTerms:
     """Terms of a block of regulators from their counts; parameters as in :func:`count_features`."""
+    axes = {"f": 1, "p": 1, "own": 1, "own_mean": 1, "n_high": 0, "testable": 0, "degree": 0}
+    return join_rows([_terms(x[rows], depth, level, overdispersion) for rows in few_rows(x)], axes)
+
+
+def _terms(x: np.ndarray, depth: CountDepth, level: Level, overdispersion: float) -> CountTerms:
     n = x.shape[1]
     strata, sizes = level.strata, np.bincount(level.strata)
     unit = (x / depth.falling(1)).mean(axis=1)
@@ -290,6 +349,28 @@ def count_features(
     overdispersion
         Squared coefficient of variation of technical noise beyond multinomial sampling.
     """
+    parts = [_features(x[rows], depth, level, overdispersion) for rows in few_rows(x)]
+    return join_rows(parts, REGULATOR_AXES)
+
+
+REGULATOR_AXES = {
+    "with_y": 1,
+    "ff": 1,
+    "d_sum": 1,
+    "dd_sum": 1,
+    "d_own_sum": 1,
+    "own_mean": 1,
+    "own_cov": 2,
+    "own_sum": 1,
+    "variance": 0,
+    "n_high": 0,
+    "testable": 0,
+    "degree": 0,
+}
+"""Of `CountFeatures`."""
+
+
+def _features(x: np.ndarray, depth: CountDepth, level: Level, overdispersion: float) -> CountFeatures:
     n = x.shape[1]
     sizes = np.bincount(level.strata)
     terms = count_terms(x, depth, level, overdispersion=overdispersion)
@@ -301,14 +382,14 @@ def count_features(
     weight = 1 / (1 - leverage) ** 2
     own_cov = np.einsum("arn,brn->abr", weight * own, own) / n - own_mean[:, None] * own_mean[None]
     heavy_f, heavy_d = weight * big_f, weight * big_d
+    mixed = [heavy_f[j] * big_d[m] + heavy_d[j] * big_f[m] for j, m in _PAIRS]
+    of_own = list(own_products(heavy_f, own))
     return CountFeatures(
-        f=big_f,
-        fd=np.stack([heavy_f[j] * big_d[m] + heavy_d[j] * big_f[m] for j, m in _PAIRS]),
-        f_own=np.concatenate([heavy_f[j] * own for j in range(3)]),
+        with_y=np.stack([*big_f, *of_own[:N_TEST], *mixed, *of_own[N_TEST:]]),
         ff=np.stack([heavy_f[j] * big_f[m] for j, m in _PAIRS]),
         d_sum=by_stratum(big_d, sizes),
         dd_sum=np.stack([by_stratum(heavy_d[j] * big_d[m], sizes) for j, m in _PAIRS]),
-        d_own_sum=np.concatenate([by_stratum(heavy_d[j] * own, sizes) for j in range(3)]),
+        d_own_sum=np.stack([by_stratum(column, sizes) for column in own_products(heavy_d, own)]),
         own_mean=own_mean,
         own_cov=own_cov,
         own_sum=np.stack([own[:, :, rows].sum(axis=2) for rows in level.cluster_slices()], axis=2)
@@ -319,6 +400,14 @@ def count_features(
         testable=terms.testable,
         degree=terms.degree,
     )
+
+
+def own_products(by_degree: np.ndarray | Sequence[np.ndarray], own: np.ndarray) -> Iterator[np.ndarray]:
+    """Products of `OWN_PRODUCTS` of what stands for F_1 .. F_3 and of the own terms."""
+    for terms in OWN_PRODUCTS:
+        yield add(
+            by_degree[j] * own[o] if factor == 1 else factor * by_degree[j] * own[o] for factor, j, o in terms
+        )
 
 
 def _n_high(x: np.ndarray) -> np.ndarray:

@@ -13,12 +13,17 @@ BYTES_PER_PAIR = 7
 """Of the arrays that a screen holds of all pairs."""
 
 
+LIGHT = 7
+"""Rows of numbers that a compiled screen keeps of a regulator for float64."""
+
+
 class KeptFeatures:
     """Features of blocks of regulators, kept where all of them fit into memory."""
 
-    def __init__(self, engine: Engine, regulators: np.ndarray, size: int, memory: float) -> None:
-        self._engine, self._regulators, self._size = engine, regulators, size
-        per_regulator = 8 * engine.n_samples * sum(engine.columns.values())
+    def __init__(self, maker: Any, engine: Engine, regulators: np.ndarray, size: int, memory: float) -> None:
+        self._maker, self._regulators, self._size = maker, regulators, size
+        self._light = maker is not engine
+        per_regulator = 8 * engine.n_samples * (LIGHT if self._light else sum(engine.columns.values()))
         self._keep = per_regulator * len(regulators) <= memory
         self._blocks: dict[int, Any] = {}
 
@@ -26,16 +31,16 @@ class KeptFeatures:
         """Features of the block that starts here."""
         block = self._blocks.get(start)
         if block is None:
-            block = self._engine.features(self._regulators[start : start + self._size])
+            block = self._maker.features(self._regulators[start : start + self._size])
             if self._keep:
-                self._blocks[start] = block
+                self._blocks[start] = block.for_exact() if self._light else block
         return block
 
     def some(self, start: int, chosen: np.ndarray) -> Any:
         """Features of some regulators of the block that starts here."""
         if self._keep:
             return self.features(start).take(chosen)
-        return self._engine.features(self._regulators[start : start + self._size][chosen])
+        return self._maker.features(self._regulators[start : start + self._size][chosen])
 
 
 class PairStore:

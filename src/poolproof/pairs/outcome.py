@@ -7,8 +7,12 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
+from scipy import special
 
 from .calls import N_CODES, CodeTable, StudentTable, code_of, largest_p, minus_log_sf
+
+SURE = 2e-3
+"""Relative error of a statistic in float32 that is allowed for where it is held against a p-value."""
 
 
 @dataclass(eq=False)
@@ -21,6 +25,13 @@ class NullLaw:
     """Degrees of freedom, shape ``(R, 1)`` or ``(R, m)``, 0 where untested; None: value is -ln p."""
     df_residual: np.ndarray | None = None
     """Those of the denominator, shape as ``df``, the same wherever ``df`` is; None: chi-square."""
+
+    def least(self, p_value: float) -> np.ndarray:
+        """Value of a chi-square law from which on p is at most so large, shaped as ``df``."""
+        df = np.asarray(self.df, dtype=np.int64)
+        table = special.chdtri(np.arange(df.max(initial=0) + 1), p_value)
+        table[0] = np.inf
+        return np.asarray(table.take(df))
 
     def at(self, rows: np.ndarray, columns: np.ndarray) -> NullLaw:
         """The law of some pairs, flat."""
@@ -118,6 +129,13 @@ class Either:
         first, second = (law.codes(tables) for law in self.laws)
         return _TWICE.take(np.maximum(first, second))
 
+    def may_reach(self, p_value: float) -> np.ndarray:
+        """Whether p may be this small, by more than float32 rounds; chi-square laws alone."""
+        found = [
+            law.value >= law.least(p_value / 2) * (1 - SURE) for law in self.laws if isinstance(law, NullLaw)
+        ]
+        return np.asarray(np.logical_or(*found))
+
 
 _TWICE = code_of(-np.log(largest_p(np.arange(N_CODES))) - np.log(2.0))
 
@@ -203,6 +221,8 @@ class Engine(Protocol):
     """Degrees of freedom of the test of non-linearity with full bases, for statements of power."""
     columns: dict[str, int]
     """Columns of the matrix products per regulator, by what they meet."""
+    at_once: int
+    """Regulators whose products are best taken together; 0: by the number of columns."""
 
     def features(self, regulators: np.ndarray) -> Any:
         """Build the columns of a block of regulators, float64."""

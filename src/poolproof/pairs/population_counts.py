@@ -19,11 +19,19 @@ n c^2 / V1 it is 2 b a_1 - b^2 H_11.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .count_kernels import MAX_LEVERAGE, OWN, CountDepth, CountTargets, by_stratum, count_terms
+from .count_kernels import (
+    MAX_LEVERAGE,
+    OWN,
+    CountDepth,
+    CountTargets,
+    by_stratum,
+    count_terms,
+)
+from .count_rows import few_rows, join_rows
 from .design import Level
 from .kept_bends import bends_kept
 from .population_kernels import LevelSums
@@ -86,6 +94,45 @@ def count_columns(
     overdispersion
         Squared coefficient of variation of technical noise beyond multinomial sampling.
     """
+    parts = [_columns(x[rows], depth, level, dtype, overdispersion) for rows in few_rows(x)]
+    joined = join_rows(parts, _AXES)
+    if len(parts) > 1:  # both forms of a regulator lie apart
+        return replace(
+            joined,
+            **{
+                name: np.concatenate([_by_form(part, name) for part in parts], 1).reshape(2 * len(x), -1)
+                for name in ("with_y2", "with_mean", "with_y")
+            },
+        )
+    return joined
+
+
+_AXES = {
+    "f": 1,
+    "terms": 1,
+    "weight": 0,
+    "inverse": 1,
+    "kept": 1,
+    "variance": 0,
+    "with_y2": 0,
+    "with_mean": 0,
+    "with_y": 0,
+    "d_sum": 1,
+    "mean_sums": 1,
+    "slope_mean_sums": 1,
+    "slope_sums": 1,
+    "usable": 0,
+}
+
+
+def _by_form(part: CountColumns, name: str) -> np.ndarray:
+    values = getattr(part, name)
+    return np.asarray(values.reshape(2, len(part.usable), -1))
+
+
+def _columns(
+    x: np.ndarray, depth: CountDepth, level: Level, dtype: type, overdispersion: float
+) -> CountColumns:
     n_regulators, n = x.shape
     sizes = np.bincount(level.strata)
     of = count_terms(x, depth, level, overdispersion=overdispersion)

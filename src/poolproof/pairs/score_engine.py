@@ -126,7 +126,7 @@ class ScoreTest:
         k: int = N_COLUMNS,
         dtype: type = np.float32,
         memory: float = 1e9,
-        chunk: int = 1024,
+        chunk: int = 128,
     ) -> None:
         self.test = test
         self.design = design
@@ -140,6 +140,7 @@ class ScoreTest:
         genes = np.arange(self.n_genes)
         self.targets.prepare(dtype, memory, (genes[i : i + chunk] for i in range(0, self.n_genes, chunk)))
         self.cuts_r2 = False
+        self.at_once = 0
         self.untested_status = names.TOO_FEW_SAMPLES
         self.has_replicates = design.n_clusters > 0
         self.asks_twice = test == "robust" or self.has_replicates
@@ -168,8 +169,7 @@ class ScoreTest:
             values = self.targets.raw(genes)
             three = np.zeros(len(genes), dtype=bool)
             for rows in self.targets.slices:
-                part = np.sort(values[rows], axis=0)
-                three |= (np.diff(part, axis=0) > 0).sum(axis=0) >= 2
+                three |= _three_values(values[rows])
             status[genes[~three & (status[genes] == names.OK)]] = names.TOO_FEW_LEVELS
         return status
 
@@ -491,3 +491,10 @@ class ScoreTest:
 
         asked = ask if self.asks_twice else None
         return self._combine(levels, columns, np.array(varies)[:, None], n[None], True, ask=asked)
+
+
+def _three_values(values: np.ndarray) -> np.ndarray:
+    """Which columns have at least three different values; NaN counts as none."""
+    first = np.fmin.reduce(values, axis=0)
+    second = np.fmax.reduce(values, axis=0)
+    return np.asarray(((values > first) & (values < second)).any(axis=0))

@@ -318,6 +318,7 @@ class Targets:
         self._factors = factors
         self.levels = levels
         self.rows = np.concatenate([level.rows for level in levels])
+        self._every_row = np.array_equal(self.rows, np.arange(matrix.shape[0]))
         edges = np.cumsum([0, *(len(level.rows) for level in levels)])
         self.slices = [slice(int(a), int(b)) for a, b in pairwise(edges)]
         self.n_genes = matrix.shape[1]
@@ -328,8 +329,16 @@ class Targets:
         self._prepared: dict[np.dtype, np.ndarray] = {}
 
     def raw(self, genes: np.ndarray) -> np.ndarray:
-        """Values of genes divided by the size factors, shape ``(n, len(genes))``, level by level."""
-        values = dense_columns(self._matrix, genes)[self.rows]
+        """Values of genes divided by the size factors, shape ``(n, len(genes))``, level by level.
+
+        They may be those of the matrix itself: not to be changed.
+        """
+        if isinstance(self._matrix, np.ndarray):
+            values = np.asarray(self._matrix[:, as_slice(genes)], dtype=np.float64)
+        else:
+            values = dense_columns(self._matrix, genes)
+        if not self._every_row:
+            values = values[self.rows]
         if self._factors is not None:
             values = values / self._factors[self.rows, None]
         return values
@@ -339,7 +348,7 @@ class Targets:
 
         Both have the shape ``(len(genes), n)``; the latter holds 0 and 1.
         """
-        y = np.ascontiguousarray(self.raw(genes).T)
+        y = self.raw(genes).T.copy(order="C")
         present = ~np.isnan(y)
         y[~present] = 0.0
         y -= (y.sum(axis=1) / np.maximum(present.sum(axis=1), 1))[:, None]
@@ -358,13 +367,18 @@ class Targets:
             values = self.raw(genes)
             gone = np.isnan(values)
             self.missing[genes] = gone.any(axis=0)
-            values[gone] = 0.0
+            if self.missing[genes].any():
+                values = np.where(gone, 0.0, values)
             centred = self._centred(values, genes, first=True)
             for array in self._prepared.values():
                 array[genes] = centred
 
+    def keeps(self, dtype: type) -> bool:
+        """Whether the scaled values of all genes are at hand in this type."""
+        return np.dtype(dtype) in self._prepared
+
     def _centred(self, values: np.ndarray, genes: np.ndarray, first: bool = False) -> np.ndarray:
-        y = np.ascontiguousarray(values.T)
+        y = values.T.copy(order="C")  # it is changed
         squares = np.zeros(len(genes))
         for index, (level, rows) in enumerate(zip(self.levels, self.slices, strict=True)):
             part = y[:, rows]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -27,11 +26,14 @@ from .calls import (
     lies_below,
     reaches,
 )
+from .collection import STRONG, TESTED, Collected, Collection
 from .keeping import KeptFeatures, PairStore
 from .outcome import Engine, Outcome, ranked_by
+from .quick_scores import QuickScores, quick_scores
 
-# What one byte says of a pair.
-TESTED, STRONG, FLAT = 1, 2, 4  # both tests exist; r2_spline >= min_r2; share below the margin
+# What one byte says of a pair,
+# beside TESTED and STRONG (`collection`): share below the margin
+FLAT = 4
 UNTESTED, NOT_ASSOCIATED, INCONCLUSIVE, AFFINE, NONLINEAR = range(5)
 
 NEAR = 1e-3
@@ -44,13 +46,10 @@ SMALL = 250_000
 CALL_COST = 512
 """What one more call of an engine costs, in pairs."""
 
-Columns = dict[str, np.ndarray]
 Settled = tuple[Cut, dict[int, tuple[np.ndarray, np.ndarray]]]
 """A cut; and per block the flat positions of pairs near it, and which of them are rejected."""
 _R2_OFFSET = (127 - 16) << 12  # r2_spline from 2^-16 to 1, 12 bits of mantissa
 TILE = 2048
-SPARE = 1.25
-"""Candidates that are kept, over the rows of the table; and room for them, over those kept."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +62,22 @@ class Rule:
 
 
 @dataclass(frozen=True, eq=False)
-class Collected:
-    """Numbers of associated pairs, and from which strength on all of them are there."""
+class PairCodes:
+    """What is kept of every pair, each of shape ``(R, m)``."""
 
-    columns: Columns
-    """Those of the table; place in the screen (``row``, ``column``); code of ``strength``. Empty: no pair."""
-    border: int
-    """Code of the strength from which on no pair is missing; 0: all are there."""
+    bend: np.ndarray
+    """Codes of the p-value of the bend, uint16."""
+    association: np.ndarray
+    """Those of the p-value of association."""
+    strength: np.ndarray
+    """Codes of r2_spline, uint16."""
+    state: np.ndarray
+    """``TESTED``, ``STRONG``, ``FLAT``; uint8."""
+
+    @staticmethod
+    def of(store: PairStore) -> PairCodes:
+        """Nothing known yet."""
+        return PairCodes(*(store.array(dtype) for dtype in (np.uint16, np.uint16, np.uint16, np.uint8)))
 
 
 @dataclass(eq=False)
@@ -90,6 +98,8 @@ class Screen:
     """Map from p-values of the test of non-linearity to adjusted ones."""
     bend_cut: Cut
     association_cut: Cut
+    quick: QuickScores | None
+    """Compiled loops that did it, if any."""
     associated: Collected
     """Numbers of associated pairs (rows of the table) as screened, in any order."""
 
@@ -129,82 +139,84 @@ def screen(
     """
     keep_freed_memory()
     shape = (len(regulators), len(targets))
-    store = PairStore(shape, memory)
-    bend = store.array(np.uint16)
-    association = store.array(np.uint16)
-    strength = store.array(np.uint16)
-    state = store.array(np.uint8)
-    tables: dict[tuple[float, float], CodeTable] = {}
-    size = block_size(engine, len(regulators), threads)
+    pairs = PairCodes.of(PairStore(shape, memory))
     small = len(regulators) * len(targets) <= SMALL
-    minus_log_p = np.zeros(shape if small else (0, 0))
     bound_from = 0.0 if small else (1 - NEAR) * rule.min_r2
-    kept = KeptFeatures(engine, regulators, size, 0.1 * memory)
-    collected = _Collection(rule, limit, 0.1 * memory / BYTES_PER_ROW)
+    quick = quick_scores(engine, targets, shape[0] * shape[1], rule, bound_from, dtype)
+    size = block_size(engine, len(regulators), threads, quick.AT_ONCE if quick else 0)
+    minus_log_p = np.zeros(shape if small else (0, 0))
+    kept = KeptFeatures(quick or engine, engine, regulators, size, 0.1 * memory)
+    collected = Collection(rule.fdr, limit, 0.1 * memory / BYTES_PER_ROW)
+    tables: dict[tuple[float, float], CodeTable] = {}
+
+    def tile(start: int, fast: Any, at: slice) -> np.ndarray:
+        """Test a block against some targets; where float32 cannot say."""
+        rows = slice(start, start + size)
+        outcome = engine.outcome(
+            fast, targets[at], np.float64 if small else dtype, exact=small, bound_from=bound_from
+        )
+        pairs.state[rows, at], near = _state(outcome, rule)
+        if small:
+            minus_log_p[rows, at] = outcome.bend.minus_log_p()
+            pairs.bend[rows, at] = code_of(minus_log_p[rows, at])
+            pairs.association[rows, at] = code_of(outcome.association.minus_log_p())
+            near[:] = False
+        else:
+            pairs.bend[rows, at] = outcome.bend.codes(tables)
+            pairs.association[rows, at] = outcome.association.codes(tables)
+        pairs.strength[rows, at] = strength_of(ranked_by(outcome.r2_spline, engine.cuts_r2))
+        near |= targets[None, at] == regulators[rows, None]
+        codes = pairs.association[rows, at], pairs.strength[rows, at]
+        row, column = np.nonzero(collected.wants(pairs.state[rows, at], *codes) & ~near)
+        places = {"row": start + row, "column": at.start + column, "strength": codes[1][row, column]}
+        collected.add(places | outcome.numbers(row, column))
+        return near
 
     def work(start: int) -> None:
         rows = slice(start, min(start + size, len(regulators)))
         block = kept.features(start)
-        fast = block if small else block.astype(dtype)
+        own = targets[None] == regulators[rows, None]
         doubt = np.zeros((rows.stop - rows.start, len(targets)), dtype=bool)
+        fast = block if small or quick else block.astype(dtype)
         for low in range(0, len(targets), TILE):
-            at = slice(low, low + TILE)
-            outcome = engine.outcome(
-                fast, targets[at], np.float64 if small else dtype, exact=small, bound_from=bound_from
-            )
-            state[rows, at], near = _state(outcome, rule)
-            if small:
-                minus_log_p[rows, at] = outcome.bend.minus_log_p()
-                bend[rows, at] = code_of(minus_log_p[rows, at])
-                association[rows, at] = code_of(outcome.association.minus_log_p())
-                near[:] = False
+            at = slice(low, min(low + TILE, len(targets)))
+            if quick:
+                doubt[:, at] = quick.screen(block, at, start, pairs, collected)
             else:
-                bend[rows, at] = outcome.bend.codes(tables)
-                association[rows, at] = outcome.association.codes(tables)
-            strength[rows, at] = strength_of(ranked_by(outcome.r2_spline, engine.cuts_r2))
-            near |= targets[None, at] == regulators[rows, None]
-            doubt[:, at] = near
-            places = start + np.arange(len(near)), low + np.arange(near.shape[1])
-            codes = association[rows, at], strength[rows, at]
-            collected.add(outcome, state[rows, at], codes, ~near, places)
-        doubt &= targets[None] != regulators[rows, None]
-        for chosen, columns, outcome in exact_groups(engine, block, doubt, targets):
-            where = np.ix_(np.arange(rows.start, rows.stop)[chosen], columns)
-            inside = doubt[np.ix_(chosen, columns)]
-            new = (
-                (bend, outcome.bend.codes(tables)),
-                (association, outcome.association.codes(tables)),
-                (state, _state(outcome, rule)[0]),
-                (strength, strength_of(ranked_by(outcome.r2_spline, engine.cuts_r2))),
-            )
-            for array, value in new:
-                array[where] = np.where(inside, value, array[where])
-            places = start + chosen, columns
-            codes = association[where], strength[where]
-            collected.add(outcome, state[where], codes, inside, places)
-        state[rows][targets[None] == regulators[rows, None]] = 0
+                doubt[:, at] = tile(start, fast, at)
+        doubt &= ~own
+        for row, column, outcome, inside in exact_pairs(engine, quick, block, doubt, targets, bound_from):
+            where = start + row, column
+            pairs.bend[where] = outcome.bend.codes(tables)[inside]
+            pairs.association[where] = outcome.association.codes(tables)[inside]
+            pairs.state[where] = _state(outcome, rule)[0][inside]
+            ranked = ranked_by(outcome.r2_spline, engine.cuts_r2)[inside]
+            pairs.strength[where] = strength = strength_of(ranked)
+            wanted = np.flatnonzero(collected.wants(pairs.state[where], pairs.association[where], strength))
+            places = {"row": where[0][wanted], "column": column[wanted], "strength": strength[wanted]}
+            collected.add(places | outcome.numbers(inside[0][wanted], inside[1][wanted]))
+        pairs.state[rows][own] = 0
         progress(rows.stop - rows.start)
 
     in_threads(work, range(0, len(regulators), size), threads)
-    histograms = [_histogram(codes, state, size) for codes in (bend, association)]
-    cuts = _settle(
-        engine, kept, regulators, targets, (bend, association), state, histograms, rule, threads, size
-    )
+    histograms = [_histogram(codes, pairs.state, size) for codes in (pairs.bend, pairs.association)]
+    cuts = _settle(engine, quick, kept, regulators, targets, pairs, histograms, rule, threads, size)
     if small:
-        q_values = exact_q_values(np.exp(-minus_log_p[(state & TESTED) > 0]))
+        q_values = exact_q_values(np.exp(-minus_log_p[(pairs.state & TESTED) > 0]))
     else:
         q_values = coded_q_values(histograms[0])
-    calls = _call(bend, association, state, cuts[0], cuts[1], size)
+    calls = _call(pairs, cuts[0], cuts[1], size)
     return Screen(
         engine=engine,
         rule=rule,
         regulators=regulators,
         targets=targets,
         calls=calls,
-        strength=strength,
+        strength=pairs.strength,
         q_values=q_values,
         bend_cut=cuts[0][0],
         association_cut=cuts[1][0],
+        quick=quick,
         associated=collected.associated(regulators, targets, calls),
     )
 
@@ -236,86 +248,9 @@ class Associations:
         return found
 
 
-class _Collection:
-    """Numbers of candidates for the table, gathered while blocks are at hand: the strongest that fit."""
-
-    def __init__(self, rule: Rule, limit: int, most: float) -> None:
-        self._floor = code_of(np.array(-np.log(rule.fdr)))
-        self._wanted = int(SPARE * limit)
-        self._most = most
-        self._given_up = limit == 0
-        self._parts: list[Columns] = []
-        self._n = 0
-        self._border = 0
-        self._lock = Lock()
-
-    def add(
-        self,
-        outcome: Outcome,
-        state: np.ndarray,
-        codes: tuple[np.ndarray, np.ndarray],
-        settled: np.ndarray,
-        places: tuple[np.ndarray, np.ndarray],
-    ) -> None:
-        """Add the settled pairs of an outcome that may turn out to be associated, and be in the table.
-
-        ``codes`` are those of the test of association and of strength.
-        """
-        if self._given_up:
-            return
-        association, strength = codes
-        wanted = settled & (state & (TESTED | STRONG) == (TESTED | STRONG)) & (association >= self._floor)
-        if self._border:
-            wanted &= strength >= self._border
-        rows, columns = np.nonzero(wanted)
-        if len(rows) == 0:
-            return
-        part = {"row": places[0][rows], "column": places[1][columns], "strength": strength[rows, columns]}
-        part |= outcome.numbers(rows, columns)
-        with self._lock:
-            self._parts.append(part)
-            self._n += len(rows)
-            if self._n > self._most >= SPARE * self._wanted:
-                self._prune()
-            if self._n > self._most:  # too little memory, or too many of one strength
-                self._given_up, self._parts, self._border = True, [], N_CODES
-
-    def _prune(self) -> None:
-        """Leave out the weakest, but for more than the table may have.
-
-        In the end that depends on all candidates, not on which came first: see `associated`.
-        """
-        counts = np.zeros(N_CODES, dtype=np.int64)
-        for part in self._parts:
-            counts += np.bincount(part["strength"], minlength=N_CODES)
-        at_least = np.cumsum(counts[::-1])[::-1]
-        self._border = max(int(np.flatnonzero(at_least >= self._wanted)[-1]), self._border)
-        for i, part in enumerate(self._parts):
-            strong = part["strength"] >= self._border
-            self._parts[i] = {name: values[strong] for name, values in part.items()}
-        self._n = sum(len(part["row"]) for part in self._parts)
-
-    def associated(self, regulators: np.ndarray, targets: np.ndarray, calls: np.ndarray) -> Collected:
-        """Keep what was called associated."""
-        if self._border and not self._given_up:
-            self._prune()
-        parts = []
-        for part in self._parts:
-            call = calls[part["row"], part["column"]]
-            kept = np.flatnonzero(call >= INCONCLUSIVE)
-            chosen = {name: values[kept] for name, values in part.items()}
-            parts.append(chosen | {"call": call[kept]})
-        self._parts = []
-        if not parts:
-            return Collected({}, self._border)
-        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        row, column = columns["row"], columns["column"]
-        return Collected(columns | {"regulator": regulators[row], "target": targets[column]}, self._border)
-
-
-def block_size(engine: Engine, n_regulators: int, threads: int) -> int:
+def block_size(engine: Engine, n_regulators: int, threads: int, wide: int = 0) -> int:
     """Regulators per block: enough columns for an efficient product, and work for every thread."""
-    wide = max(8, 320 // max(engine.columns.values()))
+    wide = wide or engine.at_once or max(8, 320 // max(engine.columns.values()))
     return int(max(1, min(wide, -(-n_regulators // (2 * threads)))))
 
 
@@ -338,27 +273,68 @@ def strength_of(r2: np.ndarray) -> np.ndarray:
 
 
 def exact_groups(
-    engine: Engine, block: Any, wanted: np.ndarray, targets: np.ndarray
+    engine: Engine, block: Any, wanted: np.ndarray, targets: np.ndarray, bound_from: float = 0.0
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Outcome]]:
     """Recompute wanted pairs of a block in float64.
 
-    Yields regulators of the block, columns of ``targets`` and the outcome: all regulators together with
-    the columns that any of them wants, if that wastes little, else one regulator at a time.
+    Yields regulators of the block, columns of ``targets`` and the outcome: regulators together with the
+    columns that any of them wants, as long as that wastes less than one more call. For
+    ``bound_from`` see :class:`~poolproof.pairs.outcome.Engine`; inf: no bound is wanted.
     """
-    columns = np.flatnonzero(wanted.any(axis=0))
-    rows = np.flatnonzero(wanted.any(axis=1))
-    if len(columns) == 0:
-        return
-    if len(columns) * len(rows) <= CALL_COST * len(rows) + 4 * int(wanted.sum()):
-        groups = [(rows, columns)]
-    else:
-        groups = [(rows[i : i + 1], np.flatnonzero(wanted[rows[i]])) for i in range(len(rows))]
-    for chosen, at in groups:
+    for chosen, at in _groups(np.flatnonzero(wanted.any(axis=1)), wanted):
         features = block.take(chosen)
         for low in range(0, len(at), TILE):
             part = at[low : low + TILE]
             again = wanted[np.ix_(chosen, part)]
-            yield chosen, part, engine.outcome(features, targets[part], np.float64, exact=True, again=again)
+            outcome = engine.outcome(
+                features, targets[part], np.float64, exact=True, bound_from=bound_from, again=again
+            )
+            yield chosen, part, outcome
+
+
+def _groups(rows: np.ndarray, wanted: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Regulators and the columns that any of them wants, halved for as long as that costs less.
+
+    Examples
+    --------
+    >>> [(len(rows), len(columns)) for rows, columns in _groups(np.arange(2), np.eye(2, dtype=bool))]
+    [(2, 2)]
+    >>> apart = np.kron(np.eye(2), np.ones((1, 1000))) > 0
+    >>> [(len(rows), len(columns)) for rows, columns in _groups(np.arange(2), apart)]
+    [(1, 1000), (1, 1000)]
+    """
+    if len(rows) == 0:
+        return []
+    whole = [(rows, np.flatnonzero(wanted[rows].any(axis=0)))]
+    if len(rows) == 1 or len(rows) * len(whole[0][1]) <= CALL_COST:
+        return whole
+    middle = len(rows) // 2
+    halves = _groups(rows[:middle], wanted) + _groups(rows[middle:], wanted)
+    return halves if _cost(halves) < _cost(whole) else whole
+
+
+def _cost(groups: list[tuple[np.ndarray, np.ndarray]]) -> int:
+    return sum(CALL_COST + len(rows) * len(columns) for rows, columns in groups)
+
+
+def exact_pairs(
+    engine: Engine,
+    quick: QuickScores | None,
+    block: Any,
+    wanted: np.ndarray,
+    targets: np.ndarray,
+    bound_from: float = 0.0,
+) -> Iterator[tuple[np.ndarray, np.ndarray, Outcome, tuple[np.ndarray, np.ndarray]]]:
+    """The same, flat: regulators, columns, an outcome, and where in it these pairs are."""
+    if quick:
+        yield from quick.exact(block, wanted, targets, bound_from)
+        wanted = wanted & quick.incomplete(block, targets)
+        if not wanted.any():
+            return
+        block = engine.features(block.regulators)
+    for chosen, at, outcome in exact_groups(engine, block, wanted, targets, bound_from):
+        row, column = np.nonzero(wanted[np.ix_(chosen, at)])
+        yield chosen[row], at[column], outcome, (row, column)
 
 
 def _histogram(codes: np.ndarray, state: np.ndarray, size: int) -> np.ndarray:
@@ -373,11 +349,11 @@ def _histogram(codes: np.ndarray, state: np.ndarray, size: int) -> np.ndarray:
 
 def _settle(
     engine: Engine,
+    quick: QuickScores | None,
     kept: KeptFeatures,
     regulators: np.ndarray,
     targets: np.ndarray,
-    both: tuple[np.ndarray, np.ndarray],
-    state: np.ndarray,
+    pairs: PairCodes,
     histograms: list[np.ndarray],
     rule: Rule,
     threads: int,
@@ -385,16 +361,17 @@ def _settle(
 ) -> list[Settled]:
     """Find both Benjamini-Hochberg cuts, deciding what is near them by exact p-values.
 
-    ``both`` are the codes of the bend and of association. Returns, for each, the cut and, per block, which
-    doubtful pairs (flat positions) are rejected.
+    Returns, for the bend and for association, the cut and, per block, which doubtful pairs (flat positions)
+    are rejected.
     """
+    both = pairs.bend, pairs.association
     bounds = [doubtful_codes(histogram, rule.fdr) for histogram in histograms]
     found: list[dict[int, tuple[np.ndarray, np.ndarray]]] = [{}, {}]
 
     def work(start: int) -> None:
         rows = slice(start, min(start + size, len(regulators)))
         near = [
-            (codes[rows] >= low) & (codes[rows] <= high) & ((state[rows] & TESTED) > 0)
+            (codes[rows] >= low) & (codes[rows] <= high) & ((pairs.state[rows] & TESTED) > 0)
             for codes, (low, high) in zip(both, bounds, strict=True)
         ]
         mine = np.flatnonzero(near[0].any(axis=1) | near[1].any(axis=1))
@@ -403,11 +380,9 @@ def _settle(
         block = kept.some(start, mine)
         wanted = near[0][mine] | near[1][mine]
         p_values = [np.full(wanted.shape, np.nan), np.full(wanted.shape, np.nan)]
-        for chosen, columns, outcome in exact_groups(engine, block, wanted, targets):
-            at = np.ix_(chosen, columns)
-            for p, close, law in zip(p_values, near, (outcome.bend, outcome.association), strict=True):
-                if close[np.ix_(mine[chosen], columns)].any():
-                    p[at] = np.exp(-law.minus_log_p())
+        for row, column, outcome, inside in exact_pairs(engine, quick, block, wanted, targets, np.inf):
+            for p, law in zip(p_values, (outcome.bend, outcome.association), strict=True):
+                p[row, column] = np.exp(-law.minus_log_p()[inside])
         for of, close, p in zip(found, near, p_values, strict=True):
             if close.any():
                 of[start] = np.flatnonzero(close), p[close[mine]]
@@ -422,29 +397,22 @@ def _settle(
     return cuts
 
 
-def _call(
-    bend: np.ndarray,
-    association: np.ndarray,
-    state: np.ndarray,
-    bend_cut: Settled,
-    association_cut: Settled,
-    size: int,
-) -> np.ndarray:
-    """Turn codes, cuts and settled bits into calls, in place of ``state``."""
-    for start in range(0, len(state), size):
+def _call(pairs: PairCodes, bend_cut: Settled, association_cut: Settled, size: int) -> np.ndarray:
+    """Turn codes, cuts and settled bits into calls, in place of the state."""
+    for start in range(0, len(pairs.state), size):
         rows = slice(start, start + size)
-        bits = state[rows]
+        bits = pairs.state[rows]
         rejected = []
-        for codes, (cut, settled) in ((bend, bend_cut), (association, association_cut)):
+        for codes, (cut, settled) in ((pairs.bend, bend_cut), (pairs.association, association_cut)):
             reject = codes[rows] > cut.sure
             if start in settled:
                 at, decided = settled[start]
                 reject.ravel()[at] = decided
             rejected.append(reject)
-        state[rows] = call_of(
+        pairs.state[rows] = call_of(
             (bits & TESTED) > 0, (bits & STRONG) > 0, (bits & FLAT) > 0, rejected[0], rejected[1]
         )
-    return state
+    return pairs.state
 
 
 def call_of(

@@ -35,6 +35,8 @@ class EngineSettings:
     agree_below: float = 0.0
     """Margin below which the robust bound of a count pair must lie too before it is called affine; 0: no
     such bound."""
+    bound_p: float = 1.0
+    """p-value of association above which a screen wants no bound of the share of a count pair."""
 
     @property
     def engine_memory(self) -> float:

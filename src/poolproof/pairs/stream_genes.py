@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from .. import _names as names
-from .count_engine import N_BENDS, CountTest
+from .count_engine import CountTest
 from .count_kernels import MIN_HIGH, MIN_SEEN, CountFeatures, CountTargets, _enough
+from .count_replicates import Replicates
 from .design import Design
-from .donors import enough_replicates, replicate_sizes
 from .stream_kernels import (
     HIGH,
     MOMENTS,
@@ -41,8 +41,7 @@ class StreamedGenes(CountTest):
         self.n_genes = stream.blocks.n_genes
         self.n = self.n_samples = sum(len(level.rows) for level in self.levels)
         self.weight = [len(level.rows) / self.n for level in self.levels]
-        self._donors = [replicate_sizes(level) for level in self.levels]
-        self._enough_replicates = [enough_replicates(sizes, N_BENDS) for sizes in self._donors]
+        self._replicates = Replicates.of(self.levels, self.weight)
         self.stream = stream
         self.sums = gene_sums(stream, overdispersion, run)
         self.fractions = fractions_of(stream, self.sums)
@@ -68,7 +67,7 @@ class StreamedGenes(CountTest):
         target[~seen] = names.TOO_FEW_COUNTS
         for status in (regulator, target):
             status[~varies] = names.CONSTANT
-        if self.design.n_clusters and not any(self._enough_replicates):
+        if self.design.n_clusters and not any(self._replicates.enough):
             regulator[regulator == names.OK] = names.TOO_FEW_REPLICATES
         return regulator, target
 
@@ -96,9 +95,7 @@ class StreamedGenes(CountTest):
                 own_sum[:, :, self.stream.cluster_of[stratum]] += own[:, :, place]
         none = np.zeros((0, len(genes), 0))
         return CountFeatures(
-            f=none,
-            fd=none,
-            f_own=none,
+            with_y=none,
             ff=none,
             d_sum=of(REST),
             dd_sum=of(REST_SQUARES),

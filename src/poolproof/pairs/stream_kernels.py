@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from .count_kernels import _PAIRS, MAX_LEVERAGE, OWN, CountDepth
+from .count_kernels import _PAIRS, MAX_LEVERAGE, OWN, CountDepth, own_products
 
 N_OWN = len(OWN)
 OWN_PAIRS = [(a, b) for a in range(N_OWN) for b in range(a, N_OWN)]
@@ -32,20 +32,20 @@ CUBES, FOURTHS = 16, 17
 N_FIRST = 18
 
 # Columns of the second pass; the first two runs are those that meet y and y^2.
-WITH_Y = slice(0, 29)
-"""F_1 .. F_3, six F_j D_m + D_j F_m, 18 F_j times own terms, F_1^3, F_1 in the upper bin."""
-LINE, MIXED, WITH_OWN, CUBE, UPPER_LINE = slice(0, 3), slice(3, 9), slice(9, 27), 27, 28
-WITH_Y2 = slice(29, 37)
+WITH_Y = slice(0, 24)
+"""F_1 .. F_3, six F_j D_m + D_j F_m, 13 products of F_j and own terms, F_1^3, F_1 in the upper bin."""
+LINE, MIXED, WITH_OWN, CUBE, UPPER_LINE = slice(0, 3), slice(3, 9), slice(9, 22), 22, 23
+WITH_Y2 = slice(24, 32)
 """Six F_j F_m, F_1^2, the upper bin."""
-SQUARE, LINE_SQUARE, UPPER = slice(29, 35), 35, 36
-REST, REST_SQUARES, REST_OWN = slice(37, 40), slice(40, 46), slice(46, 64)
-"""D_j, D_j D_m, D_j times own terms."""
-OWN_TERMS, OWN_WEIGHTED, OWN_PLAIN = slice(64, 70), slice(70, 91), slice(91, 112)
-GUARD = slice(112, 142)
+SQUARE, LINE_SQUARE, UPPER = slice(24, 30), 30, 31
+REST, REST_SQUARES, REST_OWN = slice(32, 35), slice(35, 41), slice(41, 54)
+"""D_j, D_j D_m, products of D_j and own terms."""
+OWN_TERMS, OWN_WEIGHTED, OWN_PLAIN = slice(54, 60), slice(60, 81), slice(81, 102)
+GUARD = slice(102, 132)
 """1, the upper bin, F_2^4, F_2^2, F_2 F_3, F_3^2 times powers of F_1."""
-PLAIN_TERM, PLAIN_SQUARE = 142, 143
+PLAIN_TERM, PLAIN_SQUARE = 132, 133
 """The own term H11 without overdispersion, and its square."""
-N_SECOND = 144
+N_SECOND = 134
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,8 +173,8 @@ def second_columns(at: Moments, of: GeneConstants, *, products_only: bool = Fals
     for place, (j, m) in enumerate(_PAIRS):
         result[MIXED.start + place] = heavy[j] * big_d[m] + heavy_d[j] * big_f[m]
         result[SQUARE.start + place] = heavy[j] * big_f[m]
-    for j in range(3):
-        result[WITH_OWN.start + j * N_OWN : WITH_OWN.start + (j + 1) * N_OWN] = heavy[j] * own
+    for place, column in enumerate(own_products(heavy, own), start=WITH_OWN.start):
+        result[place] = column
     result[CUBE] = line**3
     result[UPPER_LINE] = upper * line
     result[LINE_SQUARE] = line * line
@@ -184,8 +184,8 @@ def second_columns(at: Moments, of: GeneConstants, *, products_only: bool = Fals
     result[REST] = big_d
     for place, (j, m) in enumerate(_PAIRS):
         result[REST_SQUARES.start + place] = heavy_d[j] * big_d[m]
-    for j in range(3):
-        result[REST_OWN.start + j * N_OWN : REST_OWN.start + (j + 1) * N_OWN] = heavy_d[j] * own
+    for place, column in enumerate(own_products(heavy_d, own), start=REST_OWN.start):
+        result[place] = column
     result[OWN_TERMS] = own
     for place, (a, b) in enumerate(OWN_PAIRS):
         product = own[a] * own[b]

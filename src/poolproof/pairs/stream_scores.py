@@ -89,6 +89,7 @@ class StreamedScoreTest(LooksUp, ScoreTest):
         self.n = self.n_samples = sum(len(level.rows) for level in self.levels)
         self.targets = _Cells(np.concatenate([level.rows for level in self.levels]))  # type: ignore[assignment]
         self.cuts_r2 = False
+        self.at_once = 0
         self.untested_status = names.TOO_FEW_SAMPLES
         self.has_replicates = False
         self.asks_twice = test == "robust"

@@ -8,12 +8,24 @@ from typing import NamedTuple
 import numpy as np
 
 from .bursts import Residuals, wald_from_sums
-from .count_engine import ReplicateSums
+from .count_bounds import uppers_of
 from .count_estimates import Products, assembled, level_estimates
 from .count_kernels import CountBlock, CountTargets, seen_together
+from .count_replicates import ReplicateSums
 from .stream_found import row_by_row
 from .stream_genes import StreamedGenes
-from .stream_kernels import GUARD, LINE, MIXED, POWERS, SQUARE, WITH_OWN, WITH_Y, WITH_Y2
+from .stream_kernels import (
+    CUBE,
+    GUARD,
+    LINE,
+    MIXED,
+    POWERS,
+    SQUARE,
+    UPPER_LINE,
+    WITH_OWN,
+    WITH_Y,
+    WITH_Y2,
+)
 from .stream_products import LevelProducts
 from .stream_sums import total_of
 
@@ -45,9 +57,11 @@ class Together:
         usable = np.stack([seen_together(f, t, len(level.rows)) for f, t, level in parts])
         usable &= (self.genes[:, None] != np.arange(engine.n_genes))[None]
         block = CountBlock(self.genes, self.features)
-        of = engine._combine(
-            block, self.targets, self.moments, self.estimates, usable, self._guard, self._cluster_sums
-        )
+        of = engine._combine(block, self.targets, self.estimates, usable, self._guard, self._cluster_sums)
+        if not engine.has_replicates:
+            of.share_upper = uppers_of(
+                engine.levels, engine.weight, self.features, self.moments, self.estimates, usable
+            )
         values = (
             of.r2_linear,
             of.gain,
@@ -84,7 +98,9 @@ class Together:
             y3 += of[0][:, None] * -(mean**3) + empty[0][:, None] * moment[2]
         n_square = SQUARE.stop - SQUARE.start
         products = Products(with_y[LINE], with_y2[:n_square], with_y[MIXED], with_y[WITH_OWN])
-        return _Whole(products, with_y[27], with_y[28], with_y2[n_square], with_y2[n_square + 1], y3)
+        return _Whole(
+            products, with_y[CUBE], with_y[UPPER_LINE], with_y2[n_square], with_y2[n_square + 1], y3
+        )
 
     def _cluster_sums(self, level: int) -> ReplicateSums:
         """See :func:`~poolproof.pairs.count_estimates.cluster_sums`."""

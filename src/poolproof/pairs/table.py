@@ -12,19 +12,20 @@ import pandas as pd
 from .. import _names as names
 from .._arrays import as_slice, in_threads
 from .calls import bh_adjust, lies_below, reaches
+from .collection import Columns
 from .outcome import Engine, ranked_by
+from .quick_scores import QuickScores
 from .screening import (
     AFFINE,
     INCONCLUSIVE,
     NONLINEAR,
     NOT_ASSOCIATED,
     UNTESTED,
-    Columns,
     Rule,
     Screen,
     block_size,
     call_of,
-    exact_groups,
+    exact_pairs,
 )
 
 CALL_NAMES = {
@@ -47,6 +48,7 @@ def exact_columns(
     wanted: np.ndarray,
     *,
     association: bool = False,
+    quick: QuickScores | None = None,
 ) -> Columns:
     """Recompute the wanted pairs of a block of regulators in float64.
 
@@ -58,6 +60,8 @@ def exact_columns(
         Shape ``(len(regulators), len(targets))``.
     association
         Whether to add ``association_p_value``.
+    quick
+        Compiled loops that do it, if any.
 
     Returns
     -------
@@ -73,15 +77,14 @@ def exact_columns(
     position[rows, columns] = np.arange(len(rows))
     mine = np.flatnonzero(wanted.any(axis=1))
     if len(mine):
-        block = engine.features(regulators[mine])
-        for chosen, at, outcome in exact_groups(engine, block, wanted[mine], targets):
-            place = position[np.ix_(mine[chosen], at)]
-            inside = np.nonzero(place >= 0)
+        block = (quick or engine).features(regulators[mine])
+        for row, column, outcome, inside in exact_pairs(engine, quick, block, wanted[mine], targets):
+            place = position[mine[row], column]
             numbers = outcome.numbers(*inside)
             if association:
                 numbers["association_p_value"] = np.exp(-outcome.association.minus_log_p()[inside])
             for name, values in numbers.items():
-                result[name][place[inside]] = values
+                result[name][place] = values
     return result | {"regulator": regulators[rows], "target": targets[columns]}
 
 
@@ -168,12 +171,15 @@ def screened_columns(result: Screen, wanted: np.ndarray, threads: int) -> Column
 
 
 def _screened_parts(result: Screen, wanted: np.ndarray, threads: int) -> Iterator[Columns]:
-    size = block_size(result.engine, len(result.regulators), threads)
+    wide = result.quick.AT_ONCE if result.quick else 0
+    size = block_size(result.engine, len(result.regulators), threads, wide)
 
     def work(start: int) -> Columns:
         rows = slice(start, min(start + size, len(result.regulators)))
         inside = np.asarray(wanted[rows])
-        part = exact_columns(result.engine, result.regulators[rows], result.targets, inside)
+        part = exact_columns(
+            result.engine, result.regulators[rows], result.targets, inside, quick=result.quick
+        )
         part["call"] = np.asarray(result.calls[rows])[inside]
         part["q_value"] = settled_q_values(part, result.q_values, result.rule.fdr)
         return part
@@ -255,10 +261,14 @@ def sort_rows(columns: Columns, genes: np.ndarray, cut_at_one: bool) -> Columns:
     return {name: values[order] for name, values in columns.items()}
 
 
-def detectable_gain(engine: Engine, columns: Columns, positions: np.ndarray) -> np.ndarray:
+def detectable_gain(
+    engine: Engine, columns: Columns, positions: np.ndarray, quick: QuickScores | None = None
+) -> np.ndarray:
     """``engine.detectable`` of some rows, shape ``(len(positions),)``."""
     result = np.empty(len(positions))
     x, y = columns["regulator"][positions], columns["target"][positions]
+    if quick:
+        return quick.detectable(x, y)
     regulators = np.unique(x)
     for low in range(0, len(regulators), 16):
         part = regulators[low : low + 16]
