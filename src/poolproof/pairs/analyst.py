@@ -30,6 +30,7 @@ from .score_engine import ScoreTest
 from .screening import INCONCLUSIVE, NEAR, UNTESTED, Associations, Columns, Rule, Screen, screen
 from .sensitivity import Sensitivity, share_sensitivity
 from .settings import EngineSettings
+from .stream_share import StreamedShare
 from .table import (
     Tally,
     associated_columns,
@@ -120,9 +121,7 @@ class Analyst:
             summary=summary | {"control": None if split is None else split.as_dict()},
             control=split,
             associations=associations,
-            population=part("bend share", lambda: self._population(engines.held, design, level))
-            if population
-            else None,
+            population=part("bend share", lambda: self._population(engines, level)) if population else None,
             floor=part("affine floor", lambda: self._floor(engines.held)) if floor and undirected else None,
             sensitivity=part("what is technical", lambda: self._sensitivity(engines.held)) if floor else None,
         )
@@ -179,9 +178,14 @@ class Analyst:
                 engine, self.expression.genes, seed=settings.seed, threads=settings.threads, progress=done
             )
 
-    def _population(self, engine: Engine, design: Design, level: str) -> Population:
-        with self._phase("bend share", level) as done:
-            return self.population(engine, design, done)
+    def _population(self, engines: _Engines, level: str) -> Population:
+        wide = engines.wide
+        if wide is None or self.settings.test != "corrected":
+            engine = engines.held
+            with self._phase("bend share", level) as done:
+                return self.population(engine, engines.design, done)
+        with self._phase("bend share of all cells", level) as done:
+            return self._population_of(self.streamed_share(wide), wide, self.streamed_share, done)
 
     def _phase(self, name: str, level: str) -> AbstractContextManager[Callable[[int], Any]]:
         """A phase that goes through the regulators, of one level where it is named."""
@@ -196,6 +200,15 @@ class Analyst:
         def half(of: Design, genes: np.ndarray) -> Engine:
             return replace(self, expression=restricted(self.expression, genes)).engine(of)
 
+        return self._population_of(engine, design, half, progress)
+
+    def _population_of(
+        self,
+        engine: Engine | StreamedShare,
+        design: Design,
+        half: Callable[[Design, np.ndarray], Engine | StreamedShare],
+        progress: Callable[[int], object],
+    ) -> Population:
         return population_of(
             engine,
             design,
@@ -230,6 +243,14 @@ class Analyst:
             bound_from=(1 - NEAR) * self.rule.min_r2 if self.task.pairs is None else 0.0,
             progress=report,
         )
+
+    def streamed_share(self, design: Design, genes: np.ndarray | None = None) -> StreamedShare:
+        """The bend share of all cells, or of some of their genes."""
+        from .stream_engine import share_engine
+
+        every = self.expression.all_cells
+        mine = self.task.regulators if genes is None else np.arange(len(genes))
+        return share_engine(every.blocks, every.whole, design, mine, genes, self.settings)
 
     def _nothing(self, engine: Engine, design: Design) -> str:
         """Why no pair can be tested, and the way out."""
