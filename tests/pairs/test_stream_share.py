@@ -1,12 +1,26 @@
 """The bend share of counts from blocks of cells: the numbers of memory, whatever blocks and threads."""
+# ruff: noqa: F811
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from test_stream import M, design_of, form, little_memory, make_cells, saved, small_blocks, write  # noqa: F401
+from test_stream import (  # noqa: F401
+    M,
+    design_of,
+    little_memory,
+    make_cells,
+    of_dask,
+    saved,
+    small_blocks,
+    write,
+)
 
+import poolproof
+from poolproof.data.backed import Place, open_backed
 from poolproof.data.blocks import Blocks
+from poolproof.pairs import stream_share, stream_share_influence, stream_share_products
 from poolproof.pairs.count_engine import CountTest
 from poolproof.pairs.population import population_of
 from poolproof.pairs.population_measures import CountMeasure
@@ -14,7 +28,7 @@ from poolproof.pairs.population_pass import sum_pairs
 from poolproof.pairs.stream_genes import StreamedGenes
 from poolproof.pairs.stream_share import StreamedShare
 from poolproof.pairs.stream_sums import CellStream
-from poolproof.pairs.workers import Threads
+from poolproof.pairs.workers import DaskRunner, Threads, open_client
 
 GENES = np.array([f"g{i}" for i in range(M)])
 DESIGNS = [
@@ -54,7 +68,7 @@ def alike(found, expected, scale=None, message=""):
 
 @pytest.mark.parametrize(("columns", "overdispersion", "known"), DESIGNS)
 @pytest.mark.parametrize("listed", [False, True])
-def test_sums__are_those_of_cells_in_memory(small_blocks, columns, overdispersion, known, listed):  # noqa: F811
+def test_sums__are_those_of_cells_in_memory(small_blocks, columns, overdispersion, known, listed):
     counts, total, design = inputs(columns, known)
     engine = held(counts, total, known, design, overdispersion)
     measure = CountMeasure(engine, np.float64)
@@ -72,7 +86,7 @@ def test_sums__are_those_of_cells_in_memory(small_blocks, columns, overdispersio
 
 
 @pytest.mark.parametrize(("columns", "overdispersion", "known"), DESIGNS)
-def test_population__is_that_of_cells_in_memory(small_blocks, columns, overdispersion, known):  # noqa: F811
+def test_population__is_that_of_cells_in_memory(small_blocks, columns, overdispersion, known):
     counts, total, design = inputs(columns, known)
     every = np.arange(M)
     shared = {"directed": False, "min_r2": 0.02, "dtype": np.float64, "seed": 3}
@@ -95,3 +109,99 @@ def test_population__is_that_of_cells_in_memory(small_blocks, columns, overdispe
     assert one.settings["n_splits"] == 1
     if not known:
         assert one.table["n_pairs"][one.table["set"] == "direct"].item() > 0
+
+
+def all_bits(share, sets=True):
+    """Sums over all pairs and influences on sets, as bytes."""
+    every = np.arange(M)
+    sums = share.sum_pairs(np.flatnonzero(share.regulator_ok), every, every % 4, every % 3, None)
+    masks = np.stack([np.ones((M, M), dtype=bool), every[:, None] < every])
+    found = [*vars(sums).values(), share.influences(every, every, masks), *share.matrices(every, every)]
+    return b"".join(np.ascontiguousarray(of).tobytes() for of in found)
+
+
+@pytest.fixture
+def many_groups(monkeypatch):
+    """Groups and runs of few regulators, and few cells at a time."""
+    monkeypatch.setattr(stream_share_products, "BLOCK", 4)
+    monkeypatch.setattr(stream_share_influence, "BLOCK", 4)
+    monkeypatch.setattr(stream_share, "BLOCK", 4)
+    monkeypatch.setattr(stream_share, "MOST", 8)
+    monkeypatch.setattr(stream_share_influence, "CELLS", 100)
+    monkeypatch.setattr(stream_share_influence, "TARGET_CELLS", 60)
+
+
+@pytest.mark.parametrize("columns", [{"within": ["type"]}, {"replicate": "donor"}])
+def test_share__is_the_same_to_the_last_bit_for_any_threads_and_memory(small_blocks, many_groups, columns):
+    counts, total, design = inputs(columns, False)
+    matrix = sp.csr_matrix(counts)
+    first = all_bits(streamed(matrix, total, False, design))
+    for threads, memory, kept in ((2, 1e9, 1e9), (4, 3e4, 0), (1, 1e4, 3e3)):
+        run = Threads(threads)
+        assert all_bits(streamed(matrix, total, False, design, run=run, memory=memory, kept=kept)) == first
+
+
+def test_share__groups_and_runs_change_nothing_but_rounding(small_blocks, monkeypatch):
+    counts, total, design = inputs({}, False)
+    every = np.arange(M)
+
+    def found():
+        share = streamed(sp.csr_matrix(counts), total, False, design)
+        return share.sum_pairs(np.flatnonzero(share.regulator_ok), every, every % 4, every % 3, None)
+
+    one = found()
+    monkeypatch.setattr(stream_share, "MOST", 8)
+    monkeypatch.setattr(stream_share, "BLOCK", 4)
+    monkeypatch.setattr(stream_share_influence, "CELLS", 100)
+    monkeypatch.setattr(stream_share_influence, "TARGET_CELLS", 60)
+    for name, expected in vars(one).items():
+        alike(getattr(found(), name), expected, message=name)
+
+
+@pytest.mark.filterwarnings("ignore")  # of what the next anndata and zarr will do
+@pytest.mark.parametrize("chunks", [97, 1_000, 100_000])
+def test_share__is_the_same_to_the_last_bit_for_any_chunks(small_blocks, tmp_path, chunks):
+    counts, total, design = inputs({}, False)
+    first = all_bits(streamed(sp.csr_matrix(counts), total, False, design))
+    path = write(tmp_path / "cells.zarr", anndata.AnnData(sp.csr_matrix(counts)), "zarr v3", chunks)
+    with open_backed(path) as (opened, _):
+        assert all_bits(streamed(opened.X, total, False, design)) == first
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("n_workers", [1, 4])
+def test_dask__any_number_of_workers_gives_the_same_bits(small_blocks, of_dask, tmp_path, n_workers):
+    _, path = saved(tmp_path)
+    _, total, design = inputs({}, False)
+    first = all_bits(streamed(Place(str(path), "X"), total, False, design))
+    with open_client(f"local:{n_workers}") as client:
+        run = DaskRunner(client)
+        assert all_bits(streamed(Place(str(path), "X"), total, False, design, run=run)) == first
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"replicate": "donor", "within": "type"}, {"regulators": ["g0", "g6"]}]
+)
+def test_linearity__has_the_bend_share_of_all_cells(little_memory, small_blocks, tmp_path, options):
+    adata, path = saved(tmp_path)
+    shared = {"kind": "single-cell", "control": False, "each_level": False, "dtype": np.float64} | options
+    in_memory = poolproof.linearity(adata, **shared)
+    with open_backed(path) as (opened, _):
+        found = poolproof.linearity(opened, memory=1e5, **shared)
+    assert found.all_cells is not None
+    one, other = in_memory.population, found.population
+    pd.testing.assert_frame_equal(other.table, one.table, rtol=1e-7, atol=1e-9)
+    assert other.settings == one.settings
+    said = "read block by block, and every pair and the bend share are those of all of them; affine floor"
+    assert sum(said in text for text in found.warnings) == 1
+    assert not any("bend share, affine floor" in text for text in found.warnings)
+
+
+def test_linearity__the_robust_test_has_the_bend_share_of_the_cells_drawn(
+    little_memory, small_blocks, tmp_path
+):
+    _, path = saved(tmp_path)
+    with open_backed(path) as (opened, _):
+        found = poolproof.linearity(opened, memory=1e5, kind="single-cell", test="robust")
+    assert found.population.settings["n_axis"] == 400
+    assert any("tested on all of them; bend share, affine floor" in text for text in found.warnings)

@@ -51,6 +51,8 @@ class AllCells:
     """As the drawn ones are described, but for names, totals and size factors; its matrix is empty."""
     note: str
     """Says so, among the warnings."""
+    note_of_counts: str
+    """The same where counts are tested as counts, and the bend share is that of all cells too."""
 
 
 def held_bytes(n_cells: int, n_genes: int, stored: int) -> float:
@@ -139,13 +141,13 @@ def _drawn(
         return replace(expression, settings=settings, warnings=warnings), some.obs
     if expression.scale == "log":
         blocks.undo(float(settings["log_base"]))
-    said = (
-        f"{n}: they are read block by block, and every pair is tested on all of them; bend share, affine "
-        f"floor, control, triples, curves and pictures are those of {n_drawn:,} cells drawn by the seed"
-    )
+    rest = f"control, triples, curves and pictures are those of {n_drawn:,} cells drawn by the seed"
+    blocked = f"{n}: they are read block by block, and every pair"
+    said = f"{blocked} is tested on all of them; bend share, affine floor, {rest}"
+    of_counts = f"{blocked} and the bend share are those of all of them; affine floor, {rest}"
     expression = replace(expression, settings=settings, warnings=(said, *expression.warnings))
     whole = _whole(expression, adata.obs, blocks, seen)
-    return replace(expression, all_cells=AllCells(blocks, adata.obs, whole, said)), some.obs
+    return replace(expression, all_cells=AllCells(blocks, adata.obs, whole, said, of_counts)), some.obs
 
 
 def _readable(expression: Expression, blocks: Blocks, seen: _Seen, n_stored: int) -> bool:

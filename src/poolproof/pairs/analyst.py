@@ -184,8 +184,20 @@ class Analyst:
             engine = engines.held
             with self._phase("bend share", level) as done:
                 return self.population(engine, engines.design, done)
+        from .stream_engine import share_engine
+
+        every = self.expression.all_cells
         with self._phase("bend share of all cells", level) as done:
-            return self._population_of(self.streamed_share(wide), wide, self.streamed_share, done)
+            share = share_engine(
+                *(every.blocks, every.whole, wide, self.settings),
+                regulators=self.task.regulators,
+                tested=vars(engines).get("tested"),
+            )
+
+            def half(of: Design, genes: np.ndarray) -> StreamedShare:
+                return share_engine(every.blocks, every.whole, of, self.settings, genes=genes)
+
+            return self._population_of(share, wide, half, done)
 
     def _phase(self, name: str, level: str) -> AbstractContextManager[Callable[[int], Any]]:
         """A phase that goes through the regulators, of one level where it is named."""
@@ -243,14 +255,6 @@ class Analyst:
             bound_from=(1 - NEAR) * self.rule.min_r2 if self.task.pairs is None else 0.0,
             progress=report,
         )
-
-    def streamed_share(self, design: Design, genes: np.ndarray | None = None) -> StreamedShare:
-        """The bend share of all cells, or of some of their genes."""
-        from .stream_engine import share_engine
-
-        every = self.expression.all_cells
-        mine = self.task.regulators if genes is None else np.arange(len(genes))
-        return share_engine(every.blocks, every.whole, design, mine, genes, self.settings)
 
     def _nothing(self, engine: Engine, design: Design) -> str:
         """Why no pair can be tested, and the way out."""

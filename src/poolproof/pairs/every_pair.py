@@ -343,7 +343,12 @@ def linearity(
             all_cells=rows.get("wide"),
         )
 
-    warnings = (*wide_notes, *_described(expression, wide), *(wide or design).warnings, *task.sentences)
+    warnings = (
+        *wide_notes,
+        *_described(expression, wide, chosen_test),
+        *(wide or design).warnings,
+        *task.sentences,
+    )
     if announce is not None:
         announce(warnings)
     result = run(
@@ -400,14 +405,15 @@ def _wide(
     return plan_design(every.whole, every.obs, test, within, replicate, covariates), ()
 
 
-def _described(expression: Expression, wide: Design | None) -> tuple[str, ...]:
+def _described(expression: Expression, wide: Design | None, test: str) -> tuple[str, ...]:
     """What was guessed of the values, and how many of them were tested."""
     every = expression.all_cells
     if every is None:
         return expression.warnings
     if wide is None:
         return tuple(text for text in expression.warnings if text != every.note)
-    return tuple(every.whole.warnings)
+    note = every.note_of_counts if test == "corrected" else every.note
+    return tuple(note if text == every.note else text for text in every.whole.warnings)
 
 
 def _out_of_reach(design: Design, k: int, n_pairs: int, fdr: float) -> list[str]:

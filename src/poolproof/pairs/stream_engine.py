@@ -134,22 +134,29 @@ def share_engine(
     blocks: Blocks,
     expression: Expression,
     design: Design,
-    regulators: np.ndarray,
-    genes: np.ndarray | None,
     settings: EngineSettings,
+    *,
+    regulators: np.ndarray | None = None,
+    genes: np.ndarray | None = None,
+    tested: Engine | None = None,
 ) -> StreamedShare:
-    """What the bend share of counts needs of all cells of a file; ``genes``: of these alone, rising.
+    """What the bend share of counts needs of all cells of a file.
 
-    Regulators are numbered among them.
+    ``regulators``: these alone; ``genes``: these alone, rising; ``tested``: the test of the same cells, if it
+    was made.
     """
     run = runner_of(settings.client, settings.threads)
     if settings.client is not None:
         blocks.limit(settings.memory / 4 / run.n_sharing)
-    total, known = expression.count_depth()
-    some = blocks if genes is None else blocks.of_genes(genes)
-    stream = CellStream.of(some, total, known, design)
-    engine = StreamedGenes(stream, design, settings.overdispersion, run)
-    return StreamedShare(engine, regulators, run, settings.memory / 4)
+    engine = tested
+    if not isinstance(engine, StreamedGenes):
+        total, known = expression.count_depth()
+        some = blocks if genes is None else blocks.of_genes(genes)
+        engine = StreamedGenes(
+            CellStream.of(some, total, known, design), design, settings.overdispersion, run
+        )
+    mine = np.arange(engine.n_genes) if regulators is None else regulators
+    return StreamedShare(engine, mine, run, settings.memory / 4)
 
 
 def streamed_engine(
