@@ -287,7 +287,7 @@ def linearity(
     within, covariates = as_list(within), as_list(covariates)
     chosen_test = choose_test(expression, test)
     design = plan_design(expression, obs, chosen_test, within, replicate, covariates)
-    wide, wide_notes = _wide(expression, chosen_test, within, replicate, covariates)
+    wide, wide_notes = wide_design(expression, chosen_test, within, replicate, covariates)
     if client is not None and wide is None:
         wide_notes = (*wide_notes, NO_WORK)
     if chosen_test != "corrected":  # which compares cells inside strata of the covariates
@@ -345,7 +345,7 @@ def linearity(
 
     warnings = (
         *wide_notes,
-        *_described(expression, wide, chosen_test),
+        *described_values(expression, wide, chosen_test),
         *(wide or design).warnings,
         *task.sentences,
     )
@@ -386,7 +386,7 @@ def linearity(
     return replace(result, levels=levels, warnings=warnings)
 
 
-def _wide(
+def wide_design(
     expression: Expression, test: str, within: list[str], replicate: str | None, covariates: list[str]
 ) -> tuple[Design | None, tuple[str, ...]]:
     """The design of all cells, where only some were drawn and the test can read the others by blocks; a note
@@ -405,7 +405,7 @@ def _wide(
     return plan_design(every.whole, every.obs, test, within, replicate, covariates), ()
 
 
-def _described(expression: Expression, wide: Design | None, test: str) -> tuple[str, ...]:
+def described_values(expression: Expression, wide: Design | None, test: str) -> tuple[str, ...]:
     """What was guessed of the values, and how many of them were tested."""
     every = expression.all_cells
     if every is None:
