@@ -1,6 +1,11 @@
 """The bend share of counts from blocks of cells: the numbers of memory, whatever blocks and threads."""
 # ruff: noqa: F811
 
+import json
+import subprocess
+import sys
+import time
+
 import anndata
 import numpy as np
 import pandas as pd
@@ -205,3 +210,51 @@ def test_linearity__the_robust_test_has_the_bend_share_of_the_cells_drawn(
         found = poolproof.linearity(opened, memory=1e5, kind="single-cell", test="robust")
     assert found.population.settings["n_axis"] == 400
     assert any("tested on all of them; bend share, affine floor" in text for text in found.warnings)
+
+
+@pytest.fixture
+def cluster(of_dask, tmp_path):
+    """A scheduler and a worker, both processes of this test: the scheduler and its address."""
+    file, shared = tmp_path / "scheduler.json", ["--no-dashboard", "--scheduler-file"]
+    start = [sys.executable, "-m"]
+    of_scheduler = ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", *shared, file]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    scheduler = subprocess.Popen([*start, *of_scheduler], **quiet)
+    of_worker = ["distributed.cli.dask_worker", "--nthreads", "1", "--no-nanny", *shared, file]
+    worker = subprocess.Popen([*start, *of_worker], **quiet)
+    try:
+        for _ in range(1200):
+            if file.exists() and file.read_text().endswith("}"):
+                break
+            time.sleep(0.05)
+        yield scheduler, json.loads(file.read_text())["address"]
+    finally:
+        for process in (worker, scheduler):
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("at", ["_First", "CellInfluences"])
+def test_audit_command__whose_scheduler_is_killed_says_so_and_writes_nothing(
+    small_blocks, cluster, monkeypatch, tmp_path, call, at
+):
+    """In the first pass over the cells, and in the intervals of the bend share, when pairs are done."""
+    _, path = saved(tmp_path)
+    scheduler, address = cluster
+    work_of = DaskRunner.__call__
+
+    def killing(self, work, tasks):
+        if type(work).__name__ == at:
+            scheduler.kill()
+            scheduler.wait()
+        return work_of(self, work, tasks)
+
+    monkeypatch.setattr(DaskRunner, "__call__", killing)
+    command = ("audit", path, "--kind", "single-cell", "--dask", address, "--out", tmp_path / "audit")
+    done = call(*command, "--no-resume", "--quiet")
+    assert scheduler.poll() is not None
+    assert done.code == 2
+    assert done.err.count("\n") == 1
+    assert "expected a Dask cluster that works to the end; lost it" in done.err
+    assert sorted(of.name for of in tmp_path.iterdir()) == ["cells.h5ad", "scheduler.json"]
