@@ -201,3 +201,19 @@ def test_a_preview_of_more_cells_says_more_time(tmp_path, monkeypatch):
             said = poolproof.preview_audit(opened, kind="single-cell", memory=1e5).summary
         times.append(said["seconds"]["bend share"])
     assert times[1] == pytest.approx(3 * times[0], rel=0.05)
+
+
+def test_paths_in_python_leave_cells_in_their_file_too(tmp_path, monkeypatch):
+    adata = cells()
+    adata.var_names = ["g0", "g0", *adata.var_names[2:]]
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    monkeypatch.setattr("poolproof.data.large.read_named", None)  # which would read all of it
+    path, options = tmp_path / "cells.h5ad", {"memory": 1e5, "kind": "single-cell"}
+    result = poolproof.linearity(path, **OPTIONS | options)
+    assert result.all_cells is not None
+    said = poolproof.preview_audit(str(path), **options).summary
+    done = poolproof.audit(path, **options, triples="none", curves="none")
+    assert done.data["name"] == "cells.h5ad"
+    assert said["n_obs"] == done.data["n_obs"] == N
+    for notes in (result.warnings, said["notes"], done.data["warnings"]):
+        assert sum("duplicated gene names" in note for note in notes) == 1

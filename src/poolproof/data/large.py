@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -15,7 +17,7 @@ from anndata.abc import CSCDataset
 
 from .._checks import InputError, check_column, printable
 from .._random import stream
-from .backed import Place
+from .backed import Place, open_backed, stays_on_disk
 from .blocks import DISK, Blocks, stored_values
 from .copies import LEAST_ENTRIES, LEAST_VALUES
 from .depth import find_depth
@@ -89,12 +91,46 @@ def read_values(
     Such an expression has ``all_cells``. Other values are read as :meth:`ValueOptions.read` does.
     """
     if isinstance(adata, (str, PathLike)):
-        adata, _, notes = read_named(adata, "", ())
-        expression, obs = read_values(options, adata, obs, memory=memory, seed=seed, by_blocks=by_blocks)
-        return replace(expression, warnings=(*notes, *expression.warnings)), obs
+        with left_in_file(Path(adata), options.layer, memory, by_blocks) as held:
+            if held is not None:
+                return _drawn(options, held, memory, seed)
+        adata = read_named(adata, "", ())[0]
     if isinstance(adata, AnnData) and too_large(adata, options.layer, memory, by_blocks):
         return _drawn(options, adata, memory, seed)
     return options.read(adata, obs)
+
+
+@contextmanager
+def left_in_file(
+    path: Path, layer: str | None, memory: float, by_blocks: bool = False
+) -> Iterator[AnnData | None]:
+    """An AnnData whose values stay in their h5ad file or zarr folder; None where they fit into memory.
+
+    Also None where the path is of another form, or cannot be read: readers say what is wrong.
+    """
+    if not stays_on_disk(path) or (not by_blocks and bytes_on_disk(path) < memory / 1000):
+        yield None
+        return
+    with ExitStack() as files:
+        try:
+            adata, notes = files.enter_context(open_backed(path))
+            large = too_large(adata, layer, memory, by_blocks)
+        except InputError:
+            large = False
+        if not large:
+            files.close()
+            yield None
+            return
+        adata.uns |= {
+            PLACE: str(path.absolute()),
+            "poolproof_read": {
+                "path": path.name,
+                "format": "zarr" if path.is_dir() else "h5ad",
+                "orientation": "genes-in-columns",
+                "warnings": notes,
+            },
+        }
+        yield adata
 
 
 def _matrix(adata: AnnData, layer: str | None) -> tuple[Any, pd.DataFrame, str]:

@@ -21,7 +21,6 @@ from .._checks import check_threads, printable
 from .._docs import texts_of
 from .._random import stream
 from ..data.expression import Expression, ValueOptions, describe
-from ..data.io import read_named
 from ..data.large import read_values
 from ..data.matching import table_of
 from ..pairs.analyst import Analyst, engine_of
@@ -158,8 +157,6 @@ def preview_audit(
     >>> print(str(preview_audit(data, kind="bulk", scale="additive")).splitlines()[1])
     Test: robust, 2,450 ordered pairs of 50 regulators
     """
-    if isinstance(adata, (str, PathLike)):
-        adata, _, notes = read_named(adata, "", notes)
     read = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column)
     expression, obs = read_values(read, adata, obs, memory=memory, seed=seed)
     within, covariates = as_list(within), as_list(covariates)
