@@ -27,7 +27,7 @@ from ..pairs.analyst import Analyst, engine_of
 from ..pairs.control import MAX_GENES as CONTROL_GENES
 from ..pairs.control import MIN_PAIRS as CONTROL_PAIRS
 from ..pairs.design import Design
-from ..pairs.every_pair import MAX_ROWS, described_values, wide_design
+from ..pairs.every_pair import MAX_ROWS, described_values, wide_design, with_its_note
 from ..pairs.floor import MAX_GENES as FLOOR_GENES
 from ..pairs.floor import N_COPIES
 from ..pairs.keeping import BYTES_PER_PAIR
@@ -163,6 +163,7 @@ def preview_audit(
     chosen = choose_test(expression, test)
     design = plan_design(expression, obs, chosen, within, replicate, covariates)
     wide, said = wide_design(expression, chosen, within, replicate, covariates)
+    expression = with_its_note(expression, wide, chosen)
     every = design if wide is None else wide
     if network is not None:
         pairs = table_of(network, ("regulator", "target"), "edges")
@@ -209,7 +210,7 @@ def preview_audit(
                     [
                         *notes,
                         *said,
-                        *described_values(expression, wide, chosen),
+                        *described_values(expression, wide),
                         *every.warnings,
                         *task.sentences,
                     ]
