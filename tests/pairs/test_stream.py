@@ -271,6 +271,7 @@ def test_audit__of_more_cells_than_memory_holds(little_memory, small_blocks, tmp
     assert found.data["n_obs"] == N
     assert found.data["n_obs_tested"] > 0.9 * N
     assert found.linearity.population.settings["axis"] == "replicates"
+    assert sum("are more than --memory holds" in text for text in found.data["warnings"]) == 1
     found.save(tmp_path / "audit")
     assert (tmp_path / "audit" / "verdict.json").exists()
 

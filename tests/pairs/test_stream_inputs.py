@@ -171,3 +171,49 @@ def test_a_file_cut_after_it_was_opened_is_told_in_one_line(tmp_path):
     with pytest.raises(InputError, match=r"expected readable values in cells 0 to \d+") as found:
         of.read(0)
     assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize("test", ["corrected", "robust"])
+def test_a_preview_is_of_all_cells(tmp_path, test):
+    adata = cells()
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    options = {"kind": "single-cell", "within": "type", "test": test, "memory": 1e5}
+    with open_backed(tmp_path / "cells.h5ad") as (opened, _):
+        said = poolproof.preview_audit(opened, **options).summary
+    with open_backed(tmp_path / "cells.h5ad") as (opened, _):
+        done = poolproof.audit(opened, **options, triples="none", curves="none")
+    assert said["n_obs"] == N
+    assert sum(said["levels"].values()) == done.data["n_obs_tested"]
+    assert set(said["notes"]) <= set(done.data["warnings"])
+    assert sum("are more than --memory holds" in note for note in said["notes"]) == 1
+    assert said["seconds"]["pairs"] > 0
+    assert said["seconds"]["bend share"] > 0
+
+
+def test_a_preview_of_more_cells_says_more_time(tmp_path, monkeypatch):
+    """The same cells drawn, three times as many in the file."""
+    counts, obs = make_cells(n=3 * N)
+    times = []
+    monkeypatch.setattr("poolproof.verdict.preview.time.perf_counter", iter(range(1000)).__next__)
+    for n in (N, 3 * N):
+        anndata.AnnData(sp.csr_matrix(counts[:n]), obs=obs[:n]).write_h5ad(tmp_path / f"{n}.h5ad")
+        with open_backed(tmp_path / f"{n}.h5ad") as (opened, _):
+            said = poolproof.preview_audit(opened, kind="single-cell", memory=1e5).summary
+        times.append(said["seconds"]["bend share"])
+    assert times[1] == pytest.approx(3 * times[0], rel=0.05)
+
+
+def test_paths_in_python_leave_cells_in_their_file_too(tmp_path, monkeypatch):
+    adata = cells()
+    adata.var_names = ["g0", "g0", *adata.var_names[2:]]
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    monkeypatch.setattr("poolproof.data.large.read_named", None)  # which would read all of it
+    path, options = tmp_path / "cells.h5ad", {"memory": 1e5, "kind": "single-cell"}
+    result = poolproof.linearity(path, **OPTIONS | options)
+    assert result.all_cells is not None
+    said = poolproof.preview_audit(str(path), **options).summary
+    done = poolproof.audit(path, **options, triples="none", curves="none")
+    assert done.data["name"] == "cells.h5ad"
+    assert said["n_obs"] == done.data["n_obs"] == N
+    for notes in (result.warnings, said["notes"], done.data["warnings"]):
+        assert sum("duplicated gene names" in note for note in notes) == 1

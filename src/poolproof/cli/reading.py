@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .._checks import InputError, printable
+from .._checks import printable
 from .._phases import phase
 
 if TYPE_CHECKING:
@@ -54,31 +54,9 @@ class Large:
 
     def open(self, path: Path) -> Any:
         """An AnnData whose values stay in their file; None where they fit into memory."""
-        from ..data.backed import open_backed, stays_on_disk
-        from ..data.large import PLACE, bytes_on_disk, too_large
+        from ..data.large import left_in_file
 
-        if not stays_on_disk(path) or (not self.by_blocks and bytes_on_disk(path) < self.memory / 1000):
-            return None
-        opened = contextlib.ExitStack()
-        try:
-            adata, notes = opened.enter_context(open_backed(path))
-            large = too_large(adata, self.layer, self.memory, self.by_blocks)
-        except InputError:  # the reader says what is wrong
-            large = False
-        self.files.enter_context(opened)
-        if not large:
-            opened.close()
-            return None
-        adata.uns |= {
-            PLACE: str(path.absolute()),
-            "poolproof_read": {
-                "path": path.name,
-                "format": "zarr" if path.is_dir() else "h5ad",
-                "orientation": "genes-in-columns",
-                "warnings": notes,
-            },
-        }
-        return adata
+        return self.files.enter_context(left_in_file(path, self.layer, self.memory, self.by_blocks))
 
 
 def read_input(

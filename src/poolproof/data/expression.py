@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from os import PathLike
 from typing import Any
 
@@ -170,9 +170,7 @@ class ValueOptions:
         An expression stays as it is. ``obs`` is for values that do not bring their own table of samples.
         """
         if isinstance(adata, (str, PathLike)):
-            adata, _, notes = read_named(adata, "", ())
-            expression, obs = self.read(adata, obs)
-            return replace(expression, warnings=(*notes, *expression.warnings)), obs
+            adata = read_named(adata, "", ())[0]
         expression = adata if isinstance(adata, Expression) else describe(adata, obs=obs, **asdict(self))
         if obs is None:
             obs = adata.obs if isinstance(adata, AnnData) else pd.DataFrame(index=expression.obs_names)

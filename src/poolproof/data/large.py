@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -15,7 +17,7 @@ from anndata.abc import CSCDataset
 
 from .._checks import InputError, check_column, printable
 from .._random import stream
-from .backed import Place
+from .backed import Place, open_backed, stays_on_disk
 from .blocks import DISK, Blocks, stored_values
 from .copies import LEAST_ENTRIES, LEAST_VALUES
 from .depth import find_depth
@@ -51,6 +53,8 @@ class AllCells:
     """As the drawn ones are described, but for names, totals and size factors; its matrix is empty."""
     note: str
     """Says so, among the warnings."""
+    note_of_counts: str
+    """The same where counts are tested as counts, and the bend share is that of all cells too."""
 
 
 def held_bytes(n_cells: int, n_genes: int, stored: int) -> float:
@@ -87,12 +91,46 @@ def read_values(
     Such an expression has ``all_cells``. Other values are read as :meth:`ValueOptions.read` does.
     """
     if isinstance(adata, (str, PathLike)):
-        adata, _, notes = read_named(adata, "", ())
-        expression, obs = read_values(options, adata, obs, memory=memory, seed=seed, by_blocks=by_blocks)
-        return replace(expression, warnings=(*notes, *expression.warnings)), obs
+        with left_in_file(Path(adata), options.layer, memory, by_blocks) as held:
+            if held is not None:
+                return _drawn(options, held, memory, seed)
+        adata = read_named(adata, "", ())[0]
     if isinstance(adata, AnnData) and too_large(adata, options.layer, memory, by_blocks):
         return _drawn(options, adata, memory, seed)
     return options.read(adata, obs)
+
+
+@contextmanager
+def left_in_file(
+    path: Path, layer: str | None, memory: float, by_blocks: bool = False
+) -> Iterator[AnnData | None]:
+    """An AnnData whose values stay in their h5ad file or zarr folder; None where they fit into memory.
+
+    Also None where the path is of another form, or cannot be read: readers say what is wrong.
+    """
+    if not stays_on_disk(path) or (not by_blocks and bytes_on_disk(path) < memory / 1000):
+        yield None
+        return
+    with ExitStack() as files:
+        try:
+            adata, notes = files.enter_context(open_backed(path))
+            large = too_large(adata, layer, memory, by_blocks)
+        except InputError:
+            large = False
+        if not large:
+            files.close()
+            yield None
+            return
+        adata.uns |= {
+            PLACE: str(path.absolute()),
+            "poolproof_read": {
+                "path": path.name,
+                "format": "zarr" if path.is_dir() else "h5ad",
+                "orientation": "genes-in-columns",
+                "warnings": notes,
+            },
+        }
+        yield adata
 
 
 def _matrix(adata: AnnData, layer: str | None) -> tuple[Any, pd.DataFrame, str]:
@@ -139,13 +177,13 @@ def _drawn(
         return replace(expression, settings=settings, warnings=warnings), some.obs
     if expression.scale == "log":
         blocks.undo(float(settings["log_base"]))
-    said = (
-        f"{n}: they are read block by block, and every pair is tested on all of them; bend share, affine "
-        f"floor, control, triples, curves and pictures are those of {n_drawn:,} cells drawn by the seed"
-    )
+    rest = f"control, triples, curves and pictures are those of {n_drawn:,} cells drawn by the seed"
+    blocked = f"{n}: they are read block by block, and every pair"
+    said = f"{blocked} is tested on all of them; bend share, affine floor, {rest}"
+    of_counts = f"{blocked} and the bend share are those of all of them; affine floor, {rest}"
     expression = replace(expression, settings=settings, warnings=(said, *expression.warnings))
     whole = _whole(expression, adata.obs, blocks, seen)
-    return replace(expression, all_cells=AllCells(blocks, adata.obs, whole, said)), some.obs
+    return replace(expression, all_cells=AllCells(blocks, adata.obs, whole, said, of_counts)), some.obs
 
 
 def _readable(expression: Expression, blocks: Blocks, seen: _Seen, n_stored: int) -> bool:

@@ -16,7 +16,9 @@ Imports the hall and data; triples, pools, verdict, report and study may import 
 ``growing_noise`` (values) guard against bursty targets; ``line_law`` finds lines of few samples;
 ``stream_engine`` has the tests for cells that stay in a file: the corrected one over ``stream_together``,
 ``stream_products``, ``stream_agreement``, ``stream_genes``, ``stream_sums`` and ``stream_kernels``, the
-robust one in ``stream_scores`` over ``stream_score_sums``, ``stream_second`` and ``stream_splines``;
+robust one in ``stream_scores`` over ``stream_score_sums``, ``stream_second`` and ``stream_splines``, the
+bend share of counts in ``stream_share`` over ``stream_share_influence``, ``stream_share_products`` and
+``stream_share_terms``;
 ``stream_found`` is looked up by screens, and ``workers`` do the tasks.
 ``quick_scores`` hands large classical and robust screens to compiled loops where numba is installed:
 ``compiled_scores`` (from products to calls), ``compiled_bases`` (columns, and single pairs in float64),

@@ -32,6 +32,7 @@ from .score_engine import ScoreTest
 from .screening import INCONCLUSIVE, NEAR, UNTESTED, Associations, Rule, Screen, screen
 from .sensitivity import Sensitivity, share_sensitivity
 from .settings import EngineSettings
+from .stream_share import StreamedShare
 from .table import (
     Tally,
     associated_columns,
@@ -122,9 +123,7 @@ class Analyst:
             summary=summary | {"control": None if split is None else split.as_dict()},
             control=split,
             associations=associations,
-            population=part("bend share", lambda: self._population(engines.held, design, level))
-            if population
-            else None,
+            population=part("bend share", lambda: self._population(engines, level)) if population else None,
             floor=part("affine floor", lambda: self._floor(engines.held)) if floor and undirected else None,
             sensitivity=part("what is technical", lambda: self._sensitivity(engines.held)) if floor else None,
         )
@@ -182,9 +181,26 @@ class Analyst:
                 engine, self.expression.genes, seed=settings.seed, threads=settings.threads, progress=done
             )
 
-    def _population(self, engine: Engine, design: Design, level: str) -> Population:
-        with self._phase("bend share", level) as done:
-            return self.population(engine, design, done)
+    def _population(self, engines: _Engines, level: str) -> Population:
+        wide = engines.wide
+        if wide is None or self.settings.test != "corrected":
+            engine = engines.held
+            with self._phase("bend share", level) as done:
+                return self.population(engine, engines.design, done)
+        from .stream_engine import share_engine
+
+        every = self.expression.all_cells
+        with self._phase("bend share of all cells", level) as done:
+            share = share_engine(
+                *(every.blocks, every.whole, wide, self.settings),
+                regulators=self.task.regulators,
+                tested=vars(engines).get("tested"),
+            )
+
+            def half(of: Design, genes: np.ndarray) -> StreamedShare:
+                return share_engine(every.blocks, every.whole, of, self.settings, genes=genes)
+
+            return self._population_of(share, wide, half, done)
 
     def _phase(self, name: str, level: str) -> AbstractContextManager[Callable[[int], Any]]:
         """A phase that goes through the regulators, of one level where it is named."""
@@ -199,6 +215,15 @@ class Analyst:
         def half(of: Design, genes: np.ndarray) -> Engine:
             return replace(self, expression=restricted(self.expression, genes)).engine(of)
 
+        return self._population_of(engine, design, half, progress)
+
+    def _population_of(
+        self,
+        engine: Engine | StreamedShare,
+        design: Design,
+        half: Callable[[Design, np.ndarray], Engine | StreamedShare],
+        progress: Callable[[int], object],
+    ) -> Population:
         return population_of(
             engine,
             design,

@@ -287,7 +287,8 @@ def linearity(
     within, covariates = as_list(within), as_list(covariates)
     chosen_test = choose_test(expression, test)
     design = plan_design(expression, obs, chosen_test, within, replicate, covariates)
-    wide, wide_notes = _wide(expression, chosen_test, within, replicate, covariates)
+    wide, wide_notes = wide_design(expression, chosen_test, within, replicate, covariates)
+    expression = with_its_note(expression, wide, chosen_test)
     if client is not None and wide is None:
         wide_notes = (*wide_notes, NO_WORK)
     if chosen_test != "corrected":  # which compares cells inside strata of the covariates
@@ -343,7 +344,12 @@ def linearity(
             all_cells=rows.get("wide"),
         )
 
-    warnings = (*wide_notes, *_described(expression, wide), *(wide or design).warnings, *task.sentences)
+    warnings = (
+        *wide_notes,
+        *described_values(expression, wide),
+        *(wide or design).warnings,
+        *task.sentences,
+    )
     if announce is not None:
         announce(warnings)
     result = run(
@@ -381,7 +387,7 @@ def linearity(
     return replace(result, levels=levels, warnings=warnings)
 
 
-def _wide(
+def wide_design(
     expression: Expression, test: str, within: list[str], replicate: str | None, covariates: list[str]
 ) -> tuple[Design | None, tuple[str, ...]]:
     """The design of all cells, where only some were drawn and the test can read the others by blocks; a note
@@ -400,14 +406,24 @@ def _wide(
     return plan_design(every.whole, every.obs, test, within, replicate, covariates), ()
 
 
-def _described(expression: Expression, wide: Design | None) -> tuple[str, ...]:
+def with_its_note(expression: Expression, wide: Design | None, test: str) -> Expression:
+    """Where only some cells were drawn: the note on them that fits the test, or none where it takes them."""
+    every = expression.all_cells
+    if every is None or (wide is not None and test != "corrected"):
+        return expression
+    put = () if wide is None else (every.note_of_counts,)
+
+    def said(warnings: Sequence[str]) -> tuple[str, ...]:
+        return tuple(new for text in warnings for new in (put if text == every.note else (text,)))
+
+    whole = replace(every.whole, warnings=said(every.whole.warnings))
+    return replace(expression, warnings=said(expression.warnings), all_cells=replace(every, whole=whole))
+
+
+def described_values(expression: Expression, wide: Design | None) -> tuple[str, ...]:
     """What was guessed of the values, and how many of them were tested."""
     every = expression.all_cells
-    if every is None:
-        return expression.warnings
-    if wide is None:
-        return tuple(text for text in expression.warnings if text != every.note)
-    return tuple(every.whole.warnings)
+    return expression.warnings if every is None or wide is None else tuple(every.whole.warnings)
 
 
 def _out_of_reach(design: Design, k: int, n_pairs: int, fdr: float) -> list[str]:

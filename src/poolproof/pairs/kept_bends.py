@@ -20,7 +20,7 @@ from .design import Level
 
 MOST = 0.75
 """Largest share of a bend that is put back: four times as much is then made of what is seen."""
-_UNIT = np.array([1.0, 0.0, 1.0])
+UNIT = np.array([1.0, 0.0, 1.0])
 _LENGTH = np.array([1.0, 2.0**0.5, 1.0])
 """Scale of the entries in which K is a symmetric matrix."""
 
@@ -52,10 +52,25 @@ def bends_kept(
         share = np.array([rows.stop - rows.start for rows in slices]) * share[0]
         s = np.stack([s[:, :, rows].sum(axis=2) for rows in slices], axis=2)
         weight = np.broadcast_to(1 / (1 - np.minimum(share, 0.95)), s.shape[1:])
-    lost = (_sandwich(s - _UNIT[:, None, None] * share) * weight).sum(axis=3).transpose(2, 0, 1)
+    lost = (sandwich(s - UNIT[:, None, None] * share) * weight).sum(axis=3).transpose(2, 0, 1)
+    return put_back(lost, size, counts)
+
+
+def put_back(lost: np.ndarray, size: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """W_22, W_23, W_33 from K and from N_22, N_23, N_33.
+
+    Parameters
+    ----------
+    lost
+        K as a matrix that acts on the entries of V, shape ``(R, 3, 3)``.
+    size
+        Shape ``(3, R)``.
+    counts
+        1 for degrees 2 and 3 where they count, else 0, shape ``(2, R)``.
+    """
     value, vector = np.linalg.eigh(lost * _LENGTH[:, None] / _LENGTH)
     back = np.einsum("rak,rk,rbk->rab", vector, 1 / (1 - np.clip(value, 0.0, MOST)), vector)
-    return _in_units_of_bends((back @ (_UNIT * _LENGTH) / _LENGTH).T, size, counts)
+    return _in_units_of_bends((back @ (UNIT * _LENGTH) / _LENGTH).T, size, counts)
 
 
 def _polynomials(fraction: np.ndarray, level: Level) -> np.ndarray:
@@ -73,12 +88,12 @@ def _polynomials(fraction: np.ndarray, level: Level) -> np.ndarray:
     return np.stack(basis[1:])
 
 
-def _sandwich(t: np.ndarray) -> np.ndarray:
+def sandwich(t: np.ndarray) -> np.ndarray:
     """T V T as a matrix that acts on the entries of V, shape ``(3, 3, ...)``; ``t``: entries, ``(3, ...)``.
 
     Examples
     --------
-    >>> _sandwich(np.array([1.0, 2.0, 0.0])) @ [1.0, 0.0, 0.0]      # [[1, 2], [2, 0]] [[1, 0], [0, 0]] ...
+    >>> sandwich(np.array([1.0, 2.0, 0.0])) @ [1.0, 0.0, 0.0]      # [[1, 2], [2, 0]] [[1, 0], [0, 0]] ...
     array([1., 2., 4.])
     """
     a, b, c = t

@@ -6,6 +6,8 @@ covered .31 instead of .95 in systems of modules; by module .93 and more.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
@@ -46,12 +48,18 @@ def modules_of(standard: np.ndarray, reliability: np.ndarray, least: float, chos
     >>> modules_of(rows, np.ones(3), 0.5, np.arange(3)).tolist()   # few genes: each is its own module
     [0, 1, 2]
     """
-    g = len(standard)
-    if len(chosen) <= FINER:
-        return np.arange(g) if len(chosen) == g else np.arange(g) % max(len(chosen), 1)
     scale = 1 / np.sqrt(np.maximum(reliability, MIN_RELIABILITY))
     standard = standard * scale[:, None].astype(standard.dtype)
-    near = np.minimum(np.abs(standard[chosen] @ standard[chosen].T).astype(np.float64), 1.0)
+    return modules_from(lambda some: standard[some] @ standard[chosen].T, len(standard), least, chosen)
+
+
+def modules_from(
+    correlation: Callable[[np.ndarray], np.ndarray], g: int, least: float, chosen: np.ndarray
+) -> np.ndarray:
+    """The same from the correlations of some genes with the chosen ones, noise taken off."""
+    if len(chosen) <= FINER:
+        return np.arange(g) if len(chosen) == g else np.arange(g) % max(len(chosen), 1)
+    near = np.minimum(np.abs(correlation(chosen)).astype(np.float64), 1.0)
     near = (near + near.T) / 2
     np.fill_diagonal(near, 1.0)
     tree = linkage(squareform(1 - near, checks=False), method="average")
@@ -63,11 +71,12 @@ def modules_of(standard: np.ndarray, reliability: np.ndarray, least: float, chos
         labels = fcluster(tree, MAX_MODULES, criterion="maxclust")
     every = np.empty(g, dtype=np.int64)
     if len(chosen) < g:
-        member = (labels[:, None] == np.arange(1, labels.max() + 1)).astype(standard.dtype)
-        member /= member.sum(axis=0)
         for low in range(0, g, 1024):
-            close = np.minimum(np.abs(standard[low : low + 1024] @ standard[chosen].T), 1.0)
-            every[low : low + 1024] = (close @ member).argmax(axis=1) + 1
+            some = np.arange(low, min(low + 1024, g))
+            close = np.minimum(np.abs(correlation(some)), 1.0)
+            member = (labels[:, None] == np.arange(1, labels.max() + 1)).astype(close.dtype)
+            member /= member.sum(axis=0)
+            every[some] = (close @ member).argmax(axis=1) + 1
     every[chosen] = labels
     _, first, codes = np.unique(every, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)

@@ -30,6 +30,7 @@ from .population_measures import Measure, measure_of
 from .population_pass import Counted, Sums, sum_pairs
 from .population_sets import MAX_GENES, N_SPLITS, ChosenSums, chosen_sums
 from .score_engine import ScoreTest
+from .stream_share import StreamedShare
 
 _COLUMNS = tuple(column.name for column in names.POPULATION_COLUMNS)
 Z_ASSOCIATED = 3.0
@@ -108,12 +109,12 @@ class Pairs:
 
 
 def population_of(
-    engine: Engine,
+    engine: Engine | StreamedShare,
     design: Design,
     genes: np.ndarray,
     regulators: np.ndarray,
     listed: np.ndarray | None,
-    make_half: Callable[[Design, np.ndarray], Engine],
+    make_half: Callable[[Design, np.ndarray], Engine | StreamedShare],
     *,
     directed: bool,
     min_r2: float,
@@ -148,7 +149,7 @@ def population_of(
     parts
         Whether the sets that are chosen in one half are measured too.
     """
-    measure = measure_of(engine, dtype)
+    measure = _measure(engine, dtype)
     pairs = _pairs(engine, measure, genes, regulators, listed, directed, min_r2, seed)
     n_axis = n_independent(design)
     settings: dict[str, Any] = {
@@ -159,16 +160,11 @@ def population_of(
     }
     if len(pairs.regulators) == 0 or len(pairs.targets) == 0:
         return _labelled([("all", "", share_of(0, np.zeros(2), np.zeros(3), 0))], directed, settings, seed)
-    sums = sum_pairs(
-        measure,
-        pairs.regulators,
-        pairs.targets,
-        pairs.units(),
-        pairs.modules[pairs.targets],
-        pairs.wanted,
-        threads=threads,
-        progress=progress,
-    )
+    of_pairs = pairs.regulators, pairs.targets, pairs.units(), pairs.modules[pairs.targets], pairs.wanted
+    if isinstance(measure, StreamedShare):
+        sums = measure.sum_pairs(*of_pairs, progress=progress)
+    else:
+        sums = sum_pairs(measure, *of_pairs, threads=threads, progress=progress)
     chosen = _chosen(design, genes, pairs, make_half, min_r2, dtype, seed, threads) if parts else None
     settings |= {"n_splits": 0, "n_genes_chosen": 0} if chosen is None else chosen[1]
     rows = [
@@ -183,9 +179,14 @@ def population_of(
 Row = tuple[str, str, Share]
 
 
+def _measure(engine: Engine | StreamedShare, dtype: type) -> Measure | StreamedShare:
+    """Of cells in memory, or of those that are read block by block."""
+    return engine if isinstance(engine, StreamedShare) else measure_of(engine, dtype)
+
+
 def _pairs(
-    engine: Engine,
-    measure: Measure,
+    engine: Engine | StreamedShare,
+    measure: Measure | StreamedShare,
     genes: np.ndarray,
     regulators: np.ndarray,
     listed: np.ndarray | None,
@@ -217,12 +218,14 @@ def _pairs(
     return Pairs(mine, others, wanted, directed, modules)
 
 
-def _modules(engine: Engine, genes: np.ndarray, min_r2: float, seed: int) -> np.ndarray:
-    standard, reliability = _standard(engine, genes)
+def _modules(engine: Engine | StreamedShare, genes: np.ndarray, min_r2: float, seed: int) -> np.ndarray:
     least = max(np.sqrt(min_r2), Z_ASSOCIATED / np.sqrt(engine.n_samples))
     chosen = np.arange(len(genes))
     if len(genes) > MAX_CLUSTERED:
         chosen = np.sort(stream(seed, "population modules").choice(chosen, MAX_CLUSTERED, replace=False))
+    if isinstance(engine, StreamedShare):
+        return engine.modules(genes, float(least), chosen)
+    standard, reliability = _standard(engine, genes)
     return modules_of(standard, reliability, float(least), chosen)
 
 
@@ -244,7 +247,7 @@ def _chosen(
     design: Design,
     genes: np.ndarray,
     pairs: Pairs,
-    make_half: Callable[[Design, np.ndarray], Engine],
+    make_half: Callable[[Design, np.ndarray], Engine | StreamedShare],
     min_r2: float,
     dtype: type,
     seed: int,
@@ -266,8 +269,8 @@ def _chosen(
     wanted = pairs.wanted
     inside = None if wanted is None else lambda x, y: wanted(every[x], every[y])
 
-    def measure_half(half: Design) -> Measure:
-        return measure_of(make_half(half, every), dtype)
+    def measure_half(half: Design) -> Measure | StreamedShare:
+        return _measure(make_half(half, every), dtype)
 
     units = pairs.modules[regulators] if not pairs.directed else np.arange(len(regulators))
     found = chosen_sums(

@@ -140,7 +140,7 @@ def _columns(
     clear = v1 > CLEAR_LINE * of.own[_H11].std(axis=1) / np.sqrt(n)
     usable = clear & (of.degree >= 2)
     variance = np.where(usable, v1, 1.0)
-    inverse = _inverse(of.own_mean, of.degree, usable)
+    inverse = inverse_of(of.own_mean, of.degree, usable)
     leverage = 1 / n + np.maximum(of.own[_H11], 0) / (n * variance[:, None])
     weight = 1 / (1 - np.minimum(leverage, MAX_LEVERAGE))
     degree = np.where(usable, of.degree, 1)
@@ -187,7 +187,7 @@ def _columns(
     )
 
 
-def _inverse(own_mean: np.ndarray, degree: np.ndarray, usable: np.ndarray) -> np.ndarray:
+def inverse_of(own_mean: np.ndarray, degree: np.ndarray, usable: np.ndarray) -> np.ndarray:
     """nu_22, nu_23, nu_33 over the degrees resolved; 0 where the bend cannot be sized."""
     n22, n23, n33 = own_mean[[_N22, _N23, _N33]]
     both = usable & (degree == 3)

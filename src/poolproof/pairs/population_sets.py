@@ -17,6 +17,7 @@ from .._random import stream
 from .design import MIN_SAMPLES, Design, part_of
 from .population_measures import Axis, Measure
 from .population_pass import BLOCK, Counted
+from .stream_share import StreamedShare
 
 N_SPLITS = 1
 MAX_GENES = 300
@@ -86,7 +87,7 @@ class _Matrices:
 
 def chosen_sums(
     design: Design,
-    measure_half: Callable[[Design], Measure | None],
+    measure_half: Callable[[Design], Measure | StreamedShare | None],
     genes: tuple[np.ndarray, np.ndarray],
     units: tuple[np.ndarray, np.ndarray],
     wanted: Counted | None,
@@ -162,9 +163,15 @@ def _places(design: Design, half: Design, axis: Axis) -> np.ndarray:
 
 
 def _matrices(
-    measure: Measure, genes: tuple[np.ndarray, np.ndarray], wanted: Counted | None, threads: int
+    measure: Measure | StreamedShare,
+    genes: tuple[np.ndarray, np.ndarray],
+    wanted: Counted | None,
+    threads: int,
 ) -> _Matrices:
     regulators, targets = genes
+    if isinstance(measure, StreamedShare):
+        bend, line, counted = measure.matrices(regulators, targets)
+        return _Matrices(bend, line, counted if wanted is None else counted & wanted(regulators, targets))
     block = measure.targets(targets)
 
     def work(low: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -235,7 +242,7 @@ def direct_pairs(tie: np.ndarray, least: float) -> np.ndarray:
 
 
 def _influences(
-    measure: Measure,
+    measure: Measure | StreamedShare,
     genes: tuple[np.ndarray, np.ndarray],
     masks: np.ndarray,
     found: _Matrices,
@@ -243,6 +250,8 @@ def _influences(
 ) -> np.ndarray:
     """Influences of the half's units on the sums over every set, shape ``(2, n_sets, axis)``."""
     regulators, targets = genes
+    if isinstance(measure, StreamedShare):
+        return measure.influences(regulators, targets, masks)
     block = measure.targets(targets)
 
     def work(low: int) -> np.ndarray:

@@ -25,6 +25,7 @@ from .stream_genes import StreamedGenes
 from .stream_kernels import WITH_Y2
 from .stream_products import multiply, rows_of
 from .stream_scores import StreamedScoreTest
+from .stream_share import StreamedShare
 from .stream_sums import CellStream
 from .stream_together import Together
 from .workers import Runner, Threads, runner_of
@@ -127,6 +128,35 @@ class _Work:
         smooth = SmoothBounds(engine.stream, engine.levels, engine.sums, engine.fractions)
         bounds = smooth(genes[mine], variance, usable, wanted[mine], engine.memory)
         upper[mine] = np.where(wanted[mine], np.maximum(upper[mine], bounds), upper[mine])
+
+
+def share_engine(
+    blocks: Blocks,
+    expression: Expression,
+    design: Design,
+    settings: EngineSettings,
+    *,
+    regulators: np.ndarray | None = None,
+    genes: np.ndarray | None = None,
+    tested: Engine | None = None,
+) -> StreamedShare:
+    """What the bend share of counts needs of all cells of a file.
+
+    ``regulators``: these alone; ``genes``: these alone, rising; ``tested``: the test of the same cells, if it
+    was made.
+    """
+    run = runner_of(settings.client, settings.threads)
+    if settings.client is not None:
+        blocks.limit(settings.memory / 4 / run.n_sharing)
+    engine = tested
+    if not isinstance(engine, StreamedGenes):
+        total, known = expression.count_depth()
+        some = blocks if genes is None else blocks.of_genes(genes)
+        engine = StreamedGenes(
+            CellStream.of(some, total, known, design), design, settings.overdispersion, run
+        )
+    mine = np.arange(engine.n_genes) if regulators is None else regulators
+    return StreamedShare(engine, mine, run, settings.memory / 4)
 
 
 def streamed_engine(

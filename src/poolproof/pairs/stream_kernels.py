@@ -144,8 +144,8 @@ def line_column(f1: np.ndarray, of: Any) -> np.ndarray:
     return of.kappa * (f1 - of.mean[0])
 
 
-def second_columns(at: Moments, of: GeneConstants, *, products_only: bool = False) -> np.ndarray:
-    """Columns of the second pass, shape ``(N_SECOND, k)``; or those alone that meet y and y^2."""
+def cell_terms(at: Moments, of: GeneConstants) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """F_1 .. F_3 and D_1 .. D_3, shape ``(3, k)``, and the own terms in the order of ``OWN``, ``(6, k)``."""
     e, f = at.e / of.scale, at.f / of.scale[:3]
     centred = e[:3] - of.mean
     big_f = np.stack(
@@ -160,10 +160,15 @@ def second_columns(at: Moments, of: GeneConstants, *, products_only: bool = Fals
             *(of.kappa * (centred[j] - of.slope[j - 1] * centred[0]) for j in (1, 2)),
         ]
     )
-    own = _own_terms(e, centred, of)
+    return big_f, big_f - big_p, _own_terms(e, centred, of)
+
+
+def second_columns(at: Moments, of: GeneConstants, *, products_only: bool = False) -> np.ndarray:
+    """Columns of the second pass, shape ``(N_SECOND, k)``; or those alone that meet y and y^2."""
+    e = at.e / of.scale
+    big_f, big_d, own = cell_terms(at, of)
     leverage = np.minimum(1 / of.n + np.maximum(own[2] / (of.n * of.variance), 0), MAX_LEVERAGE)
     weight = 1 / (1 - leverage) ** 2
-    big_d = big_f - big_p
     heavy = weight * big_f
     heavy_d = weight * big_d
     line = big_f[0]

@@ -245,7 +245,7 @@ def _edges(
         rest = np.flatnonzero(n - n_seen <= ranks[1])
     else:
         rest = np.flatnonzero(first[strata, HIGH].sum(axis=0) > 0)
-    for genes in _by_values(rest, n_seen):
+    for genes in genes_by_values(rest, n_seen):
         for gene, values in zip(genes, _line_values(stream, level, genes, scale, mean, kappa), strict=True):
             empty = nothing[:, gene], sizes - seen[:, gene]
             below, above = _ranked(values, *empty, ranks)
@@ -258,7 +258,7 @@ def _edges(
     return edge, edge_in, n_upper
 
 
-def _by_values(genes: np.ndarray, n_values: np.ndarray) -> Iterator[np.ndarray]:
+def genes_by_values(genes: np.ndarray, n_values: np.ndarray) -> Iterator[np.ndarray]:
     """Runs of genes with at most `GATHERED` values together."""
     run = np.cumsum(n_values[genes]) // GATHERED
     for part in np.unique(run):

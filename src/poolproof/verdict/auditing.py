@@ -17,14 +17,13 @@ import pandas as pd
 from anndata import AnnData
 
 from .. import _names as names
-from .._checks import InputError
+from .._checks import InputError, printable
 from .._docs import texts_of
 from .._files import FIGURES, result_folder, write_json, write_parquet
 from .._notebook import summary_html
 from .._parts import Parts
 from .._phases import phase
 from ..data.expression import Expression, ValueOptions, describe
-from ..data.io import read_named
 from ..data.large import read_values
 from ..data.matching import table_of
 from ..data.suspicions import suspicions_of
@@ -336,7 +335,7 @@ def audit(
     check_how(triples, curves, triple_margin)
     check_options(**{name: options[name] for name in CHECKED & options.keys()})
     if isinstance(adata, (str, PathLike)):
-        adata, name, notes = read_named(adata, name, notes)
+        name = name or printable(Path(adata).name, 255)
     asked = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column)
     memory, by_blocks = options.get("memory", MEMORY), options.get("client") is not None
     expression, obs = read_values(asked, adata, obs, memory=memory, seed=seed, by_blocks=by_blocks)

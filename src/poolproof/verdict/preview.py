@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from anndata import AnnData
 
 from .. import _names as names
@@ -20,13 +21,13 @@ from .._checks import check_threads, printable
 from .._docs import texts_of
 from .._random import stream
 from ..data.expression import Expression, ValueOptions, describe
-from ..data.io import read_named
+from ..data.large import read_values
 from ..data.matching import table_of
 from ..pairs.analyst import Analyst, engine_of
 from ..pairs.control import MAX_GENES as CONTROL_GENES
 from ..pairs.control import MIN_PAIRS as CONTROL_PAIRS
 from ..pairs.design import Design
-from ..pairs.every_pair import MAX_ROWS
+from ..pairs.every_pair import MAX_ROWS, described_values, wide_design, with_its_note
 from ..pairs.floor import MAX_GENES as FLOOR_GENES
 from ..pairs.floor import N_COPIES
 from ..pairs.keeping import BYTES_PER_PAIR
@@ -40,6 +41,8 @@ TRIPLE_SECONDS = 15.0
 """What the screen of triples takes at most, unless all are asked for."""
 TRIED = (4, 36)
 """Regulators that are tried; what the larger number takes more is the time of those between."""
+SHARE_OVER_PAIRS = 1.2
+"""Time of the bend share of cells in a file over that of their pairs."""
 SHOWN_LEVELS = 12
 BYTES_PER_KEPT = 300
 """Of a row of the table of pairs, while it is made, labelled and written."""
@@ -154,13 +157,14 @@ def preview_audit(
     >>> print(str(preview_audit(data, kind="bulk", scale="additive")).splitlines()[1])
     Test: robust, 2,450 ordered pairs of 50 regulators
     """
-    if isinstance(adata, (str, PathLike)):
-        adata, _, notes = read_named(adata, "", notes)
     read = ValueOptions(layer, kind, scale, log_base, log_offset, size_factors, gene_column)
-    expression, obs = read.read(adata, obs)
+    expression, obs = read_values(read, adata, obs, memory=memory, seed=seed)
     within, covariates = as_list(within), as_list(covariates)
     chosen = choose_test(expression, test)
     design = plan_design(expression, obs, chosen, within, replicate, covariates)
+    wide, said = wide_design(expression, chosen, within, replicate, covariates)
+    expression = with_its_note(expression, wide, chosen)
+    every = design if wide is None else wide
     if network is not None:
         pairs = table_of(network, ("regulator", "target"), "edges")
     task = plan_task(expression, regulators, pairs)
@@ -182,24 +186,36 @@ def preview_audit(
         cells=expression.kind == names.SINGLE_CELL,
         threads=computing.threads,
     )
+    if wide is not None:
+        seconds |= _by_blocks(analyse, engine, design, wide, seconds)
     if task.directed:
         seconds.pop("floor")
     rows = min(MAX_ROWS, n_pairs, associated)
     return Preview(
         {
-            "n_obs": int(expression.matrix.shape[0]),
+            "n_obs": expression.n_obs,
             "n_genes": n_genes,
             "kind": expression.kind,
             "scale": expression.scale,
             "scale_tested": expression.scale_tested,
             "test": chosen,
-            "levels": {level.name: len(level.rows) for level in design.levels} if n_levels > 1 else {},
-            "n_replicates": design.n_clusters,
+            "levels": {level.name: len(level.rows) for level in every.levels} if n_levels > 1 else {},
+            "n_replicates": every.n_clusters,
             "n_regulators": len(task.regulators),
             "n_pairs": n_pairs,
             "labels": unused_labels(expression, obs, labels),
             "donors": unused_donors(expression, obs, labels),
-            "notes": list(dict.fromkeys([*notes, *expression.warnings, *design.warnings, *task.sentences])),
+            "notes": list(
+                dict.fromkeys(
+                    [
+                        *notes,
+                        *said,
+                        *described_values(expression, wide),
+                        *every.warnings,
+                        *task.sentences,
+                    ]
+                )
+            ),
             "seconds": seconds,
             "bytes": _peak() + min(BYTES_PER_PAIR * n_pairs, memory) + BYTES_PER_KEPT * rows,
         }
@@ -227,6 +243,35 @@ def _tried(analyse: Analyst, engine: Engine, n_pairs: int) -> tuple[float, float
     wanted = n_pairs / (len(analyse.task.regulators) * calls.shape[1])
     total = first + each * (len(order) - few) * min(wanted, 1.0)
     return total, float((calls >= INCONCLUSIVE).mean()) * n_pairs
+
+
+def _by_blocks(
+    analyse: Analyst, engine: Engine, drawn: Design, wide: Design, seconds: dict[str, float]
+) -> dict[str, float]:
+    """Seconds of what is done on all cells, from the cells drawn, read as if they lay in a file."""
+    from ..data.blocks import Blocks
+    from ..pairs.stream_engine import streamed_engine
+
+    settings = replace(analyse.settings, agree_below=analyse.rule.margin)
+    wanted, bound_from = analyse.task.regulators, analyse.rule.min_r2
+    usable = np.sort(wanted[engine.regulator_status[wanted] == names.OK])
+    some = np.sort(stream(settings.seed, "preview").permutation(usable)[: TRIED[1]])
+    blocks = Blocks(sp.csr_matrix(analyse.expression.matrix))
+    taken = []
+    for mine in (some[:0], some):
+        start = time.perf_counter()
+        of = (blocks, analyse.expression, drawn, mine, settings)
+        streamed_engine(*of, bound_from=bound_from, progress=lambda done: None)
+        taken.append(time.perf_counter() - start)
+    cells = sum(len(level.rows) for level in wide.levels) / sum(len(level.rows) for level in drawn.levels)
+    each = max(taken[1] - taken[0], 0.0) / len(some)
+    pairs = cells * (taken[0] + each * len(usable))
+    found = {"pairs": seconds["pairs"] + pairs}
+    if settings.test == "corrected":
+        found["bend share"] = SHARE_OVER_PAIRS * pairs
+    if "levels alone" in seconds:
+        found["levels alone"] = pairs
+    return found
 
 
 def _typical(
