@@ -17,14 +17,13 @@ COMPILED_FROM = 3e8
 
 
 class Listed(NamedTuple):
-    """Triples that may be among the strongest; arrays of one length."""
+    """Triples that are strong enough; arrays of one length."""
 
     code: np.ndarray
     left: np.ndarray
     """Place among the ends."""
     right: np.ndarray
-    values: np.ndarray
-    """Correlation; linear partial correlation and its variance; the same given the spline; ``(5, n)``."""
+    strength: np.ndarray
 
 
 @cache
@@ -42,7 +41,7 @@ class QuickTiles:
     def __init__(self, screen: Callable[..., int], most: int) -> None:
         self._screen = screen
         self._places = np.empty((3, most), dtype=np.int64)
-        self._values = np.empty((5, most), dtype=np.float32)
+        self._strength = np.empty(most, dtype=np.float32)
         self._given: Given
 
     @staticmethod
@@ -57,10 +56,9 @@ class QuickTiles:
         models = given.linear, given.spline
         linear, spline = (cast("Smooth", of.spread).w for of in models)  # `fits` says so
         self._inverse = np.stack([of.inverse for of in models])
-        self._n_linear = given.linear.coefficients.shape[1]
-        self._coefficients = np.concatenate([of.coefficients.T for of in models])
-        self._n_smooth = linear.shape[1]
-        self._smooth = np.concatenate([linear.T, spline.T])
+        parts = [*(of.coefficients for of in models), linear, spline]
+        self._thin = np.concatenate([part.T for part in parts])
+        self._edges = np.cumsum([0, *(part.shape[1] for part in parts)])
         self._ends = given.ends.astype(np.int64)
 
     def add(
@@ -87,10 +85,8 @@ class QuickTiles:
             rows,
             columns,
             self._inverse,
-            self._coefficients,
-            self._n_linear,
-            self._smooth,
-            self._n_smooth,
+            self._thin,
+            self._edges,
             tile.left.start,
             tile.right.start,
             given.n,
@@ -103,7 +99,7 @@ class QuickTiles:
             histogram,
             evidence,
             self._places,
-            self._values,
+            self._strength,
         )
         code, left, right = self._places[:, :n].copy()
-        return Listed(code, left, right, self._values[:, :n].copy())
+        return Listed(code, left, right, self._strength[:n].copy())

@@ -254,7 +254,7 @@ class _Sums:
         self.histogram = _no_triples()
         self.evidence: dict[float, np.ndarray] = {}
         self._lists = lists
-        self._mine = np.zeros(5, dtype=np.int64)
+        self._counts = _no_triples()  # of one middle gene
 
     def start(self, given: Given) -> None:
         """Take some ends of a middle gene."""
@@ -263,8 +263,6 @@ class _Sums:
             self._tiles.start(given)
 
     def _add_quickly(self, tiles: QuickTiles, given: Given, tile: Tile, middle: int, margin: float) -> None:
-        counts = _no_triples()
-        evidence = self.evidence.setdefault(given.df, np.zeros(_LAST - _FIRST + 1, dtype=np.int64))
         found = tiles.add(
             tile,
             margin=margin,
@@ -272,16 +270,18 @@ class _Sums:
             n_bins=N_BINS,
             lowest=_FIRST,
             least=self._lists.least(),
-            histogram=counts,
-            evidence=evidence,
+            histogram=self._counts,
+            evidence=self._evidence_of(given.df),
         )
-        self.histogram += counts
-        self._mine += counts.reshape(5, -1).sum(axis=1)
-        for code in np.unique(found.code).tolist():
+        for code in range(UNDETERMINED) if len(found.code) else ():
             mine = np.flatnonzero(found.code == code)
-            strength = _strength(code, Estimates(*found.values[:, mine]), np.arange(len(mine)), given.df)
             ends = given.ends[found.left[mine]], given.ends[found.right[mine]]
-            self._lists.put(code, middle, *ends, strength)
+            self._lists.put(code, middle, *ends, found.strength[mine])
+
+    def _evidence_of(self, df: float) -> np.ndarray:
+        if df not in self.evidence:
+            self.evidence[df] = np.zeros(_LAST - _FIRST + 1, dtype=np.int64)
+        return self.evidence[df]
 
     def add(self, given: Given, tile: Tile, middle: int, margin: float) -> None:
         """Judge a tile and count it."""
@@ -299,22 +299,20 @@ class _Sums:
         places += _bins(of.linear) * N_BINS
         places += _bins(of.spline)
         found = np.bincount(places.ravel(), minlength=6 * N_BINS**2)[: 5 * N_BINS**2]
-        self.histogram += found
+        self._counts += found
         by_call = found.reshape(5, -1).sum(axis=1)
-        self._mine += by_call
         bins = evidence.astype(np.float32, copy=False).view(np.int32) >> _SHIFT
         bins -= _FIRST
         np.clip(bins, 0, _LAST - _FIRST, out=bins)
-        if df not in self.evidence:
-            self.evidence[df] = np.zeros(_LAST - _FIRST + 1, dtype=np.int64)
-        self.evidence[df] += np.bincount(bins.ravel(), minlength=_LAST - _FIRST + 1)
+        self._evidence_of(df)[:] += np.bincount(bins.ravel(), minlength=_LAST - _FIRST + 1)
         self._lists.add(given, tile, middle, of, code, by_call)
 
     def close(self, n_ends: int) -> None:
         """One middle gene is done."""
         self.n_ends.append(n_ends)
-        self.counts.append(self._mine)
-        self._mine = np.zeros(5, dtype=np.int64)
+        self.counts.append(self._counts.reshape(5, -1).sum(axis=1))
+        self.histogram += self._counts
+        self._counts[:] = 0
 
 
 @cache
