@@ -17,10 +17,10 @@ from typing import Any
 import numba
 import numpy as np
 
+from .quick_screen import FEW
+
 WIDTH = 256
 """Right ends of a tile, at most."""
-FEW = 6
-"""Columns whose products are added in one loop."""
 BITS_OF_PLACE, BITS_OF_EVIDENCE = 13, 15
 """What a call with two bins, and a bin of evidence, take of the number that holds both."""
 
@@ -39,45 +39,44 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @_compiled
-def _take(into: np.ndarray, of_row: np.ndarray, columns: np.ndarray) -> None:
-    m = len(columns)
+def _take(into: np.ndarray, cross: np.ndarray, row: int, columns: np.ndarray) -> None:
+    m, of = len(columns), np.uint64(row)
     first = np.uint64(columns[0])
     if columns[m - 1] - columns[0] == m - 1:  # rising, so that none is left out
         for j in range(m):
-            into[j] = of_row[first + np.uint64(j)]
+            into[j] = cross[of, first + np.uint64(j)]
     else:
         for j in range(m):
-            into[j] = of_row[np.uint64(columns[j])]
+            into[j] = cross[of, np.uint64(columns[j])]
 
 
 @_compiled
-def _scale(into: np.ndarray, values: np.ndarray, by: np.ndarray, factor: float) -> None:
+def _rest_of_one(
+    into: np.ndarray, values: np.ndarray, by: np.ndarray, factor: float, right: np.ndarray, a: float
+) -> None:
+    """Scaled values less the products of one column."""
     for j in range(len(by)):
-        into[j] = values[j] * by[j] * factor
+        into[j] = values[j] * by[j] * factor - a * right[j]
 
 
 @_compiled
-def _add_one(into: np.ndarray, right: np.ndarray, place: int, a: float, m: int) -> None:
-    for j in range(m):
-        into[j] += a * right[np.uint64(place) + np.uint64(j)]
-
-
-@_compiled
-def _add_few(
+def _rest(
     into: np.ndarray,
+    values: np.ndarray,
+    by: np.ndarray,
+    factor: float,
     right: np.ndarray,
     place: int,
-    a: float,
-    b: float,
-    c: float,
-    d: float,
-    e: float,
-    f: float,
-    m: int,
+    left: np.ndarray,
+    row: int,
 ) -> None:
-    for j in range(m):
-        at = np.uint64(place) + np.uint64(j)
-        into[j] += (
+    """Scaled values less the products of a few columns."""
+    a, b, c = left[row, place], left[row, place + 1], left[row, place + 2]
+    d, e, f = left[row, place + 3], left[row, place + 4], left[row, place + 5]
+    start = np.uint64(place * WIDTH)
+    for j in range(len(by)):
+        at = start + np.uint64(j)
+        products = (
             a * right[at]
             + b * right[at + np.uint64(WIDTH)]
             + c * right[at + np.uint64(2 * WIDTH)]
@@ -85,38 +84,34 @@ def _add_few(
             + e * right[at + np.uint64(4 * WIDTH)]
             + f * right[at + np.uint64(5 * WIDTH)]
         )
+        into[j] = values[j] * by[j] * factor - products
 
 
 @_compiled
-def _add_products(
+def _add(
     into: np.ndarray,
-    left: np.ndarray,
-    at: int,
-    right: np.ndarray,
-    first: int,
-    last: int,
+    keep: float,
     sign: float,
+    right: np.ndarray,
+    place: int,
+    left: np.ndarray,
+    row: int,
     m: int,
 ) -> None:
-    """Add products of columns ``first`` to ``last``: of one left end, and of all right ends."""
-    c = first
-    while c + FEW <= last:
-        _add_few(
-            into,
-            right,
-            c * WIDTH,
-            sign * left[c, at],
-            sign * left[c + 1, at],
-            sign * left[c + 2, at],
-            sign * left[c + 3, at],
-            sign * left[c + 4, at],
-            sign * left[c + 5, at],
-            m,
+    """``keep`` times what is there, and the products of a few columns times ``sign``."""
+    a, b, c = sign * left[row, place], sign * left[row, place + 1], sign * left[row, place + 2]
+    d, e, f = sign * left[row, place + 3], sign * left[row, place + 4], sign * left[row, place + 5]
+    start = np.uint64(place * WIDTH)
+    for j in range(m):
+        at = start + np.uint64(j)
+        into[j] = keep * into[j] + (
+            a * right[at]
+            + b * right[at + np.uint64(WIDTH)]
+            + c * right[at + np.uint64(2 * WIDTH)]
+            + d * right[at + np.uint64(3 * WIDTH)]
+            + e * right[at + np.uint64(4 * WIDTH)]
+            + f * right[at + np.uint64(5 * WIDTH)]
         )
-        c += FEW
-    while c < last:
-        _add_one(into, right, c * WIDTH, sign * left[c, at], m)
-        c += 1
 
 
 @_compiled
@@ -159,7 +154,8 @@ def _judge(
         bin_x = np.int32(min(max(x * half + half, np.float32(0.0)), top))
         bin_y = np.int32(min(max(y * half + half, np.float32(0.0)), top))
         above = np.int32(np.int32(np.float32(evidence).view(np.int32) >> np.int32(13)) - lowest)
-        bits = min(max(above, zero), last)
+        at_least = above if above > zero else zero
+        bits = np.int32(at_least if at_least < last else last)
         # what a strength is at most, and what it must be at least
         kept, distorted = code == np.int32(0), code == np.int32(1)
         hidden, dependent = code == np.int32(2), code == np.int32(3)
@@ -231,7 +227,7 @@ def screen_tile(
         1 / size of the residuals of all ends, given the line and given the spline, shape ``(2, m)``.
     thin
         Columns of all ends: coefficients of the line, of the spline; squares of residuals, smoothed, given
-        the line, given the spline; shape ``(c, m)``.
+        the line, given the spline; shape ``(m, c)``. Of the line one, else each a multiple of `FEW`.
     edges
         Where each of these four begins, and where the last one ends, shape ``(5,)``.
     left, right
@@ -257,26 +253,34 @@ def screen_tile(
     half, top = np.float32(n_bins / 2), np.float32(n_bins - 1)
     last, one = np.int32(len(evidence) - 1), np.float32(1.0 / n)
     known, linear = np.empty(WIDTH, dtype=np.float32), np.empty(WIDTH, dtype=np.float32)
-    spline, v_linear = np.empty(WIDTH, dtype=np.float32), np.empty(WIDTH, dtype=np.float32)
-    v_spline, found = np.empty(WIDTH, dtype=np.float32), np.empty(WIDTH, dtype=np.int32)
+    spline, v_linear = np.empty(WIDTH, dtype=np.float32), np.zeros(WIDTH, dtype=np.float32)
+    v_spline, found = np.zeros(WIDTH, dtype=np.float32), np.empty(WIDTH, dtype=np.int32)
     strong = np.empty(WIDTH, dtype=np.int32)
     of_linear, of_spline = inverse[0, right : right + m].copy(), inverse[1, right : right + m].copy()
-    of_right = np.zeros(len(thin) * WIDTH, dtype=np.float32)
-    for c in range(len(thin)):
-        of_right[c * WIDTH : c * WIDTH + m] = thin[c, right : right + m]
-    plus, minus = np.float32(1.0), np.float32(-1.0)
+    of_right = np.zeros(thin.shape[1] * WIDTH, dtype=np.float32)
+    for j in range(m):
+        for c in range(thin.shape[1]):
+            of_right[c * WIDTH + j] = thin[right + j, c]
+    none, plus, minus = np.float32(0.0), np.float32(1.0), np.float32(-1.0)
     n_listed = 0
     for i in range(len(rows)):
         at = left + i
-        _take(known, cross[rows[i]], columns)
-        _scale(linear, known, of_linear, inverse[0, at])
-        _scale(spline, known, of_spline, inverse[1, at])
-        _add_products(linear, thin, at, of_right, edges[0], edges[1], minus, m)
-        _add_products(spline, thin, at, of_right, edges[1], edges[2], minus, m)
-        v_linear[:] = np.float32(0.0)
-        v_spline[:] = np.float32(0.0)
-        _add_products(v_linear, thin, at, of_right, edges[2], edges[3], plus, m)
-        _add_products(v_spline, thin, at, of_right, edges[3], edges[4], plus, m)
+        _take(known, cross, rows[i], columns)
+        if edges[1] == 1:
+            _rest_of_one(linear, known, of_linear, inverse[0, at], of_right, thin[at, 0])
+        else:
+            _rest(linear, known, of_linear, inverse[0, at], of_right, 0, thin, at)
+        _rest(spline, known, of_spline, inverse[1, at], of_right, edges[1], thin, at)
+        _add(v_linear, none, plus, of_right, edges[2], thin, at, m)
+        _add(v_spline, none, plus, of_right, edges[3], thin, at, m)
+        for c in range(FEW, edges[1], FEW):
+            _add(linear, plus, minus, of_right, c, thin, at, m)
+        for c in range(edges[1] + FEW, edges[2], FEW):
+            _add(spline, plus, minus, of_right, c, thin, at, m)
+        for c in range(edges[2] + FEW, edges[3], FEW):
+            _add(v_linear, plus, plus, of_right, c, thin, at, m)
+        for c in range(edges[3] + FEW, edges[4], FEW):
+            _add(v_spline, plus, plus, of_right, c, thin, at, m)
         n_strong = _judge(
             found,
             known,

@@ -21,6 +21,8 @@ from .quick_screen import QuickTiles, screen_tile
 
 SIZE = 256
 """Ends of a tile: its arrays stay in the processor's cache."""
+AT_ONCE, MANY_PARTS = 16, 64
+"""Middle genes taken together, at most, and parts wanted; whatever the threads, as rounding depends on it."""
 N_BINS = 40
 """Bins of a partial correlation, from -1 to 1, in the histogram."""
 LEVEL = 0.05
@@ -111,21 +113,23 @@ def screen_triples_of(
     compiled
         Whether to use compiled loops where there are some and they fit.
     """
-    size = max(1, min(16, len(middle) // (4 * threads)))
-
+    size = max(1, min(AT_ONCE, len(middle) // MANY_PARTS))
     lists = _Lists(n_listed)
     keep_freed_memory()
 
     def work(start: int) -> _Sums:
         sums = _Sums(lists, screen_tile() if compiled else None)
-        for y in middle[start : start + size].tolist():
+        some = middle[start : start + size]
+        of_each = [ends_of(y) for y in some.tolist()]
+        ready = conditioner.ready_of(some, of_each, dtype)
+        for y, all_ends in zip(some.tolist(), of_each, strict=True):
             n_ends = 0
-            for ends, n_left in blocks_of(ends_of(y), conditioner.most_ends):
-                given = conditioner.given(y, ends, dtype)
+            for ends, n_left in blocks_of(all_ends, conditioner.most_ends):
+                given = conditioner.given(y, ends, dtype, ready=ready.get(y))
                 if given is None:
                     break
                 usable = given.usable
-                given = given.take(np.flatnonzero(usable))
+                given = given if usable.all() else given.take(np.flatnonzero(usable))
                 n_ends += len(given.ends) if n_left == 0 else 0
                 sums.start(given)
                 for tile in tiles(len(given.ends), int(usable[:n_left].sum()) if n_left else None):
