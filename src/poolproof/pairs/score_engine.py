@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,10 +17,8 @@ from ..data.expression import Expression
 from .calls import Z_UPPER, minus_log_sf, share_upper
 from .design import Design, Level, n_effective, n_present
 from .growing_noise import BURSTY, Regulators, concentration, least, lower_block
+from .incomplete import Incomplete
 from .line_law import common_line
-from .masked_growth import lower_incomplete
-from .masked_kernels import mask_pairs, masked_moments
-from .masked_quick import COMPILED_FROM, DESIGNS_BYTES, Designs, compiled, quick_level
 from .outcome import Either, NullLaw, Outcome
 from .replicate_kernels import spread_of
 from .score_kernels import (
@@ -43,8 +40,6 @@ HIGH_LEVERAGE = 0.9
 
 MIN_EFFECTIVE = 3.0
 """Effective number of replicates below which few large ones decide, and the level is lost."""
-MISSING_AT_ONCE = 512
-"""Targets with missing values that are done together."""
 SHARED = 1e-3
 """Variance of a coefficient over its square by replicates, below which float32 is not enough."""
 
@@ -145,9 +140,7 @@ class ScoreTest:
         self.untested_status = names.TOO_FEW_SAMPLES
         self.has_replicates = design.n_clusters > 0
         self.asks_twice = test == "robust" or self.has_replicates
-        large = self.test == "robust" and self.n_genes**2 * self.n_samples >= COMPILED_FROM
-        self._quick_missing = large and not self.has_replicates and compiled() is not None
-        self._designs = Designs(int(DESIGNS_BYTES / (8 * self.n_samples * k * (k + 4))))
+        self._incomplete = Incomplete(self.targets, design, test, k, self._combine)
         self.bend_df = float(sum(columns_for(len(level.rows), k) - 1 for level in self.levels))
         n_triangle = k * (k + 1) // 2
         simple = test == "classical" or design.n_clusters > 0
@@ -221,10 +214,8 @@ class ScoreTest:
         genes = np.arange(self.n_genes)[targets]
         missing = self.targets.missing
         incomplete = missing[genes][None] | missing[features.regulators][:, None]
-        if exact and self._quick_missing and again is not None and not (again & ~incomplete).any():
-            result = _nothing_yet(incomplete.shape)
-            self._fill_incomplete(result, features.regulators, genes, again)
-            return result
+        if exact and again is not None and not (again & ~incomplete).any():
+            return self._incomplete.alone(features.regulators, genes, again)
         y = self.targets.block(targets, dtype)
         levels = [
             level_moments(of, y[:, rows], level, test=self.test, k=self.k)
@@ -239,7 +230,7 @@ class ScoreTest:
         ask = partial(self._ask_twice, features, genes, again) if self.asks_twice else None
         result = self._combine(levels, columns, varies, n, exact, bound_from, ask)
         if exact and incomplete.any():
-            self._fill_incomplete(result, features.regulators, genes, incomplete & asked_for)
+            self._incomplete.fill(result, features.regulators, genes, incomplete & asked_for)
         result.doubt = result.doubt | incomplete | features.unsafe[:, None] | (result.r2_linear > STEEP)
         return result
 
@@ -448,106 +439,3 @@ class ScoreTest:
                 unit = [np.where(present, float(i == j), 0.0) for i in bends]
                 trace += quadratic_form(variance, unit, bends, _FLOOR[np.dtype(np.float64)])
         return np.where(trace > 0, self.bend_df / np.where(trace > 0, trace, 1), np.nan)
-
-    def _fill_incomplete(
-        self, result: Outcome, regulators: np.ndarray, genes: np.ndarray, incomplete: np.ndarray
-    ) -> None:
-        """Redo pairs with missing values on their complete samples."""
-        shape = result.gain.shape
-        result.n = np.broadcast_to(result.n, shape).copy()
-        result.tested = np.broadcast_to(result.tested, shape).copy()
-        result.bend = NullLaw(result.bend.minus_log_p().copy(), None)
-        result.association = NullLaw(result.association.minus_log_p().copy(), None)
-        wanted = np.flatnonzero(incomplete.any(axis=0))
-        for low in range(0, len(wanted), MISSING_AT_ONCE):
-            chunk = wanted[low : low + MISSING_AT_ONCE]
-            y, present = self.targets.known_values(genes[chunk])
-            left = incomplete[:, chunk]
-            if self._quick_missing:
-                some = np.flatnonzero(left.any(axis=1))
-                filled, sure = self._incomplete_block(regulators[some], y, present, left[some])
-                within, columns = np.nonzero(left[some] & sure)
-                _put(result, (some[within], chunk[columns]), filled, (within, columns))
-                left[some] &= ~sure
-            for r in np.flatnonzero(left.any(axis=1)):
-                mine = np.flatnonzero(left[r])
-                filled = self._incomplete_row(int(regulators[r]), y[mine], present[mine])
-                _put(result, (r, chunk[mine]), filled, (0, slice(None)))
-
-    def _incomplete_block(
-        self, regulators: np.ndarray, y: np.ndarray, present: np.ndarray, wanted: np.ndarray
-    ) -> tuple[Outcome, np.ndarray]:
-        """Pairs that are wanted, ``(R, m)``, by compiled loops, and where these are sure of the answer."""
-        x = np.ascontiguousarray(self.targets.raw(regulators).T)
-        found = [
-            quick_level(
-                self._designs.of(regulators, index, x[:, rows], level, self.k),
-                y[:, rows],
-                present[:, rows],
-                wanted,
-                level.covariates.shape[1],
-                self.k,
-            )
-            for index, (level, rows) in enumerate(zip(self.levels, self.targets.slices, strict=True))
-        ]
-        whole = np.sqrt(add(of.norm**2 for of in found))
-        size = np.abs(y).max(axis=1)
-        varies = []
-        for of in found:
-            of.moments.rescale(of.norm / np.where(whole > 0, whole, 1.0))
-            enough = of.n >= of.n_columns[:, None] + 5
-            varies.append((of.norm > 1e-9 * size * np.sqrt(np.maximum(of.n, 1))) & enough)
-        columns = np.stack([of.n_columns for of in found])[:, :, None]
-
-        def ask(level: int, value: np.ndarray, _: np.ndarray | None) -> None:
-            found[level].lower(value, wanted)
-
-        moments = [of.moments for of in found]
-        result = self._combine(moments, columns, np.array(varies), add(of.n for of in found), True, ask=ask)
-        return result, np.logical_and.reduce([of.sure for of in found])
-
-    def _incomplete_row(self, regulator: int, y: np.ndarray, present: np.ndarray) -> Outcome:
-        x = self.targets.raw(np.array([regulator]))[:, 0]
-        masked = [
-            mask_pairs(x[rows], y[:, rows], present[:, rows], level, self.k)
-            for level, rows in zip(self.levels, self.targets.slices, strict=True)
-        ]
-        parts = [
-            masked_moments(of, level, test=self.test) for of, level in zip(masked, self.levels, strict=True)
-        ]
-        whole = np.sqrt(add(of.norm**2 for of in masked))
-        size = np.abs(y).max(axis=1)
-        levels, varies = [], []
-        n = np.zeros(len(y), dtype=np.int64)
-        for (moments, n_level), of in zip(parts, masked, strict=True):
-            scale = of.norm / np.where(whole > 0, whole, 1.0)
-            moments.rescale(scale[None])
-            levels.append(moments)
-            enough = n_level >= of.n_columns + 5
-            varies.append((of.norm > 1e-9 * size * np.sqrt(np.maximum(n_level, 1))) & enough)
-            n = n + n_level
-        columns = np.array([[[of.n_columns]] for of in masked])
-
-        def ask(level: int, value: np.ndarray, _: np.ndarray | None) -> None:
-            rows = self.targets.slices[level]
-            lower_incomplete(value[0], x[rows], masked[level], replicates=self.has_replicates)
-
-        asked = ask if self.asks_twice else None
-        return self._combine(levels, columns, np.array(varies)[:, None], n[None], True, ask=asked)
-
-
-def _put(result: Outcome, into: tuple[Any, Any], filled: Outcome, of: tuple[Any, Any]) -> None:
-    """Put some pairs of one outcome into another, whose laws are -ln p."""
-    shape = filled.gain.shape
-    for name in ("r2_linear", "gain", "share_upper", "statistic", "n", "tested"):
-        getattr(result, name)[into] = np.broadcast_to(getattr(filled, name), shape)[of]
-    for name in ("bend", "association"):
-        getattr(result, name).value[into] = getattr(filled, name).minus_log_p()[of]
-
-
-def _nothing_yet(shape: tuple[int, ...]) -> Outcome:
-    """An outcome of pairs that are all still to be put."""
-    zeros = [np.zeros(shape) for _ in range(6)]
-    laws = NullLaw(zeros[0], None), NullLaw(zeros[1], None)
-    no = np.zeros(shape, dtype=bool)
-    return Outcome(*zeros[2:5], *laws, zeros[5], np.zeros(shape, dtype=np.int64), no.copy(), no)
