@@ -97,7 +97,8 @@ class QuickLevel:
 
     def lower(self, value: np.ndarray, wanted: np.ndarray) -> None:
         """Lower robust scores ``(R, m)`` of pairs that are wanted, in place; see `lowered`."""
-        high = wanted & self.bursty & (self.used > 1) & (value > least(self.used, replicates=False))
+        bounds = least(np.arange(int(self.used.max(initial=0)) + 1), replicates=False)
+        high = wanted & self.bursty & (self.used > 1) & (value > bounds[self.used])
         for r in np.flatnonzero(high.any(axis=1)).tolist():
             at = np.flatnonzero(high[r])
             of = self.designs[r]
