@@ -167,8 +167,8 @@ class ScoreConditioner:
 
     def _joined(self, levels: list[Left], *, centred: bool) -> Downdate:
         """Levels together, of what was left in each."""
-        left = add(of.size for of in levels)
-        inverse = np.where(left > NOTHING_LEFT, left, np.nan) ** -0.5
+        left = add(of.size for of in levels)  # float64 says whether it is nothing
+        inverse = np.maximum(left, NOTHING_LEFT) ** -0.5
         scale: np.ndarray = inverse.astype(np.float32)
         a = np.concatenate([of.coefficients for of in levels])
         rows = []
