@@ -17,7 +17,7 @@ from poolproof.pairs.score_kernels import columns_for
 from poolproof.triples import score_conditioner as _triple_score
 from poolproof.triples.count_conditioner import CountConditioner
 from poolproof.triples.partial import Listed, Tile
-from poolproof.triples.score_conditioner import ScoreConditioner, fill_missing
+from poolproof.triples.score_conditioner import Ready, ScoreConditioner, fill_missing
 
 FIELDS = ("correlation", "linear", "linear_variance", "spline", "spline_variance")
 
@@ -292,6 +292,54 @@ def test_given__kept_covariances_change_nothing():
     for field in FIELDS:
         one, other = getattr(kept.estimates(tile), field), getattr(formed.estimates(tile), field)
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"covariates": ["age"]}, {"within": ["batch"]}], ids=["plain", "covariate", "levels"]
+)
+def test_ready__products_of_many_middle_genes_give_what_residuals_give(options):
+    matrix = genes(5, 120, 20)
+    obs = samples(120, batch=np.where(np.arange(120) < 50, "a", "b"), age=np.arange(120) % 7)
+    conditioner = ScoreConditioner(matrix, None, make_design(obs, **options))
+    middle = np.array([0, 3, 4])
+    ends = [np.setdiff1d(np.arange(20), [y, y + 5]) for y in middle.tolist()]
+    ready = conditioner.ready_of(middle, ends, np.float32)
+    tile = Tile(slice(0, 8), slice(5, 18))
+    for y, mine in zip(middle.tolist(), ends, strict=True):
+        assert isinstance(ready[y], Ready)
+        fast = conditioner.given(y, mine, np.float32, ready=ready[y]).estimates(tile)
+        slow = conditioner.given(y, mine, np.float64).estimates(tile)
+        for field in FIELDS:
+            np.testing.assert_allclose(getattr(fast, field), getattr(slow, field), rtol=1e-4, atol=2e-6)
+
+
+def test_ready__is_for_shared_ends_without_missing_values_and_replicates():
+    matrix = genes(5, 120, 20)
+    middle, every = np.array([0, 3, 4, 5]), [np.arange(6, 20)] * 4
+    apart = [np.arange(6, 9), np.arange(9, 12), np.arange(12, 15), np.arange(15, 18)]
+    holes = matrix.copy()
+    holes[4, 3] = np.nan
+    replicates = make_design(samples(120, donor=np.arange(120) % 8), replicate="donor")
+    plain = make_design(samples(120))
+    for values, design, ends, dtype, expected in (
+        (matrix, plain, every, np.float32, [True] * 4),
+        (matrix, plain, every, np.float64, [False] * 4),
+        (matrix, plain, apart, np.float32, [False] * 4),
+        (matrix, replicates, every, np.float32, [False] * 4),
+        (holes, plain, every, np.float32, [True, False, True, True]),
+    ):
+        ready = ScoreConditioner(values, None, design).ready_of(middle, ends, dtype)
+        assert [isinstance(ready[y], Ready) for y in middle.tolist()] == expected
+
+
+def test_ready__copies_of_the_middle_gene_are_told_in_float64():
+    matrix = genes(6, 80, 4)
+    matrix = np.column_stack([matrix, matrix[:, 0], 3 - 2 * matrix[:, 0]])
+    conditioner = ScoreConditioner(matrix, None, make_design(samples(80)))
+    ready = conditioner.ready_of(np.array([0]), [np.arange(1, 6)], np.float32)[0]
+    assert isinstance(ready, Ready)
+    given = conditioner.given(0, np.arange(1, 6), np.float32, ready=ready)
+    assert given.usable.tolist() == [True, True, True, False, False]
 
 
 def test_given__exact_functions_of_the_middle_gene():

@@ -2,7 +2,8 @@
 
 Imports the hall and data; triples, pools, verdict, report and study may import it. Read ``design``
 (levels, replicates, covariates), ``batches`` (that multiply genes), ``score_kernels``,
-``masked_kernels`` and ``masked_growth`` (missing values), ``replicate_kernels``, ``count_kernels`` and
+``masked_kernels`` and ``masked_growth`` (missing values; ``masked_quick`` hands them to
+``masked_compiled`` loops, ``incomplete`` to both), ``replicate_kernels``, ``count_kernels`` and
 ``count_estimates`` over ``count_rows``, ``count_bounds`` and ``count_replicates`` (the algebra),
 ``score_engine`` and ``count_engine`` (the two tests, with one interface: ``outcome``), ``screening`` over
 ``keeping`` and ``collection`` (all pairs in blocks),

@@ -17,9 +17,8 @@ from ..data.expression import Expression
 from .calls import Z_UPPER, minus_log_sf, share_upper
 from .design import Design, Level, n_effective, n_present
 from .growing_noise import BURSTY, Regulators, concentration, least, lower_block
+from .incomplete import Incomplete
 from .line_law import common_line
-from .masked_growth import lower_incomplete
-from .masked_kernels import mask_pairs, masked_moments
 from .outcome import Either, NullLaw, Outcome
 from .replicate_kernels import spread_of
 from .score_kernels import (
@@ -41,8 +40,6 @@ HIGH_LEVERAGE = 0.9
 
 MIN_EFFECTIVE = 3.0
 """Effective number of replicates below which few large ones decide, and the level is lost."""
-MISSING_AT_ONCE = 512
-"""Targets with missing values that are done together."""
 SHARED = 1e-3
 """Variance of a coefficient over its square by replicates, below which float32 is not enough."""
 
@@ -144,6 +141,7 @@ class ScoreTest:
         self.untested_status = names.TOO_FEW_SAMPLES
         self.has_replicates = design.n_clusters > 0
         self.asks_twice = test == "robust" or self.has_replicates
+        self._incomplete = Incomplete(self.targets, design, test, k, self._combine)
         self.bend_df = float(sum(columns_for(len(level.rows), k) - 1 for level in self.levels))
         n_triangle = k * (k + 1) // 2
         simple = test == "classical" or design.n_clusters > 0
@@ -214,6 +212,10 @@ class ScoreTest:
     ) -> Outcome:
         """Test a block of regulators against targets."""
         genes = np.arange(self.n_genes)[targets]
+        missing = self.targets.missing
+        incomplete = missing[genes][None] | missing[features.regulators][:, None]
+        if exact and again is not None and not (again & ~incomplete).any():
+            return self._incomplete.alone(features.regulators, genes, again)
         y = self.targets.block(targets, dtype)
         levels = [
             level_moments(of, y[:, rows], level, test=self.test, k=self.k)
@@ -222,13 +224,13 @@ class ScoreTest:
         columns = np.stack([of.n_columns for of in features.levels])[:, :, None]
         varies = self.targets.varies[:, genes][:, None]
         n = np.array([[len(self.targets.rows)]])
+        asked_for = again if again is not None else np.True_
+        if incomplete.any():  # such pairs are asked on their own samples
+            again = ~incomplete if again is None else again & ~incomplete
         ask = partial(self._ask_twice, features, genes, again) if self.asks_twice else None
         result = self._combine(levels, columns, varies, n, exact, bound_from, ask)
-        missing = self.targets.missing
-        incomplete = missing[genes][None] | missing[features.regulators][:, None]
         if exact and incomplete.any():
-            wanted = incomplete if again is None else incomplete & again
-            self._fill_incomplete(result, features.regulators, genes, wanted)
+            self._incomplete.fill(result, features.regulators, genes, incomplete & asked_for)
         result.doubt = result.doubt | incomplete | features.unsafe[:, None] | (result.r2_linear > STEEP)
         return result
 
@@ -437,60 +439,6 @@ class ScoreTest:
                 unit = [np.where(present, float(i == j), 0.0) for i in bends]
                 trace += quadratic_form(variance, unit, bends, _FLOOR[np.dtype(np.float64)])
         return np.where(trace > 0, self.bend_df / np.where(trace > 0, trace, 1), np.nan)
-
-    def _fill_incomplete(
-        self, result: Outcome, regulators: np.ndarray, genes: np.ndarray, incomplete: np.ndarray
-    ) -> None:
-        """Redo pairs with missing values on their complete samples."""
-        shape = result.gain.shape
-        result.n = np.broadcast_to(result.n, shape).copy()
-        result.tested = np.broadcast_to(result.tested, shape).copy()
-        bend = result.bend.minus_log_p().copy()
-        association = result.association.minus_log_p().copy()
-        result.bend, result.association = NullLaw(bend, None), NullLaw(association, None)
-        wanted = np.flatnonzero(incomplete.any(axis=0))
-        for low in range(0, len(wanted), MISSING_AT_ONCE):
-            chunk = wanted[low : low + MISSING_AT_ONCE]
-            y, present = self.targets.known_values(genes[chunk])
-            for r in np.flatnonzero(incomplete[:, chunk].any(axis=1)):
-                mine = np.flatnonzero(incomplete[r, chunk])
-                at = chunk[mine]
-                filled = self._incomplete_row(int(regulators[r]), y[mine], present[mine])
-                for name in ("r2_linear", "gain", "share_upper", "statistic"):
-                    getattr(result, name)[r, at] = getattr(filled, name)[0]
-                bend[r, at] = filled.bend.minus_log_p()[0]
-                association[r, at] = filled.association.minus_log_p()[0]
-                result.n[r, at] = filled.n[0]
-                result.tested[r, at] = np.broadcast_to(filled.tested, (1, len(at)))[0]
-
-    def _incomplete_row(self, regulator: int, y: np.ndarray, present: np.ndarray) -> Outcome:
-        x = self.targets.raw(np.array([regulator]))[:, 0]
-        masked = [
-            mask_pairs(x[rows], y[:, rows], present[:, rows], level, self.k)
-            for level, rows in zip(self.levels, self.targets.slices, strict=True)
-        ]
-        parts = [
-            masked_moments(of, level, test=self.test) for of, level in zip(masked, self.levels, strict=True)
-        ]
-        whole = np.sqrt(add(of.norm**2 for of in masked))
-        size = np.abs(y).max(axis=1)
-        levels, varies = [], []
-        n = np.zeros(len(y), dtype=np.int64)
-        for (moments, n_level), of in zip(parts, masked, strict=True):
-            scale = of.norm / np.where(whole > 0, whole, 1.0)
-            moments.rescale(scale[None])
-            levels.append(moments)
-            enough = n_level >= of.n_columns + 5
-            varies.append((of.norm > 1e-9 * size * np.sqrt(np.maximum(n_level, 1))) & enough)
-            n = n + n_level
-        columns = np.array([[[of.n_columns]] for of in masked])
-
-        def ask(level: int, value: np.ndarray, _: np.ndarray | None) -> None:
-            rows = self.targets.slices[level]
-            lower_incomplete(value[0], x[rows], masked[level], replicates=self.has_replicates)
-
-        asked = ask if self.asks_twice else None
-        return self._combine(levels, columns, np.array(varies)[:, None], n[None], True, ask=asked)
 
 
 def _three_values(values: np.ndarray) -> np.ndarray:

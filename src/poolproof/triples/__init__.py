@@ -1,12 +1,12 @@
 """Every triple of genes: what does pooling do to the independence of x and z given y?
 
 Imports the hall, data and pairs; pools, verdict, report and study may import it. Read ``choice`` (which
-middle genes), ``partial`` (downdates of covariances), ``score_conditioner`` and ``count_conditioner``
-(their two sources), ``screening`` (all triples in tiles; ``quick_screen`` hands them to ``compiled``
-loops), ``table``, then ``every_triple``; ``figures`` for the report. ``citest`` has the slower
-tests of others, ``confirmation`` runs them on listed triples. What pooling does over every triple: ``gram``
-(sums over all pairs of ends), ``folds``, ``score_gram``, for counts ``count_parts``, ``count_residuals`` and
-``count_gram``, then ``distortion``.
+middle genes), ``partial`` (downdates of covariances), ``score_conditioner`` over ``score_products`` and
+``count_conditioner`` (their two sources), ``screening`` (all triples in tiles; ``quick_screen`` hands
+them to ``compiled`` loops), ``table``, then ``every_triple``; ``figures`` for the report. ``citest`` has
+the slower tests of others, ``confirmation`` runs them on listed triples. What pooling does over every
+triple: ``gram`` (sums over all pairs of ends), ``folds``, ``score_gram``, for counts ``count_parts``,
+``count_residuals`` and ``count_gram``, then ``distortion``.
 """
 
 from __future__ import annotations

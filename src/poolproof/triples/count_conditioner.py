@@ -72,6 +72,10 @@ class CountConditioner:
         """Nothing: factorial moments are quickly made."""
         return {}
 
+    def ready_of(self, middle: np.ndarray, ends: list[np.ndarray], dtype: type) -> dict[int, Any]:
+        """Nothing."""
+        return {}
+
     def given(
         self, middle: int, ends: np.ndarray, dtype: type, *, listed: bool = False, ready: Any = None
     ) -> Given | None:

@@ -307,10 +307,14 @@ class Conditioner(Protocol):
     def bases_of(self, middle: np.ndarray) -> dict[int, Any]:
         """What `given` can be handed ready for some middle genes, made for many at once; may be empty."""
 
+    def ready_of(self, middle: np.ndarray, ends: list[np.ndarray], dtype: type) -> dict[int, Any]:
+        """The same for tiles of these ends of each, which are all that `given` is then asked for."""
+
     def given(
         self, middle: int, ends: np.ndarray, dtype: type, *, listed: bool = False, ready: Any = None
     ) -> Given | None:
         """Condition ends on a middle gene; None where it has too few counts.
 
-        ``listed``: for pairs of ends one by one, in place of tiles. ``ready``: of this gene, from `bases_of`.
+        ``listed``: for pairs of ends one by one, in place of tiles. ``ready``: of this gene, from `bases_of`
+        or `ready_of`.
         """

@@ -16,15 +16,20 @@ COMPILED_FROM = 3e8
 """Triples from which on it is worth while: loops are compiled once, in a quarter of a minute."""
 
 
+BAND = 64
+"""Left ends of a tile on the diagonal that are taken at once: what lies below them is left out."""
+FEW = 6
+"""Columns whose products the compiled loops add at once."""
+
+
 class Listed(NamedTuple):
-    """Triples that may be among the strongest; arrays of one length."""
+    """Triples that are strong enough; arrays of one length."""
 
     code: np.ndarray
     left: np.ndarray
     """Place among the ends."""
     right: np.ndarray
-    values: np.ndarray
-    """Correlation; linear partial correlation and its variance; the same given the spline; ``(5, n)``."""
+    strength: np.ndarray
 
 
 @cache
@@ -42,7 +47,7 @@ class QuickTiles:
     def __init__(self, screen: Callable[..., int], most: int) -> None:
         self._screen = screen
         self._places = np.empty((3, most), dtype=np.int64)
-        self._values = np.empty((5, most), dtype=np.float32)
+        self._strength = np.empty(most, dtype=np.float32)
         self._given: Given
 
     @staticmethod
@@ -57,10 +62,12 @@ class QuickTiles:
         models = given.linear, given.spline
         linear, spline = (cast("Smooth", of.spread).w for of in models)  # `fits` says so
         self._inverse = np.stack([of.inverse for of in models])
-        self._n_linear = given.linear.coefficients.shape[1]
-        self._coefficients = np.concatenate([of.coefficients.T for of in models])
-        self._n_smooth = linear.shape[1]
-        self._smooth = np.concatenate([linear.T, spline.T])
+        parts = [*(of.coefficients for of in models), linear, spline]
+        widths = [_columns_of(part.shape[1], i == 0) for i, part in enumerate(parts)]
+        self._edges = np.cumsum([0, *widths])
+        self._thin = np.zeros((len(linear), self._edges[-1]), dtype=np.float32)
+        for low, part in zip(self._edges.tolist(), parts, strict=False):
+            self._thin[:, low : low + part.shape[1]] = part
         self._ends = given.ends.astype(np.int64)
 
     def add(
@@ -82,28 +89,37 @@ class QuickTiles:
         if isinstance(cross, tuple):
             cross = tile.dot(*cross)
             rows, columns = np.arange(len(rows)), np.arange(len(columns))
-        n = self._screen(
-            cross,
-            rows,
-            columns,
-            self._inverse,
-            self._coefficients,
-            self._n_linear,
-            self._smooth,
-            self._n_smooth,
-            tile.left.start,
-            tile.right.start,
-            given.n,
-            np.float32(SMALLEST_VARIANCE / given.n),
-            np.float32(margin),
-            np.float32(told),
-            n_bins,
-            lowest,
-            least,
-            histogram,
-            evidence,
-            self._places,
-            self._values,
-        )
-        code, left, right = self._places[:, :n].copy()
-        return Listed(code, left, right, self._values[:, :n].copy())
+        diagonal = tile.left == tile.right
+        found = []
+        for low in range(0, len(rows), BAND if diagonal else len(rows)):
+            band = slice(low, low + BAND) if diagonal else slice(None)
+            first = low if diagonal else 0
+            n = self._screen(
+                cross,
+                rows[band],
+                columns[first:],
+                self._inverse,
+                self._thin,
+                self._edges,
+                tile.left.start + low,
+                tile.right.start + first,
+                given.n,
+                np.float32(SMALLEST_VARIANCE / given.n),
+                np.float32(margin),
+                np.float32(told),
+                n_bins,
+                lowest,
+                least,
+                histogram,
+                evidence,
+                self._places,
+                self._strength,
+            )
+            found.append((self._places[:, :n].copy(), self._strength[:n].copy()))
+        code, left, right = np.concatenate([places for places, _ in found], axis=1)
+        return Listed(code, left, right, np.concatenate([strength for _, strength in found]))
+
+
+def _columns_of(n: int, is_line: bool) -> int:
+    """Columns, with empty ones, that the loops want in place of n."""
+    return 1 if is_line and n == 1 else FEW * max(1, -(-n // FEW))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
 
 from .. import _names as names
+from .._arrays import add, as_slice
 from ..basis import N_COLUMNS, orthonormalise
 from ..pairs.design import Design, Level
 from ..pairs.score_kernels import Targets, level_conditioning
 from .partial import MIN_REPLICATES, WORKING_BYTES, Downdate, Given, Replicates, Smooth, Spread
+from .score_products import Left, Products, products_of
 
 NOTHING_LEFT = 1e-9
 """Share of the variance of an end that must be left beside the middle gene."""
@@ -22,8 +25,22 @@ _CHUNK = 128
 CLEARLY_NEW = 1e-2
 """Share of a column that those before it leave, above which it need not be looked at closely."""
 
+SHARED = 0.5
+"""Share of the ends of many middle genes that each has, on average, from which products are made at once."""
+
 Bases = list[np.ndarray]
 """Orthonormal columns of one gene in each level, shape ``(k, n)``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """What was made for one middle gene together with others."""
+
+    bases: Bases
+    products: list[Products]
+    """In each level, with ``ends``."""
+    ends: np.ndarray
+    """Genes, rising."""
 
 
 class ScoreConditioner:
@@ -93,6 +110,27 @@ class ScoreConditioner:
                 found[gene].append(basis[i, : n_columns[i]])
         return found
 
+    def ready_of(self, middle: np.ndarray, ends: list[np.ndarray], dtype: type) -> dict[int, Bases | Ready]:
+        """See `Conditioner`: bases; in float32, products with the ends too, where these are mostly the same.
+
+        Residuals of replicates are needed one by one, and samples without a middle gene add columns.
+        """
+        bases = self.bases_of(middle)
+        found: dict[int, Bases | Ready] = dict(bases)
+        some = [i for i, gene in enumerate(middle.tolist()) if gene not in self._missing]
+        if dtype is not np.float32 or self._order is not None or not some:
+            return found
+        every = np.unique(np.concatenate([ends[i] for i in some]))
+        if sum(len(ends[i]) for i in some) < SHARED * len(some) * len(every):
+            return found
+        of_each = [bases[gene] for gene in middle[some].tolist()]
+        products = products_of(
+            lambda at: self._targets.block(every[at], dtype), len(every), self._targets.slices, of_each
+        )
+        for gene, of, made in zip(middle[some].tolist(), of_each, products, strict=True):
+            found[gene] = Ready(of, made, every)
+        return found
+
     def given(
         self,
         middle: int,
@@ -100,27 +138,65 @@ class ScoreConditioner:
         dtype: type,
         *,
         listed: bool = False,
-        ready: Bases | None = None,
+        ready: Bases | Ready | None = None,
     ) -> Given:
         """Condition ends on a middle gene; see `Conditioner`."""
-        ready = self.bases_of(np.array([middle]))[middle] if ready is None else ready
+        if isinstance(ready, Ready):
+            n, x, bases = self.n_samples, None, ready.bases
+            linear, spline = self._from_products(ready, ends)
+        else:
+            bases = self.bases_of(np.array([middle]))[middle] if ready is None else ready
+            n = self.n_samples - len(self._missing.get(middle, ()))
+            x = self._targets.block(ends, dtype)
+            linear, spline = self._from_residuals(middle, x, bases, dtype)
+        lost = 1 / np.nanmax(np.maximum(spline.inverse, linear.inverse), initial=1.0) ** 2 < UNSAFE
+        if dtype is not np.float64 and lost:
+            return self.given(middle, ends, np.float64, listed=listed, ready=bases)
+        if self._cross is not None and dtype is not np.float64 and not listed:
+            return Given(ends, self._cross, None, linear, spline, n)
+        x = self._targets.block(ends, dtype) if x is None else x
+        return Given(ends, (x, x), None, linear, spline, n)
+
+    def _from_products(self, ready: Ready, ends: np.ndarray) -> tuple[Downdate, Downdate]:
+        """What the line and the spline leave of ends, in float32."""
+        at = as_slice(np.searchsorted(ready.ends, ends))
+        products = [of.take(at) for of in ready.products]
+        lines = [of.left_by(1) for of in products]
+        splines = [of.left_by(len(of.with_square)) for of in products]
+        return self._joined(lines, centred=True), self._joined(splines, centred=False)
+
+    def _joined(self, levels: list[Left], *, centred: bool) -> Downdate:
+        """Levels together, of what was left in each."""
+        left = add(of.size for of in levels)  # float64 says whether it is nothing
+        inverse = np.maximum(left, NOTHING_LEFT) ** -0.5
+        scale: np.ndarray = inverse.astype(np.float32)
+        a = np.concatenate([of.coefficients for of in levels])
+        rows = []
+        for of, level in zip(levels, self._targets.slices, strict=True):
+            constant = of.size * (level.stop - level.start) ** -0.5
+            rows += [constant[None].astype(np.float32), of.squares]
+        w = np.concatenate(rows) * self._per_square(inverse, len(a)).astype(np.float32)
+        return Downdate(scale, (a * scale).T, Smooth(w.T, self.n_samples, centred))
+
+    def _per_square(self, inverse: np.ndarray, n_columns: int) -> np.ndarray:
+        """What smoothed squares are multiplied with; see the notes of the class."""
+        free = self.n_samples / max(self.n_samples - n_columns - self._n_nuisance, 1)
+        return inverse**2 * np.sqrt(free)
+
+    def _from_residuals(
+        self, middle: int, x: np.ndarray, of_levels: Bases, dtype: type
+    ) -> tuple[Downdate, Downdate]:
+        """What the line and the spline leave of ends ``(m, n)``; samples without the middle gene left out."""
         gone = self._missing.get(middle, np.zeros(0, dtype=np.int64))
         bases: list[np.ndarray] = []
         lines: list[np.ndarray] = []
-        for of_level, level, rows in zip(ready, self.levels, self._targets.slices, strict=True):
+        for of_level, level, rows in zip(of_levels, self.levels, self._targets.slices, strict=True):
             absent = gone[(gone >= rows.start) & (gone < rows.stop)] - rows.start
             q, n_out = _leave_out(of_level, absent, level) if len(absent) else (of_level, 0)
             bases.append(q.astype(dtype))
             lines.append(bases[-1][: n_out + 1])
-        x = self._targets.block(ends, dtype)
-        parts = [(bases, False), (lines, True)]
-        spline, linear = (self._downdate(x, of, bases, dtype, centred) for of, centred in parts)
-        lost = 1 / np.nanmax(np.maximum(spline.inverse, linear.inverse), initial=1.0) ** 2 < UNSAFE
-        if dtype is not np.float64 and lost:
-            return self.given(middle, ends, np.float64, listed=listed, ready=ready)
-        kept = self._cross is not None and dtype is not np.float64 and not listed
-        cross = self._cross if kept and self._cross is not None else (x, x)
-        return Given(ends, cross, None, linear, spline, self.n_samples - len(gone))
+        spline = self._downdate(x, bases, bases, dtype, False)
+        return self._downdate(x, lines, bases, dtype, True), spline
 
     def _downdate(
         self, x: np.ndarray, bases: list[np.ndarray], full: list[np.ndarray], dtype: type, centred: bool
@@ -154,8 +230,7 @@ class ScoreConditioner:
             sizes = tuple(part.shape[1] for part in parts)
             spread = Replicates(tuple((part, part) for part in parts), sizes)
         else:
-            free = self.n_samples / max(self.n_samples - a.shape[1] - self._n_nuisance, 1)
-            w *= (inverse**2 * np.sqrt(free)).astype(dtype)[:, None]
+            w *= self._per_square(inverse, a.shape[1]).astype(dtype)[:, None]
             spread = Smooth(w, self.n_samples, centred)
         return Downdate(scale, a * scale[:, None], spread)
 

@@ -21,6 +21,8 @@ from .quick_screen import QuickTiles, screen_tile
 
 SIZE = 256
 """Ends of a tile: its arrays stay in the processor's cache."""
+AT_ONCE, MANY_PARTS = 16, 64
+"""Middle genes taken together, at most, and parts wanted; whatever the threads, as rounding depends on it."""
 N_BINS = 40
 """Bins of a partial correlation, from -1 to 1, in the histogram."""
 LEVEL = 0.05
@@ -111,21 +113,23 @@ def screen_triples_of(
     compiled
         Whether to use compiled loops where there are some and they fit.
     """
-    size = max(1, min(16, len(middle) // (4 * threads)))
-
+    size = max(1, min(AT_ONCE, len(middle) // MANY_PARTS))
     lists = _Lists(n_listed)
     keep_freed_memory()
 
     def work(start: int) -> _Sums:
         sums = _Sums(lists, screen_tile() if compiled else None)
-        for y in middle[start : start + size].tolist():
+        some = middle[start : start + size]
+        of_each = [ends_of(y) for y in some.tolist()]
+        ready = conditioner.ready_of(some, of_each, dtype)
+        for y, all_ends in zip(some.tolist(), of_each, strict=True):
             n_ends = 0
-            for ends, n_left in blocks_of(ends_of(y), conditioner.most_ends):
-                given = conditioner.given(y, ends, dtype)
+            for ends, n_left in blocks_of(all_ends, conditioner.most_ends):
+                given = conditioner.given(y, ends, dtype, ready=ready.get(y))
                 if given is None:
                     break
                 usable = given.usable
-                given = given.take(np.flatnonzero(usable))
+                given = given if usable.all() else given.take(np.flatnonzero(usable))
                 n_ends += len(given.ends) if n_left == 0 else 0
                 sums.start(given)
                 for tile in tiles(len(given.ends), int(usable[:n_left].sum()) if n_left else None):
@@ -254,7 +258,7 @@ class _Sums:
         self.histogram = _no_triples()
         self.evidence: dict[float, np.ndarray] = {}
         self._lists = lists
-        self._mine = np.zeros(5, dtype=np.int64)
+        self._counts = _no_triples()  # of one middle gene
 
     def start(self, given: Given) -> None:
         """Take some ends of a middle gene."""
@@ -263,8 +267,6 @@ class _Sums:
             self._tiles.start(given)
 
     def _add_quickly(self, tiles: QuickTiles, given: Given, tile: Tile, middle: int, margin: float) -> None:
-        counts = _no_triples()
-        evidence = self.evidence.setdefault(given.df, np.zeros(_LAST - _FIRST + 1, dtype=np.int64))
         found = tiles.add(
             tile,
             margin=margin,
@@ -272,16 +274,18 @@ class _Sums:
             n_bins=N_BINS,
             lowest=_FIRST,
             least=self._lists.least(),
-            histogram=counts,
-            evidence=evidence,
+            histogram=self._counts,
+            evidence=self._evidence_of(given.df),
         )
-        self.histogram += counts
-        self._mine += counts.reshape(5, -1).sum(axis=1)
-        for code in np.unique(found.code).tolist():
+        for code in range(UNDETERMINED) if len(found.code) else ():
             mine = np.flatnonzero(found.code == code)
-            strength = _strength(code, Estimates(*found.values[:, mine]), np.arange(len(mine)), given.df)
             ends = given.ends[found.left[mine]], given.ends[found.right[mine]]
-            self._lists.put(code, middle, *ends, strength)
+            self._lists.put(code, middle, *ends, found.strength[mine])
+
+    def _evidence_of(self, df: float) -> np.ndarray:
+        if df not in self.evidence:
+            self.evidence[df] = np.zeros(_LAST - _FIRST + 1, dtype=np.int64)
+        return self.evidence[df]
 
     def add(self, given: Given, tile: Tile, middle: int, margin: float) -> None:
         """Judge a tile and count it."""
@@ -299,22 +303,20 @@ class _Sums:
         places += _bins(of.linear) * N_BINS
         places += _bins(of.spline)
         found = np.bincount(places.ravel(), minlength=6 * N_BINS**2)[: 5 * N_BINS**2]
-        self.histogram += found
+        self._counts += found
         by_call = found.reshape(5, -1).sum(axis=1)
-        self._mine += by_call
         bins = evidence.astype(np.float32, copy=False).view(np.int32) >> _SHIFT
         bins -= _FIRST
         np.clip(bins, 0, _LAST - _FIRST, out=bins)
-        if df not in self.evidence:
-            self.evidence[df] = np.zeros(_LAST - _FIRST + 1, dtype=np.int64)
-        self.evidence[df] += np.bincount(bins.ravel(), minlength=_LAST - _FIRST + 1)
+        self._evidence_of(df)[:] += np.bincount(bins.ravel(), minlength=_LAST - _FIRST + 1)
         self._lists.add(given, tile, middle, of, code, by_call)
 
     def close(self, n_ends: int) -> None:
         """One middle gene is done."""
         self.n_ends.append(n_ends)
-        self.counts.append(self._mine)
-        self._mine = np.zeros(5, dtype=np.int64)
+        self.counts.append(self._counts.reshape(5, -1).sum(axis=1))
+        self.histogram += self._counts
+        self._counts[:] = 0
 
 
 @cache
