@@ -266,6 +266,26 @@ def test_logical_models_of_sbml_are_functions_of_their_levels(tmp_path):
     assert [float(v) for v in scm.supports()["B"].values] == [0, 1, 2]
 
 
+def test_sbml_of_aeon_is_read_though_it_has_no_compartments(tmp_path):
+    """`findings/biodivine-sbml-not-valid.sh`: its inputs have an attribute too many."""
+    needed("libsbml")
+    valid = SBML.replace("SIGN", "eq")
+    aeon = valid.replace(' qual:compartment="c"', "").replace("<qual:input ", '<qual:input essential="true" ')
+    source = '<qual:output qual:qualitativeSpecies="B" qual:transitionEffect="assignmentLevel" qual:id="o2"/>'
+    aeon = aeon.replace(
+        "</qual:listOfTransitions>",
+        '<qual:transition qual:id="t2"><qual:listOfInputs></qual:listOfInputs><qual:listOfOutputs>'
+        f"{source}</qual:listOfOutputs></qual:transition></qual:listOfTransitions>",
+    )
+    assert aeon.count("essential") == 2
+    assert aeon.count("compartment=") == 0
+    as_valid = read_any(write(tmp_path, "m.sbml", valid)).scm
+    assert read_any(write(tmp_path, "aeon.sbml", aeon)).scm.supports() == as_valid.supports()
+    for wrong in (aeon.replace("essential", "decisive"), aeon.replace('qual:id="X"', "")):
+        with pytest.raises(InputError, match=r"wrong\.sbml line"):
+            read_any(write(tmp_path, "wrong.sbml", wrong))
+
+
 def test_sbml_that_cannot_be_read_is_named_with_its_line(tmp_path):
     needed("libsbml")
     with pytest.raises(InputError, match=r"m\.sbml line"):
