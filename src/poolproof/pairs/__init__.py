@@ -7,7 +7,7 @@ Imports the hall and data; triples, pools, verdict, report and study may import 
 ``count_estimates`` over ``count_rows``, ``count_bounds`` and ``count_replicates`` (the algebra),
 ``score_engine`` and ``count_engine`` (the two tests, with one interface: ``outcome``), ``screening`` over
 ``keeping`` and ``collection`` (all pairs in blocks),
-``calls`` (from p-values to calls), ``table``, then ``settings``, ``plan``, ``analyst`` and
+``calls`` (from p-values to calls), ``table``, then ``settings``, ``plan``, ``typical``, ``analyst`` and
 ``every_pair``, which put it together. ``population`` says what all pairs say together:
 ``population_kernels`` and ``population_counts`` with ``kept_bends`` (the algebra), ``population_measures``
 (one interface), ``population_pass`` (sums over all pairs), ``population_sets``, ``modules`` and

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
 
 from .. import _names as names
 from .._arrays import dense_columns
@@ -36,7 +35,6 @@ from .stream_share import StreamedShare
 from .table import (
     Tally,
     associated_columns,
-    detectable_gain,
     list_columns,
     screened_columns,
     sort_rows,
@@ -44,10 +42,7 @@ from .table import (
     tally_list,
     tally_screen,
 )
-
-POWER = 0.8
-TYPICAL_PAIRS = 128
-"""Pairs that the statement of power looks at."""
+from .typical import detectable_share, median, spread_pairs
 
 Sink = Callable[[pd.DataFrame], None]
 Made = TypeVar("Made")
@@ -356,7 +351,7 @@ class Analyst:
             "n_unordered_affine": tally.n_unordered_affine,
             "directed": self.task.directed,
             "share_contradicting": tally.share_contradicting,
-            "median_nonlinear_share": _median(share),
+            "median_nonlinear_share": median(share),
             "detectable_share": None
             if engine.has_replicates
             else detectable_share(typical, engine, p_cut, quick),
@@ -417,40 +412,6 @@ class _Engines:
             return self.analyst.streamed(self.wide, done)
 
 
-def spread_pairs(result: Screen, genes: np.ndarray) -> np.ndarray:
-    """Choose associated pairs at even steps of their names; a mask of shape ``(R, m)``.
-
-    For what is said of typical pairs where not all rows are kept.
-    """
-    associated = result.calls >= INCONCLUSIVE
-    rows = np.argsort(genes[result.regulators].astype(str), kind="stable")
-    columns = np.argsort(genes[result.targets].astype(str), kind="stable")
-    ends = np.cumsum(associated.sum(axis=1)[rows])
-    chosen = np.zeros(associated.shape, dtype=bool)
-    for position in np.unique(np.linspace(0, ends[-1] - 1, TYPICAL_PAIRS).astype(int)):
-        at = int(np.searchsorted(ends, position, side="right"))
-        mine = columns[associated[rows[at], columns]]
-        chosen[rows[at], mine[position - (ends[at] - len(mine))]] = True
-    return chosen
-
-
-def detectable_share(
-    columns: Columns, engine: Engine, p_cut: float, quick: QuickScores | None = None
-) -> float | None:
-    """The non-linear share that a typical associated pair would show with power .8 (method 7.4).
-
-    The median over rows at even steps of strength, so that neither draws nor gene order matter. With
-    replicates nothing is said: a few of them do not estimate the variance of the scores well enough.
-    """
-    associated = np.flatnonzero(columns["call"] >= INCONCLUSIVE)
-    if len(associated) == 0:
-        return None
-    at = associated[np.unique(np.linspace(0, len(associated) - 1, TYPICAL_PAIRS).astype(int))]
-    level = stats.chi2.isf(min(max(p_cut, 1e-300), 0.5), engine.bend_df)
-    gain = detectable_gain(engine, columns, at, quick) * special.chndtrinc(level, engine.bend_df, 1 - POWER)
-    return _median(gain / (gain + columns["r2_linear"][at]))
-
-
 def _all_pairs(
     result: Screen, regulators: np.ndarray, engine: Engine, threads: int
 ) -> Callable[[slice], Columns]:
@@ -502,8 +463,3 @@ def _facts(
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
-
-
-def _median(values: np.ndarray) -> float | None:
-    values = values[np.isfinite(values)]
-    return float(np.median(values)) if len(values) else None
