@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,13 @@ BYTES_PER_PAIR = 7
 """Of the arrays that a screen holds of all pairs."""
 
 
-LIGHT = 7
-"""Rows of numbers that a compiled screen keeps of a regulator for float64."""
-
-
 class KeptFeatures:
     """Features of blocks of regulators, kept where all of them fit into memory."""
 
     def __init__(self, maker: Any, engine: Engine, regulators: np.ndarray, size: int, memory: float) -> None:
         self._maker, self._regulators, self._size = maker, regulators, size
         self._light = maker is not engine
-        per_regulator = 8 * engine.n_samples * (LIGHT if self._light else sum(engine.columns.values()))
+        per_regulator = 8 * engine.n_samples * sum(engine.columns.values())
         self._keep = per_regulator * len(regulators) <= memory
         self._blocks: dict[int, Any] = {}
 
@@ -56,3 +53,22 @@ class PairStore:
             return np.zeros(self.shape, dtype=dtype)
         with tempfile.TemporaryFile(prefix="poolproof-") as file:  # the mapping keeps it alive
             return np.memmap(file, dtype=dtype, mode="w+", shape=self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class PairCodes:
+    """What is kept of every pair, each of shape ``(R, m)``."""
+
+    bend: np.ndarray
+    """Codes of the p-value of the bend, uint16."""
+    association: np.ndarray
+    """Those of the p-value of association."""
+    strength: np.ndarray
+    """Codes of r2_spline, uint16."""
+    state: np.ndarray
+    """``TESTED``, ``STRONG``, ``FLAT``; uint8."""
+
+    @staticmethod
+    def of(store: PairStore) -> PairCodes:
+        """Nothing known yet."""
+        return PairCodes(*(store.array(dtype) for dtype in (np.uint16, np.uint16, np.uint16, np.uint8)))

@@ -21,14 +21,13 @@ from ..basis import _all_knots as all_knots
 from .calls import N_CODES, TIE, Z_UPPER, CodeTable, StudentTable
 from .collection import Collection, Columns
 from .growing_noise import BURSTY, N_SHAPES, least
+from .keeping import PairCodes
 from .outcome import _TWICE, NullLaw, Outcome, StudentLaw
 from .outcome import _share as share_of
 from .score_kernels import Moments, triangle
 
 if TYPE_CHECKING:
-    from .compiled_growth import Grown
     from .score_engine import ScoreTest
-    from .screening import PairCodes, Rule
 
 COMPILED_FROM = 5e9
 """Pairs times samples from which on it is worth while: loops are compiled once, in half a minute."""
@@ -73,7 +72,7 @@ class QuickBlock:
     """Sums w q_j q_m q_1^2, shape ``(15, R)``."""
     weight: np.ndarray
     """w, shape ``(R, n)``, float64; none for the classical test."""
-    grown: Grown
+    grown: Any
     """What the second test knows of the regulators."""
 
     def for_exact(self) -> QuickBlock:
@@ -111,15 +110,15 @@ class QuickScores:
     targets
         Genes tested as targets, shape ``(m,)``.
     rule
-        Thresholds of the call.
-    bound_from
-        The bound of the share is wanted from this r2_spline on.
+        Thresholds of the call: least r2_spline, margin of the share; and the r2_spline from which on the
+        bound of the share is wanted.
     """
 
     AT_ONCE = 80
     """Regulators of a block."""
 
-    def __init__(self, engine: ScoreTest, targets: np.ndarray, rule: Rule, bound_from: float) -> None:
+    def __init__(self, engine: ScoreTest, targets: np.ndarray, rule: tuple[float, float, float]) -> None:
+        min_r2, margin, bound_from = rule
         self.engine, self.targets = engine, targets
         self._scores, self._bases, self._growth = loops()
         self._robust = engine.test == "robust"
@@ -136,10 +135,10 @@ class QuickScores:
         self._stacks: dict[tuple[tuple[float, float], ...], np.ndarray] = {}
         single = np.float32
         self._rule = self._scores.Thresholds(
-            single((1 - TIE) * rule.min_r2),
-            (single(rule.min_r2), single(1e-3 * rule.min_r2)),
-            single((1 - TIE) * rule.margin),
-            single(1e-3 * rule.margin),
+            single((1 - TIE) * min_r2),
+            (single(min_r2), single(1e-3 * min_r2)),
+            single((1 - TIE) * margin),
+            single(1e-3 * margin),
             single(bound_from),
             single(Z_UPPER) ** 2,
         )
@@ -458,7 +457,7 @@ class QuickScores:
 
 
 def quick_scores(
-    engine: Any, targets: np.ndarray, n_pairs: int, rule: Rule, bound_from: float, dtype: type
+    engine: Any, targets: np.ndarray, n_pairs: int, rule: tuple[float, float, float], dtype: type
 ) -> QuickScores | None:
     """The screen by compiled loops, where it fits an engine and is worth while; else None."""
     from .score_engine import ScoreTest
@@ -468,4 +467,4 @@ def quick_scores(
     simple = len(engine.levels) == 1 and not engine.has_replicates and engine.k == N_COLUMNS
     if not simple or not engine.targets.keeps(np.float64) or loops() is None:
         return None
-    return QuickScores(engine, targets, rule, bound_from)
+    return QuickScores(engine, targets, rule)

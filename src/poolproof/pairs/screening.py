@@ -27,7 +27,7 @@ from .calls import (
     reaches,
 )
 from .collection import STRONG, TESTED, Collected, Collection
-from .keeping import KeptFeatures, PairStore
+from .keeping import KeptFeatures, PairCodes, PairStore
 from .outcome import Engine, Outcome, ranked_by
 from .quick_scores import QuickScores, quick_scores
 
@@ -59,25 +59,6 @@ class Rule:
     fdr: float
     margin: float
     min_r2: float
-
-
-@dataclass(frozen=True, eq=False)
-class PairCodes:
-    """What is kept of every pair, each of shape ``(R, m)``."""
-
-    bend: np.ndarray
-    """Codes of the p-value of the bend, uint16."""
-    association: np.ndarray
-    """Those of the p-value of association."""
-    strength: np.ndarray
-    """Codes of r2_spline, uint16."""
-    state: np.ndarray
-    """``TESTED``, ``STRONG``, ``FLAT``; uint8."""
-
-    @staticmethod
-    def of(store: PairStore) -> PairCodes:
-        """Nothing known yet."""
-        return PairCodes(*(store.array(dtype) for dtype in (np.uint16, np.uint16, np.uint16, np.uint8)))
 
 
 @dataclass(eq=False)
@@ -142,7 +123,7 @@ def screen(
     pairs = PairCodes.of(PairStore(shape, memory))
     small = len(regulators) * len(targets) <= SMALL
     bound_from = 0.0 if small else (1 - NEAR) * rule.min_r2
-    quick = quick_scores(engine, targets, shape[0] * shape[1], rule, bound_from, dtype)
+    quick = quick_scores(engine, targets, shape[0] * shape[1], (rule.min_r2, rule.margin, bound_from), dtype)
     size = block_size(engine, len(regulators), threads, quick.AT_ONCE if quick else 0)
     minus_log_p = np.zeros(shape if small else (0, 0))
     kept = KeptFeatures(quick or engine, engine, regulators, size, 0.1 * memory)
