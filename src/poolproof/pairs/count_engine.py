@@ -45,7 +45,9 @@ CLOSE = 2e-3
 """Relative distance from the margin within which screening leaves a bound to float64."""
 TARGETS_AT_ONCE = 256
 AT_ONCE, QUICK_AT_ONCE = 28, 64
-"""Regulators of a block, whose columns of the tests are multiplied together."""
+"""Regulators of a block, whose columns of the tests are multiplied together, where there are few cells."""
+FEWEST, BLOCK_BYTES = 8, 1e8
+"""Those where there are many; bytes of the columns of a block."""
 SIGNIFICANT = 5.991464547107979
 """Statistic of a bend at 5 %: below it, it need not be guarded."""
 
@@ -75,7 +77,7 @@ class CountTest:
     columns = COLUMNS
     quick = False
     """Whether compiled loops do the work."""
-    at_once = AT_ONCE
+    at_once = FEWEST
     bend_df = float(N_BENDS)
     cuts_r2 = True
     untested_status = names.TOO_FEW_COUNTS
@@ -143,7 +145,9 @@ class CountTest:
     def expect(self, n_pairs: int) -> None:
         """Have compiled loops do the work, where there are some and so many pairs repay it."""
         self.quick = loops() is not None and n_pairs * float(self.n) >= COMPILED_FROM
-        self.at_once = QUICK_AT_ONCE if self.quick else AT_ONCE
+        most = QUICK_AT_ONCE if self.quick else AT_ONCE
+        per_regulator = (8 + 4) * sum(COLUMNS.values()) * self.n
+        self.at_once = max(FEWEST, min(most, int(BLOCK_BYTES / per_regulator)))
 
     def counts_of(self, genes: np.ndarray, level: Level) -> np.ndarray:
         """Counts of genes in a level, shape ``(len(genes), n)``, float64."""
