@@ -29,7 +29,9 @@ class SavedAudit(Mapping[str, pd.DataFrame]):
         """The content of verdict.json."""
         stems = [Path(name).stem for name in RESULTS if name.endswith(".parquet")]
         paths = [path for stem in stems if (path := folder / f"{stem}.parquet").exists()]
-        self._paths = {path.stem: path for path in [*paths, *sorted((folder / FIGURES).glob("*.parquet"))]}
+        self._paths = {path.stem: path for path in paths}
+        for path in sorted((folder / FIGURES).glob("*.parquet")):
+            self._paths.setdefault(path.stem, path)  # figures have a table of genes too
         self._read: dict[str, pd.DataFrame] = {}
 
     def __getitem__(self, name: str) -> pd.DataFrame:
