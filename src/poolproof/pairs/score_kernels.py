@@ -344,9 +344,10 @@ class Targets:
         return values
 
     def known_values(self, genes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Values of genes less the mean of those that are known, 0 where missing, and which are known.
+        """Values of genes less the mean of those that are known, and which are known.
 
-        Both have the shape ``(len(genes), n)``; the latter holds 0 and 1.
+        Both have the shape ``(len(genes), n)``; the latter holds 0 and 1. What stands where a value is missing
+        means nothing.
         """
         y = self.raw(genes).T.copy(order="C")
         present = ~np.isnan(y)
