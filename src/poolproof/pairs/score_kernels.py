@@ -346,8 +346,8 @@ class Targets:
     def known_values(self, genes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Values of genes less the mean of those that are known, and which are known.
 
-        Both have the shape ``(len(genes), n)``; the latter holds 0 and 1. What stands where a value is missing
-        means nothing.
+        Both have the shape ``(len(genes), n)``; the latter holds 0 and 1. What stands where a value is
+        missing means nothing.
         """
         y = self.raw(genes).T.copy(order="C")
         present = ~np.isnan(y)
