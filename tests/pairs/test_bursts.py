@@ -84,9 +84,9 @@ def test_means__of_powers_of_the_line():
 def test_upper_bin__holds_what_lies_above_two_thirds(ties):
     x = np.random.default_rng(6).gamma(2.0, size=101)
     x = np.floor(x) if ties else x
-    np.testing.assert_array_equal(bursts._upper_bin(x), x > np.quantile(x, 2 / 3))
+    np.testing.assert_array_equal(bursts.upper_bin(x), x > np.quantile(x, 2 / 3))
     few = np.array([0.0] * 20 + [1.0] * 40 + [2.0] * 2)  # the edge is 1, and less than a twentieth lies above
-    np.testing.assert_array_equal(bursts._upper_bin(few), few >= 1)
+    np.testing.assert_array_equal(bursts.upper_bin(few), few >= 1)
 
 
 def test_screen__associates_by_the_guarded_bend_too(monkeypatch):

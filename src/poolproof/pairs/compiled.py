@@ -33,7 +33,7 @@ _TESTED, _STRONG, _FLAT = np.uint8(TESTED), np.uint8(STRONG), np.uint8(FLAT)
 _BOTH = np.uint8(TESTED | STRONG)
 
 
-def compiled(*, sums: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def loop(*, sums: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Compile a function once and keep it on disk, where there is a place for it.
 
     Products and sums are fused; ``sums`` are taken in another order as well, so that they run side by side.
@@ -51,7 +51,7 @@ def compiled(*, sums: bool = False) -> Callable[[Callable[..., Any]], Callable[.
     return of
 
 
-@compiled()
+@loop()
 def put_codes(codes: np.ndarray, statistic: np.ndarray, bits: np.ndarray, table: np.ndarray) -> None:
     """Codes of p-values, uint16, by the table of one law (`CodeTable`); ``bits`` is ``statistic`` as int32.
 
@@ -64,7 +64,7 @@ def put_codes(codes: np.ndarray, statistic: np.ndarray, bits: np.ndarray, table:
         codes[j] = table[min((bits[j] >> np.int32(11)) - _OFFSET, _LAST)]
 
 
-@compiled()
+@loop()
 def take_deviance(square: np.ndarray, scratch: np.ndarray, bits: np.ndarray, df: float) -> None:
     """Squares of t become their deviance ``(df + 1) ln(1 + t^2 / df)``, which `StudentTable` is read off.
 
@@ -94,14 +94,14 @@ def take_deviance(square: np.ndarray, scratch: np.ndarray, bits: np.ndarray, df:
         square[j] = factor * (small if rounded <= _ZERO else logarithm * (small / rounded))
 
 
-@compiled()
+@loop()
 def join_codes(codes: np.ndarray, other: np.ndarray, twice: np.ndarray) -> None:
     """Of two tests of one hypothesis the smaller p-value, doubled by the table ``twice``; into ``codes``."""
     for j in range(len(codes)):
         codes[j] = twice[max(codes[j], other[j])]
 
 
-@compiled()
+@loop()
 def put_strength(codes: np.ndarray, r2: np.ndarray, scratch: np.ndarray, bits: np.ndarray) -> None:
     """16-bit codes of r2_spline; ``bits`` is ``scratch`` as int32."""
     for j in range(len(codes)):
@@ -112,7 +112,7 @@ def put_strength(codes: np.ndarray, r2: np.ndarray, scratch: np.ndarray, bits: n
         codes[j] = np.uint16(min((bits[j] >> np.int32(11)) - _R2_FIRST, _LAST))
 
 
-@compiled()
+@loop()
 def put_state(
     state: np.ndarray,
     doubt: np.ndarray,
@@ -138,7 +138,7 @@ def put_state(
         doubt[j] |= (abs(r2[j] - at) < within) | (strong & (abs(upper[j] - margin) < near_margin))
 
 
-@compiled()
+@loop()
 def list_candidates(
     places: np.ndarray,
     state: np.ndarray,
@@ -157,14 +157,14 @@ def list_candidates(
     return n
 
 
-@compiled()
+@loop()
 def count_codes(histogram: np.ndarray, codes: np.ndarray, state: np.ndarray) -> None:
     """Add the codes of tested pairs to their histogram, ``(65536,)``; all arrays flat."""
     for j in range(len(codes)):
         histogram[codes[j]] += np.int64(state[j] & _TESTED)
 
 
-@compiled()
+@loop()
 def finish_row(
     codes: np.ndarray,
     statistic: np.ndarray,

@@ -11,14 +11,14 @@ import math
 import numpy as np
 
 from ..basis import RANK_TOLERANCE
-from .compiled import compiled
+from .compiled import loop
 from .compiled_scores import K
 
 INNER = K - 1
 """Knots but for the outer two."""
 
 
-@compiled()
+@loop()
 def _bend(
     into: np.ndarray, x: np.ndarray, at: np.ndarray, curvature: np.ndarray, cubic: np.ndarray, which: int
 ) -> None:
@@ -43,7 +43,7 @@ def _bend(
         into[i] = value + first * min(x[i] - lowest, 0.0) + last * max(x[i] - highest, 0.0)
 
 
-@compiled()
+@loop()
 def _cubic(into: np.ndarray, x: np.ndarray, left: float, middle: float, right: float) -> None:
     over_left, over_right = 1.0 / (middle - left), 1.0 / (right - middle)
     of_left, of_right = (middle - left) ** 2 / 6, (right - middle) ** 2 / 6
@@ -55,7 +55,7 @@ def _cubic(into: np.ndarray, x: np.ndarray, left: float, middle: float, right: f
         into[i] = (rise * rise - 1.0) * rise * of_left + (fall * fall - 1.0) * fall * of_right
 
 
-@compiled()
+@loop()
 def raw_bases(x: np.ndarray, at: np.ndarray, curvature: np.ndarray, basis: np.ndarray) -> None:
     """The line and the natural splines of genes that have all their knots, not orthonormal.
 
@@ -77,7 +77,7 @@ def raw_bases(x: np.ndarray, at: np.ndarray, curvature: np.ndarray, basis: np.nd
             _bend(basis[r, i + 1], x[r], at[r], curvature[r], cubic, i)
 
 
-@compiled(sums=True)
+@loop(sums=True)
 def _mean(values: np.ndarray) -> float:
     total = 0.0
     for i in range(len(values)):
@@ -85,7 +85,7 @@ def _mean(values: np.ndarray) -> float:
     return total / len(values)
 
 
-@compiled(sums=True)
+@loop(sums=True)
 def product(left: np.ndarray, right: np.ndarray) -> float:
     """Sum of products of two rows."""
     total = 0.0
@@ -94,19 +94,19 @@ def product(left: np.ndarray, right: np.ndarray) -> float:
     return total
 
 
-@compiled()
+@loop()
 def _subtract(values: np.ndarray, other: np.ndarray, factor: float) -> None:
     for i in range(len(values)):
         values[i] -= factor * other[i]
 
 
-@compiled()
+@loop()
 def _shift_and_scale(into: np.ndarray, values: np.ndarray, shift: float, factor: float) -> None:
     for i in range(len(values)):
         into[i] = (values[i] - shift) * factor
 
 
-@compiled()
+@loop()
 def orthonormalise(basis: np.ndarray, n_columns: np.ndarray) -> None:
     """Columns of bases ``(R, k, n)`` made orthonormal in place; see :mod:`poolproof.basis`."""
     column = np.empty(basis.shape[2])
@@ -129,32 +129,32 @@ def orthonormalise(basis: np.ndarray, n_columns: np.ndarray) -> None:
         n_columns[r] = used
 
 
-@compiled()
+@loop()
 def _weigh(weight: np.ndarray, line: np.ndarray, nuisance: np.ndarray) -> None:
     for i in range(len(weight)):
         rest = max(1.0 - line[i] * line[i] - nuisance[i], 1e-3)
         weight[i] = 1.0 / (rest * rest)
 
 
-@compiled()
+@loop()
 def _put(into: np.ndarray, values: np.ndarray) -> None:
     for i in range(len(into)):
         into[i] = np.float32(values[i])
 
 
-@compiled()
+@loop()
 def _weighted_product(into: np.ndarray, weight: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
     for i in range(len(into)):
         into[i] = weight[i] * left[i] * right[i]
 
 
-@compiled()
+@loop()
 def _multiply(into: np.ndarray, by: np.ndarray) -> None:
     for i in range(len(into)):
         into[i] *= by[i]
 
 
-@compiled()
+@loop()
 def robust_columns(
     basis: np.ndarray,
     nuisance: np.ndarray,
@@ -199,7 +199,7 @@ def robust_columns(
                 entry += 1
 
 
-@compiled()
+@loop()
 def concentrations(basis: np.ndarray, fourth: np.ndarray, found: np.ndarray) -> None:
     """Sum of q_1^4, and how far few samples carry the bends, of every basis ``(R, 5, n)``; each ``(R,)``."""
     leverage = np.empty(basis.shape[2])
@@ -214,13 +214,13 @@ def concentrations(basis: np.ndarray, fourth: np.ndarray, found: np.ndarray) -> 
         found[r] = product(leverage, leverage) / (whole if whole > 0 else 1.0)
 
 
-@compiled()
+@loop()
 def _add_squares(into: np.ndarray, values: np.ndarray) -> None:
     for i in range(len(into)):
         into[i] += values[i] * values[i]
 
 
-@compiled()
+@loop()
 def pair_moments(
     basis: np.ndarray,
     weight: np.ndarray,

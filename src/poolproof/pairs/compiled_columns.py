@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compiled import compiled
+from .compiled import loop
 from .count_kernels import MAX_LEVERAGE
 
 N_COLUMNS, N_SQUARES, N_SUMS = 22, 6, 22
 
 
-@compiled()
+@loop()
 def _moments(
     e: np.ndarray, f: np.ndarray, x: np.ndarray, inverse: np.ndarray, less: np.ndarray, scale: np.ndarray
 ) -> None:
@@ -28,19 +28,19 @@ def _moments(
             _scaled(f[j], falling, less[j], scale[j])
 
 
-@compiled()
+@loop()
 def _fall(falling: np.ndarray, x: np.ndarray, order: float) -> None:
     for i in range(len(x)):
         falling[i] *= max(x[i] - order, 0.0)
 
 
-@compiled()
+@loop()
 def _scaled(into: np.ndarray, of: np.ndarray, by: np.ndarray, factor: float) -> None:
     for i in range(len(into)):
         into[i] = of[i] * by[i] * factor
 
 
-@compiled()
+@loop()
 def _term(
     into: np.ndarray, both: np.ndarray, e: np.ndarray, other: np.ndarray, means: tuple[float, float, float]
 ) -> None:
@@ -51,19 +51,19 @@ def _term(
         into[i] = both[i] - first * other[i] - second * e[i] + first * second + left * right * over
 
 
-@compiled()
+@loop()
 def _less(into: np.ndarray, of: np.ndarray, factor: float) -> None:
     for i in range(len(into)):
         into[i] -= of[i] * factor
 
 
-@compiled()
+@loop()
 def _shifted(into: np.ndarray, of: np.ndarray, mean: float, factor: float) -> None:
     for i in range(len(into)):
         into[i] = factor * (of[i] - mean)
 
 
-@compiled()
+@loop()
 def _weigh(weight: np.ndarray, h11: np.ndarray, n: float, variance: float) -> None:
     for i in range(len(weight)):
         leverage = min(1 / n + max(h11[i] / (n * variance), 0.0), MAX_LEVERAGE)
@@ -71,13 +71,13 @@ def _weigh(weight: np.ndarray, h11: np.ndarray, n: float, variance: float) -> No
         weight[i] = 1 / (rest * rest)
 
 
-@compiled()
+@loop()
 def _product(into: np.ndarray, first: np.ndarray, second: np.ndarray, factor: float) -> None:
     for i in range(len(into)):
         into[i] = factor * first[i] * second[i]
 
 
-@compiled()
+@loop()
 def _products(
     into: np.ndarray, first: np.ndarray, second: np.ndarray, third: np.ndarray, fourth: np.ndarray
 ) -> None:
@@ -85,13 +85,13 @@ def _products(
         into[i] = first[i] * second[i] + third[i] * fourth[i]
 
 
-@compiled()
+@loop()
 def _with_more(into: np.ndarray, first: np.ndarray, second: np.ndarray, factor: float) -> None:
     for i in range(len(into)):
         into[i] += factor * first[i] * second[i]
 
 
-@compiled(sums=True)
+@loop(sums=True)
 def _sum(values: np.ndarray) -> float:
     total = 0.0
     for i in range(len(values)):
@@ -99,7 +99,7 @@ def _sum(values: np.ndarray) -> float:
     return total
 
 
-@compiled(sums=True)
+@loop(sums=True)
 def _dot(first: np.ndarray, second: np.ndarray) -> float:
     total = 0.0
     for i in range(len(first)):
@@ -107,7 +107,7 @@ def _dot(first: np.ndarray, second: np.ndarray) -> float:
     return total
 
 
-@compiled()
+@loop()
 def _own_products(into: np.ndarray, rest: np.ndarray, w: np.ndarray, own: np.ndarray) -> None:
     """The products of `OWN_PRODUCTS`, of all cells: those of the tests, and the others."""
     _product(into[0], w[0], own[2], 1.0)
@@ -128,7 +128,7 @@ def _own_products(into: np.ndarray, rest: np.ndarray, w: np.ndarray, own: np.nda
         _product(rest[6 + c], w[0], own[3 + c], 1.0)
 
 
-@compiled()
+@loop()
 def _squares(into: np.ndarray, w: np.ndarray, f: np.ndarray) -> None:
     """Products of degrees in the order of `_PAIRS`, of all cells; ``w`` are f times the weight."""
     _product(into[0], w[0], f[0], 1.0)
@@ -139,7 +139,7 @@ def _squares(into: np.ndarray, w: np.ndarray, f: np.ndarray) -> None:
     _product(into[5], w[0], f[2], 1.0)
 
 
-@compiled()
+@loop()
 def _mixed(into: np.ndarray, w: np.ndarray, d: np.ndarray) -> None:
     """The same of F_j D_m + D_j F_m."""
     _product(into[0], w[0], d[0], 2.0)
@@ -150,7 +150,7 @@ def _mixed(into: np.ndarray, w: np.ndarray, d: np.ndarray) -> None:
     _products(into[5], w[0], d[2], w[2], d[0])
 
 
-@compiled()
+@loop()
 def _stratum(
     e: np.ndarray,
     h: np.ndarray,
@@ -176,7 +176,7 @@ def _stratum(
             at += 1
 
 
-@compiled()
+@loop()
 def fill_columns(
     x: np.ndarray,
     inverse: np.ndarray,
@@ -273,13 +273,13 @@ def fill_columns(
                 own_cov[a, b, r] = own_cov[b, a, r] = _dot(scratch[0], own[b]) / n - product
 
 
-@compiled()
+@loop()
 def _reversed(into: np.ndarray, of: np.ndarray) -> None:
     for i in range(len(into)):
         into[i] = of[i] - into[i]
 
 
-@compiled()
+@loop()
 def _add_sums(into: np.ndarray, columns: np.ndarray, edges: np.ndarray) -> None:
     """Sums of columns between edges, shape ``(c, len(edges) - 1)``."""
     for c in range(len(into)):

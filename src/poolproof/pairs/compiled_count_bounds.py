@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .compiled import compiled
+from .compiled import loop
 from .compiled_counts import LevelProducts, OfRegulators
 
 _SINGLE = np.float32
@@ -26,7 +26,7 @@ class OfBound(NamedTuple):
     """Inverse of N over the degrees resolved: 22, 23, 33, shape ``(3, R)``."""
 
 
-@compiled(sums=True)
+@loop(sums=True)
 def multiply_pairs(
     into: np.ndarray,
     pairs: np.ndarray,
@@ -67,7 +67,7 @@ def multiply_pairs(
                 into[11 + c, p] += _dot_square(with_y2[c, r, low:high], of)
 
 
-@compiled(sums=True)
+@loop(sums=True)
 def _dot(column: np.ndarray, values: np.ndarray) -> Any:
     total = _SINGLE(0)
     for i in range(len(column)):
@@ -75,7 +75,7 @@ def _dot(column: np.ndarray, values: np.ndarray) -> Any:
     return total
 
 
-@compiled(sums=True)
+@loop(sums=True)
 def _dot_square(column: np.ndarray, values: np.ndarray) -> Any:
     total = _SINGLE(0)
     for i in range(len(column)):
@@ -83,7 +83,7 @@ def _dot_square(column: np.ndarray, values: np.ndarray) -> Any:
     return total
 
 
-@compiled()
+@loop()
 def _with_means(product: float, rest: np.ndarray, means: np.ndarray, n: int) -> float:
     total = np.float64(product)
     for s in range(len(rest)):
@@ -91,7 +91,7 @@ def _with_means(product: float, rest: np.ndarray, means: np.ndarray, n: int) -> 
     return total / n
 
 
-@compiled()
+@loop()
 def bound_level(
     pieces: np.ndarray,
     pairs: np.ndarray,

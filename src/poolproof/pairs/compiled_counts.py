@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .bursts import KURTOSIS, RELATIVE_VARIANCE
-from .compiled import compiled
+from .compiled import loop
 
 _NEAR = 1e-3
 """Relative distance from a threshold of the guard within which float64 decides."""
@@ -66,7 +66,7 @@ class Guarded(NamedTuple):
     """Their means, shape ``(m,)``."""
 
 
-@compiled()
+@loop()
 def _mean(into: np.ndarray, product: np.ndarray, rest: np.ndarray, means: np.ndarray, n: float) -> None:
     for j in range(len(into)):
         into[j] = product[j]
@@ -80,37 +80,37 @@ def _mean(into: np.ndarray, product: np.ndarray, rest: np.ndarray, means: np.nda
         into[j] *= over
 
 
-@compiled()
+@loop()
 def _plus(into: np.ndarray, first: np.ndarray, second: np.ndarray) -> None:
     for j in range(len(into)):
         into[j] = first[j] + second[j]
 
 
-@compiled()
+@loop()
 def _less_product(into: np.ndarray, first: np.ndarray, second: np.ndarray) -> None:
     for j in range(len(into)):
         into[j] -= first[j] * second[j]
 
 
-@compiled()
+@loop()
 def _less_times(into: np.ndarray, of: np.ndarray, factor: float) -> None:
     for j in range(len(into)):
         into[j] -= of[j] * factor
 
 
-@compiled()
+@loop()
 def _times(into: np.ndarray, of: np.ndarray, factor: float) -> None:
     for j in range(len(into)):
         into[j] = of[j] * factor
 
 
-@compiled()
+@loop()
 def _influence(into: np.ndarray, mixed: np.ndarray, b: np.ndarray, factor: float, square: float) -> None:
     for j in range(len(into)):
         into[j] += b[j] * (b[j] * square - factor * mixed[j])
 
 
-@compiled()
+@loop()
 def _whole(into: np.ndarray, cov: np.ndarray, b: np.ndarray, square: float) -> None:
     """What an influence would be if nothing cancelled, times the least part that may be left."""
     least = _SINGLE(0.02)
@@ -118,19 +118,19 @@ def _whole(into: np.ndarray, cov: np.ndarray, b: np.ndarray, square: float) -> N
         into[j] = least * (cov[j] + b[j] * b[j] * square)
 
 
-@compiled()
+@loop()
 def _below(doubt: np.ndarray, value: np.ndarray, least: np.ndarray) -> None:
     for j in range(len(doubt)):
         doubt[j] |= np.int32(value[j] < least[j])
 
 
-@compiled()
+@loop()
 def _determinant(into: np.ndarray, o22: np.ndarray, o23: np.ndarray, o33: np.ndarray) -> None:
     for j in range(len(into)):
         into[j] = o22[j] * o33[j] - o23[j] * o23[j]
 
 
-@compiled()
+@loop()
 def _singular(
     doubt: np.ndarray, determinant: np.ndarray, o22: np.ndarray, o33: np.ndarray, least: float
 ) -> None:
@@ -138,7 +138,7 @@ def _singular(
         doubt[j] |= np.int32(determinant[j] < least * o22[j] * o33[j])
 
 
-@compiled()
+@loop()
 def _form(
     into: np.ndarray, o22: np.ndarray, o23: np.ndarray, o33: np.ndarray, g2: np.ndarray, g3: np.ndarray
 ) -> None:
@@ -147,7 +147,7 @@ def _form(
         into[j] = o33[j] * g2[j] * g2[j] - two * o23[j] * g2[j] * g3[j] + o22[j] * g3[j] * g3[j]
 
 
-@compiled()
+@loop()
 def _ratio(wald: np.ndarray, determinant: np.ndarray, o22: np.ndarray, o33: np.ndarray, n: float) -> None:
     least, none, size = _SINGLE(1e-6), _SINGLE(0.0), _SINGLE(n)
     for j in range(len(wald)):
@@ -156,7 +156,7 @@ def _ratio(wald: np.ndarray, determinant: np.ndarray, o22: np.ndarray, o33: np.n
         wald[j] = value if sound else none
 
 
-@compiled()
+@loop()
 def _square_over(into: np.ndarray, mean: np.ndarray, variance: np.ndarray, n: float) -> None:
     none, size = _SINGLE(0.0), _SINGLE(n)
     for j in range(len(into)):
@@ -164,7 +164,7 @@ def _square_over(into: np.ndarray, mean: np.ndarray, variance: np.ndarray, n: fl
         into[j] = value if variance[j] > none else none
 
 
-@compiled()
+@loop()
 def _add_bend(into: np.ndarray, use: np.ndarray, g2: np.ndarray, g3: np.ndarray, form: np.ndarray) -> None:
     none = _SINGLE(0.0)
     of_22, of_23, of_33 = form[0], form[1], form[2]
@@ -173,7 +173,7 @@ def _add_bend(into: np.ndarray, use: np.ndarray, g2: np.ndarray, g3: np.ndarray,
         into[j] += value if use[j] else none
 
 
-@compiled()
+@loop()
 def _add_square(into: np.ndarray, use: np.ndarray, of: np.ndarray, factor: float) -> None:
     none = _SINGLE(0.0)
     for j in range(len(into)):
@@ -181,20 +181,20 @@ def _add_square(into: np.ndarray, use: np.ndarray, of: np.ndarray, factor: float
         into[j] += value if use[j] else none
 
 
-@compiled()
+@loop()
 def _add_used(into: np.ndarray, use: np.ndarray, of: np.ndarray) -> None:
     none = _SINGLE(0.0)
     for j in range(len(into)):
         into[j] += of[j] if use[j] else none
 
 
-@compiled()
+@loop()
 def _add_doubt(into: np.ndarray, use: np.ndarray, doubt: np.ndarray) -> None:
     for j in range(len(into)):
         into[j] |= use[j] & (doubt[j] != 0)
 
 
-@compiled(sums=True)
+@loop(sums=True)
 def _residual_sums(y: np.ndarray, x: np.ndarray, upper: np.ndarray, slope: float) -> tuple[Any, Any, Any]:
     """Sums of squares of what the line leaves, of those in the upper bin, of fourth powers."""
     squares, high, fourths = _SINGLE(0), _SINGLE(0), _SINGLE(0)
@@ -207,7 +207,7 @@ def _residual_sums(y: np.ndarray, x: np.ndarray, upper: np.ndarray, slope: float
     return squares, high, fourths
 
 
-@compiled()
+@loop()
 def _guarded(
     sums: tuple[float, float, float],
     n: int,
@@ -263,7 +263,7 @@ def _guarded(
     return min(value, wald), near
 
 
-@compiled()
+@loop()
 def test_level(
     of: LevelProducts,
     regulators: OfRegulators,

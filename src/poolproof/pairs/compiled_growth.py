@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .compiled import compiled
+from .compiled import loop
 from .compiled_bases import _put, product
 from .growing_noise import AT_ONCE, DOUBT, LINES, N_SHAPES, OFFSETS, SQUARES
 
@@ -32,7 +32,7 @@ class Grown(NamedTuple):
     """``(R, n_shapes)``"""
 
 
-@compiled()
+@loop()
 def _grow(
     into: np.ndarray, x: np.ndarray, end: float, sign: float, scale: float, c: float, power: int
 ) -> None:
@@ -41,13 +41,13 @@ def _grow(
         into[i] = t * t if power == 2 else t
 
 
-@compiled()
+@loop()
 def _invert(into: np.ndarray, values: np.ndarray) -> None:
     for i in range(len(into)):
         into[i] = 1.0 / values[i]
 
 
-@compiled(sums=True)
+@loop(sums=True)
 def _sum_of_logs(values: np.ndarray) -> float:
     """By products of eight: a logarithm takes longer than all else."""
     total = 0.0
@@ -62,7 +62,7 @@ def _sum_of_logs(values: np.ndarray) -> float:
     return total
 
 
-@compiled()
+@loop()
 def _fill_shapes(x: np.ndarray, variance: np.ndarray, weight: np.ndarray) -> None:
     mean = 0.0
     low, high = x[0], x[0]
@@ -83,7 +83,7 @@ def _fill_shapes(x: np.ndarray, variance: np.ndarray, weight: np.ndarray) -> Non
             _invert(weight[at], variance[at])
 
 
-@compiled()
+@loop()
 def _inverse_root(gram: np.ndarray, into: np.ndarray) -> None:
     """The inverse of the Cholesky factor of a small matrix, lower triangle; ``gram`` becomes the factor."""
     d = len(gram)
@@ -105,13 +105,13 @@ def _inverse_root(gram: np.ndarray, into: np.ndarray) -> None:
             into[i, j] = -total / gram[i, i]
 
 
-@compiled()
+@loop()
 def _multiply_rows(into: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
     for i in range(len(into)):
         into[i] = left[i] * right[i]
 
 
-@compiled()
+@loop()
 def _fill_growth(
     design: np.ndarray,
     k: int,
@@ -164,7 +164,7 @@ def _fill_growth(
         share[shape] = product(shares[shape], shares[shape]) / (k - 1)
 
 
-@compiled()
+@loop()
 def _residuals(u: np.ndarray, square: np.ndarray, y: np.ndarray, line: np.ndarray, slope: float) -> None:
     """What the line leaves, float64, and its squares, float32: they only choose a shape."""
     for i in range(len(u)):
@@ -173,7 +173,7 @@ def _residuals(u: np.ndarray, square: np.ndarray, y: np.ndarray, line: np.ndarra
         square[i] = np.float32(rest * rest)
 
 
-@compiled(sums=True)
+@loop(sums=True)
 def _six_scores(design: np.ndarray, weight: np.ndarray, u: np.ndarray, score: np.ndarray) -> tuple[Any, Any]:
     """Scores of a design of six columns; the sum of w u^2 and that of its squares."""
     zero, one, two = design[0], design[1], design[2]
@@ -194,7 +194,7 @@ def _six_scores(design: np.ndarray, weight: np.ndarray, u: np.ndarray, score: np
     return whole, fourth
 
 
-@compiled(sums=True)
+@loop(sums=True)
 def _sums(weight: np.ndarray, u: np.ndarray) -> tuple[Any, Any]:
     """The sum of w u^2 and that of its squares."""
     whole, fourth = 0.0, 0.0
@@ -205,7 +205,7 @@ def _sums(weight: np.ndarray, u: np.ndarray) -> tuple[Any, Any]:
     return whole, fourth
 
 
-@compiled(sums=True)
+@loop(sums=True)
 def _score(row: np.ndarray, weight: np.ndarray, u: np.ndarray) -> Any:
     total = 0.0
     for i in range(len(u)):
@@ -213,7 +213,7 @@ def _score(row: np.ndarray, weight: np.ndarray, u: np.ndarray) -> Any:
     return total
 
 
-@compiled()
+@loop()
 def _best_shape(sums: np.ndarray, logs: np.ndarray, weight: np.ndarray, u: np.ndarray) -> Any:
     """The likeliest shape; ``sums`` are of float32: where they do not tell, they are taken anew."""
     n = len(u)
@@ -234,7 +234,7 @@ def _best_shape(sums: np.ndarray, logs: np.ndarray, weight: np.ndarray, u: np.nd
     return best
 
 
-@compiled()
+@loop()
 def _second_look(
     design: np.ndarray,
     k: int,
@@ -267,7 +267,7 @@ def _second_look(
     return second, doubt if np.isfinite(doubt) else 0.0
 
 
-@compiled()
+@loop()
 def lower_pairs(
     value: np.ndarray,
     row: np.ndarray,

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .compiled import (
-    compiled,
     finish_row,
     join_codes,
     list_candidates,
+    loop,
     put_codes,
     put_state,
     put_strength,
@@ -87,14 +87,14 @@ class Tile(NamedTuple):
     """Statistics of the bends."""
 
 
-@compiled()
+@loop()
 def _pivot_root(diagonal: Any, pivot: Any) -> Any:
     """1 / root of a pivot, held above a share of its diagonal entry."""
     least = abs(diagonal) * _FLOOR + _LITTLE
     return _ONE / math.sqrt(pivot if pivot > least else least)
 
 
-@compiled()
+@loop()
 def _robust_strip(p: np.ndarray, c: np.ndarray) -> None:
     """Statistics of a strip: r2 of the line, gain, bend, association, squared t of the line, doubt.
 
@@ -180,19 +180,19 @@ def _robust_strip(p: np.ndarray, c: np.ndarray) -> None:
         p[(_IN + 6) * _W + j] = _ONE if weak else _ZERO
 
 
-@compiled()
+@loop()
 def _copy(into: np.ndarray, values: np.ndarray) -> None:
     for j in range(len(values)):
         into[j] = values[j]
 
 
-@compiled()
+@loop()
 def _mark(into: np.ndarray, values: np.ndarray) -> None:
     for j in range(len(into)):
         into[j] = values[j] > _ZERO
 
 
-@compiled(sums=True)
+@loop(sums=True)
 def _four_sums(columns: np.ndarray, row: int, y: np.ndarray) -> tuple[Any, Any, Any, Any]:
     """Products of y with the four columns that the bound needs."""
     one, two, three, four = columns[0, row], columns[1, row], columns[2, row], columns[3, row]
@@ -205,7 +205,7 @@ def _four_sums(columns: np.ndarray, row: int, y: np.ndarray) -> tuple[Any, Any, 
     return a, b, c, d
 
 
-@compiled()
+@loop()
 def _upper(line: float, gain: float, v_bend: float, v_line: float, v_both: float, z2: float) -> Any:
     """Upper bound of the non-linear share; see :func:`~poolproof.pairs.calls.share_upper`."""
     size, r = math.sqrt(line), math.sqrt(gain)
@@ -217,7 +217,7 @@ def _upper(line: float, gain: float, v_bend: float, v_line: float, v_both: float
     return _ONE - _ONE / (_ONE + c * c) if square > _ZERO else _ONE
 
 
-@compiled()
+@loop()
 def _robust_upper(
     first: np.ndarray,
     second: np.ndarray,
@@ -250,7 +250,7 @@ def _robust_upper(
     )
 
 
-@compiled()
+@loop()
 def screen_robust(
     first: np.ndarray,
     second: np.ndarray,
@@ -342,7 +342,7 @@ def screen_robust(
         _finish_row(tile, r, low, r2, upper, doubt, testable[r], rule, scratch, bits)
 
 
-@compiled()
+@loop()
 def _finish_row(
     tile: Tile,
     r: int,
@@ -370,7 +370,7 @@ def _finish_row(
     )
 
 
-@compiled()
+@loop()
 def _classical_row(
     b: np.ndarray,
     one: np.ndarray,
@@ -389,14 +389,14 @@ def _classical_row(
         r2[j] = line[j] + gain[j]
 
 
-@compiled()
+@loop()
 def _over_rest(into: np.ndarray, part: np.ndarray, r2: np.ndarray, df_residual: float) -> None:
     for j in range(len(into)):
         rest = _ONE - r2[j]
         into[j] = part[j] * df_residual / (rest if rest > _NO_REST else _NO_REST)
 
 
-@compiled()
+@loop()
 def screen_classical(
     first: np.ndarray,
     low: int,
@@ -438,7 +438,7 @@ def screen_classical(
         _finish_row(tile, r, low, r2, upper, doubt, testable[r], rule, scratch, bits)
 
 
-@compiled()
+@loop()
 def count_strong(first: np.ndarray, least: float) -> Any:
     """How many pairs of a part reach this r2_spline; ``first`` as for :func:`screen_robust`."""
     found: Any = 0
@@ -451,7 +451,7 @@ def count_strong(first: np.ndarray, least: float) -> Any:
     return found
 
 
-@compiled()
+@loop()
 def finish_tile(
     bends: np.ndarray, law: Law, tile: Tile, floor: int, border: int, places: np.ndarray, numbers: np.ndarray
 ) -> int:
