@@ -132,7 +132,7 @@ def test_quick_screen__single_pairs_in_float64(monkeypatch, test):
     data = expressed(8, n=100, n_genes=40)
     engine = ScoreTest(data.X, None, make_design(data.obs), test=test)
     genes = np.arange(40)
-    quick = quick_scores.quick_scores(engine, genes, 1600, (0.02, 0.1, 0.0), np.float32)
+    quick = quick_scores.fitting_loops(engine, genes, 1600, (0.02, 0.1, 0.0), np.float32)
     wanted = np.ones((40, 40), dtype=bool) & (genes[:, None] != genes)
     (row, column, found, inside), *_ = quick.exact(quick.features(genes), wanted, genes)
     expected = engine.outcome(engine.features(genes), genes, np.float64, exact=True)

@@ -456,7 +456,7 @@ class QuickScores:
         return engine._combine([moments], columns, varies, n, True, bound_from, asked)
 
 
-def quick_scores(
+def fitting_loops(
     engine: Any, targets: np.ndarray, n_pairs: int, rule: tuple[float, float, float], dtype: type
 ) -> QuickScores | None:
     """The screen by compiled loops, where it fits an engine and is worth while; else None."""

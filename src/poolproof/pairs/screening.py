@@ -29,7 +29,7 @@ from .calls import (
 from .collection import STRONG, TESTED, Collected, Collection
 from .keeping import KeptFeatures, PairCodes, PairStore
 from .outcome import Engine, Outcome, ranked_by
-from .quick_scores import QuickScores, quick_scores
+from .quick_scores import QuickScores, fitting_loops
 
 # What one byte says of a pair,
 # beside TESTED and STRONG (`collection`): share below the margin
@@ -123,7 +123,7 @@ def screen(
     pairs = PairCodes.of(PairStore(shape, memory))
     small = len(regulators) * len(targets) <= SMALL
     bound_from = 0.0 if small else (1 - NEAR) * rule.min_r2
-    quick = quick_scores(engine, targets, shape[0] * shape[1], (rule.min_r2, rule.margin, bound_from), dtype)
+    quick = fitting_loops(engine, targets, shape[0] * shape[1], (rule.min_r2, rule.margin, bound_from), dtype)
     size = block_size(engine, len(regulators), threads, quick.AT_ONCE if quick else 0)
     minus_log_p = np.zeros(shape if small else (0, 0))
     kept = KeptFeatures(quick or engine, engine, regulators, size, 0.1 * memory)
