@@ -456,15 +456,20 @@ class QuickScores:
         return engine._combine([moments], columns, varies, n, True, bound_from, asked)
 
 
+def repaid_by_loops(engine: Any, n_pairs: int) -> bool:
+    """Whether compiled loops fit the test of values that an engine makes, and so many pairs repay them."""
+    from .score_engine import ScoreTest
+
+    if type(engine) is not ScoreTest or n_pairs * engine.n_samples < COMPILED_FROM:
+        return False
+    simple = len(engine.levels) == 1 and not engine.has_replicates and engine.k == N_COLUMNS
+    return simple and engine.targets.keeps(np.float64) and loops() is not None
+
+
 def fitting_loops(
     engine: Any, targets: np.ndarray, n_pairs: int, rule: tuple[float, float, float], dtype: type
 ) -> QuickScores | None:
     """The screen by compiled loops, where it fits an engine and is worth while; else None."""
-    from .score_engine import ScoreTest
-
-    if type(engine) is not ScoreTest or n_pairs * engine.n_samples < COMPILED_FROM or dtype != np.float32:
-        return None
-    simple = len(engine.levels) == 1 and not engine.has_replicates and engine.k == N_COLUMNS
-    if not simple or not engine.targets.keeps(np.float64) or loops() is None:
+    if dtype != np.float32 or not repaid_by_loops(engine, n_pairs):
         return None
     return QuickScores(engine, targets, rule)

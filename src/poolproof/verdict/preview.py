@@ -33,16 +33,19 @@ from ..pairs.floor import N_COPIES
 from ..pairs.keeping import BYTES_PER_PAIR
 from ..pairs.outcome import Engine
 from ..pairs.plan import as_list, choose_test, plan_design, plan_task
+from ..pairs.quick_scores import repaid_by_loops
 from ..pairs.screening import INCONCLUSIVE, Rule
 from ..pairs.settings import MEMORY, EngineSettings
 from .caveats import unused_donors, unused_labels
 
-TRIPLE_SECONDS = 15.0
+TRIPLE_SECONDS = 8.0
 """What the screen of triples takes at most, unless all are asked for."""
 TRIED = (4, 36)
 """Regulators that are tried; what the larger number takes more is the time of those between."""
 SHARE_OVER_PAIRS = 1.2
 """Time of the bend share of cells in a file over that of their pairs."""
+LOOPS_TAKE = {"classical": 0.8, "robust": 0.6}
+"""Time of compiled loops over that of numpy, 4,000 genes x 1,000 samples (`bench_versions.py`)."""
 SHOWN_LEVELS = 12
 BYTES_PER_KEPT = 300
 """Of a row of the table of pairs, while it is made, labelled and written."""
@@ -177,10 +180,13 @@ def preview_audit(
     engine = engine_of(expression, design, computing)
     bases = time.perf_counter() - start
     screened, associated = _tried(analyse, engine, n_pairs)
+    if repaid_by_loops(engine, n_pairs):  # which the few regulators tried do not
+        screened *= LOOPS_TAKE[chosen]
     n_levels = len(design.levels)
     seconds = {"bases": bases, "pairs": screened} | _typical(
         design,
         n_genes,
+        len(task.regulators),
         chosen,
         screened,
         cells=expression.kind == names.SINGLE_CELL,
@@ -275,23 +281,24 @@ def _by_blocks(
 
 
 def _typical(
-    design: Design, n_genes: int, test: str, pairs: float, *, cells: bool, threads: int
+    design: Design, n_genes: int, n_middle: int, test: str, pairs: float, *, cells: bool, threads: int
 ) -> dict[str, float]:
-    """Seconds of the other phases, from what they took on the data sets of the registry."""
+    """Seconds of the other phases, from what they took on data sets of the registry (`bench_phases.py`)."""
     n = sum(len(level.rows) for level in design.levels)
     in_floor = min(n_genes, FLOOR_GENES)
     copy = (0.2 + 4e-4 * n) * in_floor / FLOOR_GENES / threads
-    found = {"bend share": 0.6 * pairs, "floor": (1 + N_COPIES) * copy}
+    found = {"bend share": 0.45 * pairs, "floor": (1 + N_COPIES) * copy}
     if len(design.levels) > 1:
-        found["levels alone"] = pairs
+        found["levels alone"] = 0.45 * pairs
     if test == "corrected":
         n_split = max(min(n_genes, CONTROL_GENES), CONTROL_PAIRS)
-        found["control"] = 2.5e-6 * n * n_split / threads
+        found["control"] = 5.5e-6 * n * n_split / threads
         found["what is technical"] = 2 * copy
-    found["triples"] = min(TRIPLE_SECONDS, 3 * pairs) + 2e-9 * n * n_genes**2 / threads
+    found["triples"] = min(TRIPLE_SECONDS, 2 * pairs)
+    found["distortion"] = 1.4e-9 * n * n_middle * n_genes / threads
     if cells:
-        found["pooling curves"] = 2.0
-    return found | {"tables and report": 6.0}
+        found["pooling curves"] = 1.0 + 5e-4 * n
+    return found | {"tables and report": 8.0}
 
 
 def _peak() -> float:
