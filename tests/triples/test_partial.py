@@ -294,11 +294,15 @@ def test_given__kept_covariances_change_nothing():
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("constant", [False, True])
 @pytest.mark.parametrize(
     "options", [{}, {"covariates": ["age"]}, {"within": ["batch"]}], ids=["plain", "covariate", "levels"]
 )
-def test_ready__products_of_many_middle_genes_give_what_residuals_give(options):
+def test_ready__products_of_many_middle_genes_give_what_residuals_give(options, constant):
     matrix = genes(5, 120, 20)
+    if constant:  # a middle gene without columns in a level, or with one
+        matrix[:50, 3] = 2.0
+        matrix[50:, 4] = matrix[50:, 4] > np.median(matrix[50:, 4])
     obs = samples(120, batch=np.where(np.arange(120) < 50, "a", "b"), age=np.arange(120) % 7)
     conditioner = ScoreConditioner(matrix, None, make_design(obs, **options))
     middle = np.array([0, 3, 4])

@@ -52,8 +52,9 @@ class Products:
         return Products(self.with_x[:, ends], self.with_square[:, ends], self.size[ends], self.thirds)
 
     def left_by(self, k: int) -> Left:
-        """What the first ``k`` columns leave of the ends."""
+        """What the first ``k`` columns leave of the ends; a gene that is constant in a level has none there."""
         n_columns = len(self.with_square)
+        k = min(k, n_columns)
         a = self.with_x[:k]
         left = self.size - np.einsum("cm,cm->m", a, a, dtype=np.float64)
         twice = self.with_x[n_columns + places(n_columns)[:, :k]]
