@@ -52,7 +52,7 @@ class Products:
         return Products(self.with_x[:, ends], self.with_square[:, ends], self.size[ends], self.thirds)
 
     def left_by(self, k: int) -> Left:
-        """What the first ``k`` columns leave of the ends; a gene that is constant in a level has none there."""
+        """What the first ``k`` columns leave of the ends; of fewer, where a gene is constant in the level."""
         n_columns = len(self.with_square)
         k = min(k, n_columns)
         a = self.with_x[:k]
