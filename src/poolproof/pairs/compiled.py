@@ -33,15 +33,15 @@ _TESTED, _STRONG, _FLAT = np.uint8(TESTED), np.uint8(STRONG), np.uint8(FLAT)
 _BOTH = np.uint8(TESTED | STRONG)
 
 
-def loop(*, sums: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def loop(*, sums: bool = False, known: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Compile a function once and keep it on disk, where there is a place for it.
 
     Products and sums are fused; ``sums`` are taken in another order as well, so that they run side by side.
-    NaN and infinity stay what they are.
+    NaN and infinity stay what they are, unless all values are ``known``: then none is NaN.
     """
 
     def of(function: Callable[..., Any]) -> Callable[..., Any]:
-        fast = {"nsz", "contract", *({"reassoc"} if sums else ())}
+        fast = {"nsz", "contract", *({"reassoc"} if sums else ()), *({"nnan"} if known else ())}
         options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": fast}
         try:
             return numba.njit(cache=True, **options)(function)

@@ -7,12 +7,9 @@ first cache. Sums are rounded in another order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
 
+from .compiled import loop
 from .growing_noise import LINES, SQUARES
 from .masked_kernels import DROPPED, SURE
 
@@ -22,20 +19,7 @@ _TOGETHER = 64
 the 64th 1e256."""
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiled once and kept on disk, where there is a place for it; sums in any order."""
-    options: dict[str, Any] = {
-        "nogil": True,
-        "error_model": "numpy",
-        "fastmath": {"nsz", "contract", "reassoc"},
-    }
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder to keep it in
-        return numba.njit(**options)(function)
-
-
-@_compiled
+@loop(sums=True)
 def _dot(left: np.ndarray, right: np.ndarray) -> float:
     total = 0.0
     for s in range(len(left)):
@@ -43,7 +27,7 @@ def _dot(left: np.ndarray, right: np.ndarray) -> float:
     return total
 
 
-@_compiled
+@loop(sums=True)
 def _weighted(weight: np.ndarray, left: np.ndarray, right: np.ndarray) -> float:
     total = 0.0
     for s in range(len(left)):
@@ -51,7 +35,7 @@ def _weighted(weight: np.ndarray, left: np.ndarray, right: np.ndarray) -> float:
     return total
 
 
-@_compiled
+@loop(sums=True)
 def _weighted_twice(
     weight: np.ndarray, other: np.ndarray, left: np.ndarray, right: np.ndarray
 ) -> tuple[float, float]:
@@ -63,26 +47,26 @@ def _weighted_twice(
     return total, of_other
 
 
-@_compiled
+@loop(sums=True)
 def _add(into: np.ndarray, factor: float, values: np.ndarray) -> None:
     for s in range(len(into)):
         into[s] += factor * values[s]
 
 
-@_compiled
+@loop(sums=True)
 def _multiply(into: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
     for s in range(len(into)):
         into[s] = left[s] * right[s]
 
 
-@_compiled
+@loop(sums=True)
 def _gram(rows: np.ndarray, weight: np.ndarray, into: np.ndarray) -> None:
     for i in range(len(rows)):
         for j in range(i + 1):
             into[i, j] = into[j, i] = _weighted(weight, rows[i], rows[j])
 
 
-@_compiled
+@loop(sums=True)
 def _orthonormal(gram: np.ndarray, turn: np.ndarray) -> bool:
     """See `masked_kernels.orthonormal_rows`: fill the rows, and say whether products are enough."""
     turn[:] = 0.0
@@ -107,7 +91,7 @@ def _orthonormal(gram: np.ndarray, turn: np.ndarray) -> bool:
     return sure
 
 
-@_compiled
+@loop(sums=True)
 def _turned(turn: np.ndarray, design: np.ndarray, mask: np.ndarray, into: np.ndarray) -> None:
     """Orthonormal columns on the samples of the pair."""
     for i in range(len(turn)):
@@ -119,7 +103,7 @@ def _turned(turn: np.ndarray, design: np.ndarray, mask: np.ndarray, into: np.nda
         _multiply(row, row, mask)
 
 
-@_compiled
+@loop(sums=True)
 def _unfold(triangle: np.ndarray, into: np.ndarray) -> None:
     place = 0
     for i in range(len(into)):
@@ -128,7 +112,7 @@ def _unfold(triangle: np.ndarray, into: np.ndarray) -> None:
             place += 1
 
 
-@_compiled
+@loop(sums=True)
 def _pair(
     design: np.ndarray,
     n_nuisance: int,
@@ -150,7 +134,7 @@ def _pair(
     return sure, norm
 
 
-@_compiled
+@loop(sums=True)
 def _leverage(rows: np.ndarray, first: int, last: int, into: np.ndarray) -> None:
     into[:] = 0.0
     for i in range(first, last):
@@ -159,7 +143,7 @@ def _leverage(rows: np.ndarray, first: int, last: int, into: np.ndarray) -> None
             into[s] += row[s] * row[s]
 
 
-@_compiled
+@loop(sums=True)
 def _weights(
     with_rest: np.ndarray,
     with_values: np.ndarray,
@@ -177,7 +161,7 @@ def _weights(
         with_values[s] = weight * values[s] * values[s]
 
 
-@_compiled
+@loop(sums=True)
 def _fourth(values: np.ndarray) -> float:
     total = 0.0
     for s in range(len(values)):
@@ -186,7 +170,7 @@ def _fourth(values: np.ndarray) -> float:
     return total
 
 
-@_compiled
+@loop(sums=True)
 def robust_moments(
     design: np.ndarray,
     n_nuisance: int,
@@ -255,7 +239,7 @@ def robust_moments(
         more[3, t], more[4, t] = n_used, narrow * n_samples * _fourth(values)
 
 
-@_compiled
+@loop(sums=True)
 def _distances(x: np.ndarray, mask: np.ndarray, n: float, low: np.ndarray, high: np.ndarray) -> None:
     """Distances to the smallest and to the largest x, in standard deviations; 1 where missing."""
     mean = _dot(x, mask) / n
@@ -271,7 +255,7 @@ def _distances(x: np.ndarray, mask: np.ndarray, n: float, low: np.ndarray, high:
         high[s] = (most - x[s]) * scale if there else 1.0
 
 
-@_compiled
+@loop(sums=True)
 def _try_offset(
     distance: np.ndarray, mask: np.ndarray, square: np.ndarray, offset: float
 ) -> tuple[float, float, float]:
@@ -289,7 +273,7 @@ def _try_offset(
     return logs, once, twice
 
 
-@_compiled
+@loop(sums=True)
 def _likeliest(
     low: np.ndarray,
     high: np.ndarray,
@@ -322,7 +306,7 @@ def _likeliest(
     return whole
 
 
-@_compiled
+@loop(sums=True)
 def second_tests(
     x: np.ndarray,
     design: np.ndarray,

@@ -11,12 +11,9 @@ number takes 4 bytes (hence the casts: numba adds two int32 to an int64).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
 
+from ..pairs.compiled import loop
 from .quick_screen import FEW
 
 WIDTH = 256
@@ -25,20 +22,7 @@ BITS_OF_PLACE, BITS_OF_EVIDENCE = 13, 15
 """What a call with two bins, and a bin of evidence, take of the number that holds both."""
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiled once and kept on disk, where there is a place for it; nothing is NaN, 0 has no sign."""
-    options: dict[str, Any] = {
-        "nogil": True,
-        "error_model": "numpy",
-        "fastmath": {"nnan", "nsz", "contract", "reassoc"},
-    }
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder to keep it in
-        return numba.njit(**options)(function)
-
-
-@_compiled
+@loop(sums=True, known=True)
 def _take(into: np.ndarray, cross: np.ndarray, row: int, columns: np.ndarray) -> None:
     m, of = len(columns), np.uint64(row)
     first = np.uint64(columns[0])
@@ -50,7 +34,7 @@ def _take(into: np.ndarray, cross: np.ndarray, row: int, columns: np.ndarray) ->
             into[j] = cross[of, np.uint64(columns[j])]
 
 
-@_compiled
+@loop(sums=True, known=True)
 def _rest_of_one(
     into: np.ndarray, values: np.ndarray, by: np.ndarray, factor: float, right: np.ndarray, a: float
 ) -> None:
@@ -59,7 +43,7 @@ def _rest_of_one(
         into[j] = values[j] * by[j] * factor - a * right[j]
 
 
-@_compiled
+@loop(sums=True, known=True)
 def _rest(
     into: np.ndarray,
     values: np.ndarray,
@@ -87,7 +71,7 @@ def _rest(
         into[j] = values[j] * by[j] * factor - products
 
 
-@_compiled
+@loop(sums=True, known=True)
 def _add(
     into: np.ndarray,
     keep: float,
@@ -114,7 +98,7 @@ def _add(
         )
 
 
-@_compiled
+@loop(sums=True, known=True)
 def _judge(
     found: np.ndarray,
     known: np.ndarray,
@@ -171,7 +155,7 @@ def _judge(
     return int(n_strong)
 
 
-@_compiled
+@loop(sums=True, known=True)
 def _count(histogram: np.ndarray, evidence: np.ndarray, found: np.ndarray, start: int, m: int) -> None:
     for j in range(start, m):
         of = np.uint32(found[j])
@@ -179,7 +163,7 @@ def _count(histogram: np.ndarray, evidence: np.ndarray, found: np.ndarray, start
         evidence[(of >> np.uint32(BITS_OF_PLACE)) & np.uint32((1 << BITS_OF_EVIDENCE) - 1)] += 1
 
 
-@_compiled
+@loop(sums=True, known=True)
 def _places(strong: np.ndarray, found: np.ndarray, start: int, m: int) -> int:
     """Where triples may be among the strongest, filled in; how many they are."""
     n = np.uint64(0)
@@ -189,13 +173,13 @@ def _places(strong: np.ndarray, found: np.ndarray, start: int, m: int) -> int:
     return int(n)
 
 
-@_compiled
+@loop(sums=True, known=True)
 def _lower(rho: float, variance: float, told: float) -> float:
     size = abs(rho)
     return 0.0 if size > 1 else size - np.sqrt(told * variance)
 
 
-@_compiled
+@loop(sums=True, known=True)
 def screen_tile(
     cross: np.ndarray,
     rows: np.ndarray,
